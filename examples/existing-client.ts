@@ -1,0 +1,8 @@
+/** A client that you have already: pass it in, and keep its settings. */
+import OpenAI from 'openai'
+import { createLLM } from 'convoke'
+
+const client = new OpenAI({ maxRetries: 5, timeout: 20_000 })
+const llm = createLLM(client, { model: 'gpt-4o-mini' })
+
+console.log((await llm.agenerate('Hello')).content)

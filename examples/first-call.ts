@@ -1,0 +1,10 @@
+/** One call: ask, and print the answer with what it cost. */
+import { createLLM } from 'convoke'
+
+const llm = createLLM('openai/gpt-4o-mini')
+const reply = await llm.agenerate('What is the capital of France?')
+
+console.log(reply.content)
+console.log(
+  `${reply.usage.totalTokens} tokens, ${reply.timing.totalMs.toFixed(0)} ms, ended by ${reply.finishReason}`,
+)

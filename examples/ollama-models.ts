@@ -1,0 +1,10 @@
+/** Ollama's models: pull one with progress, list them, remove it. */
+import { createLLM } from 'convoke'
+
+const ollama = createLLM('ollama')
+
+for await (const { status, completedBytes, totalBytes } of ollama.pullModel('tinyllama')) {
+  console.log(totalBytes ? `${status} ${(((completedBytes ?? 0) / totalBytes) * 100).toFixed(0)} %` : status)
+}
+console.log((await ollama.listModels()).map(({ id }) => id).join(', '))
+await ollama.deleteModel('tinyllama')

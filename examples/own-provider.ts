@@ -1,0 +1,16 @@
+/** A provider of your own: one method, and the facade does the rest. */
+import { createLLM, registerProvider } from 'convoke'
+
+registerProvider('parrot', () => ({
+  name: 'parrot',
+  async *stream({ messages, model }) {
+    yield { type: 'start', content: '', model }
+    const last = messages.at(-1)?.content[0]
+    const words = last?.type === 'text' ? last.text.split(' ') : []
+    for (const word of words) yield { type: 'text', content: `${word}! ` }
+    yield { type: 'finish', content: '', finishReason: 'stop' }
+  },
+}))
+
+const { content, usage } = await createLLM('parrot/green').agenerate('Polly wants a cracker')
+console.log(content, usage)

@@ -1,0 +1,13 @@
+/** What the simulator answers to the examples, so that each shows what a vendor would say. */
+import type { ScriptedReply, SimulatedRequest } from 'convoke/simulator'
+
+export function reply({ prompt, tools, messages }: SimulatedRequest): ScriptedReply {
+  const hasResult = messages.some(({ role }) => role === 'tool')
+  if (tools.length && !hasResult) return { toolCalls: [{ name: 'weather', arguments: { city: 'Oslo' } }] }
+  if (hasResult) return { text: 'It is 4 degrees and snowing in Oslo.' }
+  if (/sheep/.test(prompt)) return { text: 'Nine.', reasoning: 'All but nine run away, so nine stay.' }
+  if (/capital/.test(prompt)) return { text: 'Paris.' }
+  if (/picture/.test(prompt)) return { text: 'A single red dot.' }
+  if (/story/.test(prompt)) return { text: 'Once upon a time a stream ended, and it said so.', paceMs: 5 }
+  return { text: 'Hello! How can I help?' }
+}

@@ -1,0 +1,313 @@
+/**
+ * One call from the queue to its end: retry → limiter → attempt under the clocks → provider. What a stream and a plain
+ * call do the same way stands here once.
+ */
+import { Collector } from './collect.ts'
+import { ConvokeError, isConvokeError } from './errors.ts'
+import type { Settings } from './options.ts'
+import type { Limiter } from './policies/limiter.ts'
+import { retry } from './policies/retry.ts'
+import type { RetryBudget } from './policies/retry-budget.ts'
+import { StreamClock } from './policies/stream-clock.ts'
+import { costUsd } from './prices.ts'
+import type { ChatRequest, Provider, ProviderChunk } from './providers/provider.ts'
+import type { StreamSink } from './stream.ts'
+import type { FinishReason, GenerateResponse, StartChunk, StreamChunk, Timing, Warning } from './types.ts'
+
+/** Longest delay that a Node timer takes. */
+const maxTimerMs = 2_147_483_647
+
+export interface CallContext {
+  name: string
+  limiter: Limiter
+  budget: RetryBudget
+  settings: Settings
+  request: ChatRequest
+  warnings: Warning[]
+  /** The user's signal. */
+  signal: AbortSignal | undefined
+  /** The provider, loaded on first use. */
+  provider: () => Promise<Provider>
+  /** The call has ended, one way or the other. */
+  onEnd: () => void
+}
+
+/** How far the call got, for its timing. */
+interface Progress {
+  startedAtMs: number
+  firstChunkAtMs: number | undefined
+  attempts: number
+}
+
+export class Call {
+  readonly #context: CallContext
+  readonly #controller = new AbortController()
+  readonly #progress: Progress = { startedAtMs: performance.now(), firstChunkAtMs: undefined, attempts: 0 }
+  #collector: Collector
+  /** Whether the reader has seen something of the reply. */
+  #isVisible = false
+  #totalTimer: NodeJS.Timeout | undefined
+  #finished: GenerateResponse | undefined
+
+  constructor(context: CallContext) {
+    this.#context = context
+    this.#collector = new Collector(context.name, context.request)
+  }
+
+  get bufferSize(): number {
+    return this.#context.settings.stream.bufferSize
+  }
+
+  cancel(reason?: unknown): void {
+    const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
+    this.#controller.abort(
+      this.#error('cancelled', `The call was cancelled${why ? `: ${why}` : ''}.`, { cause: reason }),
+    )
+  }
+
+  partial(): GenerateResponse {
+    return this.#finished ?? this.#response('other')
+  }
+
+  /** The whole reply of a plain call, through the vendor's plain endpoint where it has one. */
+  generate(): Promise<GenerateResponse> {
+    return this.#run(async (provider, signal) => {
+      if (!provider.generate) return this.#readStream(provider, signal, undefined)
+      for (const chunk of await provider.generate(this.#context.request, signal)) {
+        this.#collector.add(chunk)
+        if (chunk.type === 'finish') return this.#finish(chunk)
+      }
+      throw this.#error('stream_truncated', 'The provider gave a reply without a finish chunk.')
+    })
+  }
+
+  /** The same call as a stream; chunks go to the sink. */
+  run(sink: StreamSink): Promise<GenerateResponse> {
+    return this.#run((provider, signal) => this.#readStream(provider, signal, sink), sink)
+  }
+
+  async #run(
+    attempt: (provider: Provider, signal: AbortSignal) => Promise<GenerateResponse>,
+    sink?: StreamSink,
+  ): Promise<GenerateResponse> {
+    const { signal: userSignal, limiter, budget, settings } = this.#context
+    const signal = this.#controller.signal
+    const onAbort = () => this.cancel(userSignal?.reason)
+    try {
+      if (userSignal?.aborted) onAbort()
+      userSignal?.addEventListener('abort', onAbort, { once: true })
+      signal.throwIfAborted()
+      // Yields once, so that a stream's reader stands before its first chunk.
+      const provider = await this.#context.provider()
+      const response = await retry(
+        () => limiter.execute(() => this.#attempt(provider, attempt), signal),
+        {
+          ...settings.retry,
+          attempts: settings.retry.replay === 'never' ? 1 : settings.retry.attempts,
+          budget,
+          mayRetry: () => !this.#isVisible || settings.retry.replay === 'restart',
+          onRetry: (error, number) => this.#restart(error, number, sink),
+        },
+        signal,
+      )
+      this.#finished = response
+      return response
+    } catch (error) {
+      throw this.#failure(error)
+    } finally {
+      clearTimeout(this.#totalTimer)
+      userSignal?.removeEventListener('abort', onAbort)
+      this.#context.onEnd()
+    }
+  }
+
+  /** One request, ended by its clocks or by the call's signal even when the provider does not listen. */
+  async #attempt(
+    provider: Provider,
+    attempt: (provider: Provider, signal: AbortSignal) => Promise<GenerateResponse>,
+  ): Promise<GenerateResponse> {
+    this.#progress.attempts++
+    this.#startTotalClock()
+    const controller = new AbortController()
+    const callSignal = this.#controller.signal
+    let onAbort = () => {}
+    try {
+      return await new Promise<GenerateResponse>((resolve, reject) => {
+        onAbort = () => controller.abort(callSignal.reason)
+        controller.signal.addEventListener('abort', () => reject(controller.signal.reason as Error), {
+          once: true,
+        })
+        if (callSignal.aborted) return onAbort()
+        callSignal.addEventListener('abort', onAbort, { once: true })
+        attempt(provider, controller.signal).then(resolve, (error: unknown) => {
+          reject(controller.signal.aborted ? (controller.signal.reason as Error) : this.#typed(error))
+        })
+      })
+    } catch (error) {
+      // Closes the socket of an attempt that broke, whatever the provider left open.
+      if (!controller.signal.aborted) controller.abort(error)
+      throw error
+    } finally {
+      callSignal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async #readStream(
+    provider: Provider,
+    signal: AbortSignal,
+    sink: StreamSink | undefined,
+  ): Promise<GenerateResponse> {
+    const { request, settings } = this.#context
+    const expire = { abort: (_error: ConvokeError) => {} }
+    const clock = new StreamClock(settings.timeouts, (phase, limitMs) => {
+      const what = phase === 'idle' ? 'The stream stood still' : 'No content came'
+      expire.abort(this.#error('timeout', `${what} for ${phase}Ms ${limitMs}.`, { phase }))
+    })
+    const expired = new Promise<never>((_, reject) => {
+      expire.abort = reject
+    })
+    try {
+      return await Promise.race([this.#pump(provider.stream(request, signal), signal, clock, sink), expired])
+    } finally {
+      clock.stop()
+    }
+  }
+
+  async #pump(
+    chunks: AsyncIterable<ProviderChunk>,
+    signal: AbortSignal,
+    clock: StreamClock,
+    sink: StreamSink | undefined,
+  ): Promise<GenerateResponse> {
+    const { maxChunks } = this.#context.settings.stream
+    /** A start chunk waits for content, so that an attempt that fails before it leaves no trace. */
+    let start: StartChunk | undefined
+    let count = 0
+    for await (const chunk of chunks) {
+      if (signal.aborted) throw signal.reason
+      const isContent = isContentChunk(chunk)
+      clock.touch(isContent)
+      this.#collector.add(chunk)
+      if (chunk.type === 'start') start = chunk
+      if (chunk.type === 'finish') {
+        const response = this.#finish(chunk)
+        const last: StreamChunk = { ...chunk, usage: response.usage }
+        for (const ready of start ? [start, last] : [last]) await this.#deliver(ready, sink, clock, signal)
+        return response
+      }
+      if (!isContent) continue
+      if (++count > maxChunks) {
+        throw this.#error('budget_exceeded', `The stream passed maxChunks ${maxChunks}.`)
+      }
+      this.#isVisible = this.#isVisible || sink !== undefined
+      this.#progress.firstChunkAtMs ??= performance.now()
+      if (start) await this.#deliver(start, sink, clock, signal)
+      start = undefined
+      const room = sink?.push(chunk as StreamChunk)
+      if (room) await this.#waitForReader(room, clock, signal)
+    }
+    throw this.#error('stream_truncated', 'The provider ended its stream without a finish chunk.')
+  }
+
+  async #deliver(chunk: StreamChunk, sink: StreamSink | undefined, clock: StreamClock, signal: AbortSignal) {
+    const room = sink?.push(chunk)
+    if (room) await this.#waitForReader(room, clock, signal)
+  }
+
+  /** The reader is slow: the vendor is not to blame, and the socket is not read. */
+  async #waitForReader(room: Promise<void>, clock: StreamClock, signal: AbortSignal): Promise<void> {
+    clock.pause()
+    let onAbort = () => {}
+    const aborted = new Promise<void>((resolve) => {
+      onAbort = resolve
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
+    await Promise.race([room, aborted])
+    signal.removeEventListener('abort', onAbort)
+    if (signal.aborted) throw signal.reason
+    clock.resume()
+  }
+
+  #restart(error: ConvokeError, attempt: number, sink: StreamSink | undefined): void {
+    this.#collector = new Collector(this.#context.name, this.#context.request)
+    this.#progress.firstChunkAtMs = undefined
+    if (this.#isVisible) void sink?.push({ type: 'reset', content: '', attempt, error })
+    this.#isVisible = false
+  }
+
+  #startTotalClock(): void {
+    const { totalMs } = this.#context.settings.timeouts
+    if (this.#totalTimer || totalMs > maxTimerMs) return
+    this.#totalTimer = setTimeout(() => {
+      this.#controller.abort(
+        this.#error('timeout', `The call took longer than totalMs ${totalMs}.`, {
+          phase: 'total',
+          isRetryable: false,
+        }),
+      )
+    }, totalMs)
+  }
+
+  #finish(chunk: Extract<ProviderChunk, { type: 'finish' }>): GenerateResponse {
+    this.#progress.firstChunkAtMs ??= performance.now()
+    return this.#response(chunk.finishReason)
+  }
+
+  #response(finishReason: FinishReason, consumed = true): GenerateResponse {
+    const { warnings, name } = this.#context
+    const response = this.#collector.response(finishReason, { timing: this.#timing(), warnings, consumed })
+    const cost = costUsd(name, response.model, response.usage)
+    if (cost !== undefined) response.costUsd = cost
+    return response
+  }
+
+  #timing(): Timing {
+    const { startedAtMs, firstChunkAtMs, attempts } = this.#progress
+    const totalMs = performance.now() - startedAtMs
+    return {
+      firstChunkMs: firstChunkAtMs === undefined ? totalMs : firstChunkAtMs - startedAtMs,
+      totalMs,
+      attempts,
+    }
+  }
+
+  /** The error that the caller gets, with what had arrived. */
+  #failure(thrown: unknown): ConvokeError {
+    let error = this.#typed(thrown)
+    if (!error.provider) error = this.#error(error.code, error.message, { cause: error.cause })
+    const { attempts } = this.#progress
+    // A call that never left the queue, or that the vendor refused, cost nothing.
+    const wasConsumed = attempts > 0 && (error.status === undefined || this.#collector.hasBegun)
+    const partial = this.#response(error.code === 'cancelled' ? 'cancelled' : 'error', wasConsumed)
+    return error.amend({ attempts, partial })
+  }
+
+  #typed(error: unknown): ConvokeError {
+    if (isConvokeError(error)) return error
+    const message = error instanceof Error ? error.message : String(error)
+    return this.#error('malformed_response', `The provider failed: ${message}`, { cause: error })
+  }
+
+  #error(
+    code: ConstructorParameters<typeof ConvokeError>[0],
+    message: string,
+    options: ConstructorParameters<typeof ConvokeError>[2] = {},
+  ): ConvokeError {
+    const { name, request } = this.#context
+    return new ConvokeError(code, message, { provider: name, model: request.model, ...options })
+  }
+}
+
+/** Whether a chunk carries something of the reply; the others only tell that the vendor lives. */
+function isContentChunk(chunk: ProviderChunk): boolean {
+  switch (chunk.type) {
+    case 'start':
+    case 'usage':
+    case 'finish':
+      return false
+    case 'text':
+      return chunk.content !== '' || chunk.signature !== undefined
+    default:
+      return true
+  }
+}

@@ -1,0 +1,157 @@
+/** Folds the chunks of a reply into a response; of a broken one, as much as came. */
+import type { ChatRequest, ProviderChunk, ReportedUsage } from './providers/provider.ts'
+import { estimateInputTokens, estimateTokens } from './tokens.ts'
+import type {
+  AssistantPart,
+  FinishReason,
+  GenerateResponse,
+  ReasoningPart,
+  ToolCall,
+  Usage,
+} from './types.ts'
+
+export class Collector {
+  readonly #provider: string
+  readonly #request: ChatRequest
+  #id = ''
+  #model: string
+  #content = ''
+  #reasoning = ''
+  #refusal = ''
+  #toolCalls: ToolCall[] = []
+  #parts: AssistantPart[] = []
+  /** The reasoning part that further reasoning still belongs to. */
+  #openReasoning: ReasoningPart | undefined
+  /** Argument text of calls that are not whole yet, for the estimate. */
+  #openArguments = ''
+  #usage: ReportedUsage = {}
+  #rawFinishReason: string | undefined
+  #raw: unknown
+  #hasBegun = false
+
+  constructor(provider: string, request: ChatRequest) {
+    this.#provider = provider
+    this.#request = request
+    this.#model = request.model
+  }
+
+  /** Whether the vendor sent anything of a reply. */
+  get hasBegun(): boolean {
+    return this.#hasBegun
+  }
+
+  add(chunk: ProviderChunk): void {
+    this.#hasBegun = true
+    switch (chunk.type) {
+      case 'start':
+        if (chunk.id) this.#id = chunk.id
+        if (chunk.model) this.#model = chunk.model
+        break
+      case 'text':
+        this.#text(chunk.content, chunk.signature)
+        break
+      case 'reasoning':
+        this.#think(chunk)
+        break
+      case 'refusal':
+        this.#refusal += chunk.refusal
+        break
+      case 'tool-call-start':
+      case 'tool-result':
+        break
+      case 'tool-call-delta':
+        this.#openArguments += chunk.argumentsDelta
+        break
+      case 'tool-call':
+        this.#openReasoning = undefined
+        this.#toolCalls.push(chunk.toolCall)
+        this.#parts.push({ type: 'tool-call', ...chunk.toolCall })
+        break
+      case 'usage':
+        Object.assign(this.#usage, chunk.usage)
+        break
+      case 'finish':
+        Object.assign(this.#usage, chunk.usage)
+        this.#rawFinishReason = chunk.rawFinishReason
+        this.#raw = chunk.raw
+        break
+      default:
+        chunk satisfies never
+    }
+  }
+
+  /** The reply so far. Whether usage is the vendor's or an estimate is for `usage.source` to say. */
+  response(
+    finishReason: FinishReason,
+    more: Pick<GenerateResponse, 'timing' | 'warnings'> & { consumed?: boolean },
+  ): GenerateResponse {
+    const isWhole = finishReason !== 'cancelled' && finishReason !== 'error'
+    return {
+      content: this.#content,
+      ...(this.#reasoning ? { reasoning: this.#reasoning } : {}),
+      ...(this.#refusal ? { refusal: this.#refusal } : {}),
+      toolCalls: this.#toolCalls,
+      finishReason,
+      ...(this.#rawFinishReason === undefined ? {} : { rawFinishReason: this.#rawFinishReason }),
+      usage: this.#usageSoFar(isWhole, more.consumed ?? true),
+      provider: this.#provider,
+      model: this.#model,
+      id: this.#id,
+      timing: more.timing,
+      warnings: more.warnings,
+      message: { role: 'assistant', content: this.#parts },
+      raw: this.#raw,
+    }
+  }
+
+  #text(text: string, signature: string | undefined): void {
+    this.#openReasoning = undefined
+    this.#content += text
+    const last = this.#parts.at(-1)
+    if (last?.type === 'text' && last.signature === undefined) {
+      last.text += text
+      if (signature) last.signature = signature
+    } else if (text || signature) {
+      this.#parts.push({ type: 'text', text, ...(signature ? { signature } : {}) })
+    }
+  }
+
+  #think(chunk: Extract<ProviderChunk, { type: 'reasoning' }>): void {
+    const { reasoning, signature, redacted, id } = chunk
+    this.#reasoning += reasoning
+    const isOther = id !== undefined && this.#openReasoning?.id !== undefined && id !== this.#openReasoning.id
+    if (!this.#openReasoning || isOther) {
+      this.#openReasoning = { type: 'reasoning', text: '', provider: this.#provider }
+      this.#parts.push(this.#openReasoning)
+    }
+    const part = this.#openReasoning
+    part.text += reasoning
+    if (id) part.id = id
+    if (redacted) part.redacted = true
+    if (signature) {
+      part.signature = signature
+      this.#openReasoning = undefined
+    }
+  }
+
+  /** What a broken reply cost is estimated: vendors tell only at the end. A refused request cost nothing. */
+  #usageSoFar(isWhole: boolean, wasConsumed: boolean): Usage {
+    const told = this.#usage
+    if (!wasConsumed) return { inputTokens: 0, outputTokens: 0, totalTokens: 0, source: 'estimated' }
+    const input = told.inputTokens ?? estimateInputTokens(this.#request)
+    const written = estimateTokens(this.#content + this.#reasoning + this.#refusal + this.#openArguments)
+    const output = isWhole ? (told.outputTokens ?? written) : Math.max(told.outputTokens ?? 0, written)
+    const isTold = isWhole && told.inputTokens !== undefined && told.outputTokens !== undefined
+    return {
+      inputTokens: input,
+      outputTokens: output,
+      totalTokens: input + output,
+      ...(told.cachedInputTokens === undefined ? {} : { cachedInputTokens: told.cachedInputTokens }),
+      ...(told.cacheWriteInputTokens === undefined
+        ? {}
+        : { cacheWriteInputTokens: told.cacheWriteInputTokens }),
+      ...(told.reasoningTokens === undefined ? {} : { reasoningTokens: told.reasoningTokens }),
+      source: isTold ? 'provider' : 'estimated',
+    }
+  }
+}

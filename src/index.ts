@@ -1,0 +1,21 @@
+import './runtime.ts'
+
+export { createLLM, LLM } from './llm.ts'
+export type { VendorClient } from './llm.ts'
+export { ResponseStream } from './stream.ts'
+export { ConvokeError, isConvokeError } from './errors.ts'
+export type { ConvokeErrorOptions, ErrorCode, TimeoutPhase } from './errors.ts'
+export { providerNames, registerProvider } from './providers/registry.ts'
+export type {
+  ApiKey,
+  ChatRequest,
+  CreateProvider,
+  LLMOptions,
+  MediaPart,
+  Provider,
+  ProviderChunk,
+  ProviderConfig,
+  ReportedUsage,
+  RequestMessage,
+} from './providers/provider.ts'
+export type * from './types.ts'

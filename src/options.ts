@@ -1,0 +1,195 @@
+/** Checks what users pass as options, and merges a call's options over the LLM's defaults. */
+import { ConvokeError } from './errors.ts'
+import type { ErrorCode } from './errors.ts'
+import type { LLMOptions } from './providers/provider.ts'
+import type { GenerateOptions, RetryOptions, StreamConfig, Timeouts } from './types.ts'
+
+type Check = (value: unknown) => boolean
+const isText: Check = (value) => typeof value === 'string'
+const isNumber: Check = (value) => typeof value === 'number' && Number.isFinite(value)
+const isCount: Check = (value) => Number.isInteger(value) && (value as number) >= 1
+/** Milliseconds or a size; `Infinity` is no limit. */
+const isLimit: Check = (value) => typeof value === 'number' && value > 0
+const isDelay: Check = (value) => typeof value === 'number' && value >= 0 && Number.isFinite(value)
+const isList: Check = (value) => Array.isArray(value)
+const isFields: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
+const anything: Check = () => true
+const oneOf =
+  (...words: string[]): Check =>
+  (value) =>
+    words.includes(value as string)
+
+type Checks = Record<string, [Check, string]>
+
+const timeoutChecks: Checks = Object.fromEntries(
+  ['connectMs', 'firstChunkMs', 'idleMs', 'totalMs'].map((name) => [
+    name,
+    [isLimit, 'milliseconds above 0, or Infinity'],
+  ]),
+)
+const retryChecks: Checks = {
+  attempts: [isCount, 'a whole number from 1'],
+  minDelayMs: [isDelay, 'milliseconds from 0'],
+  maxDelayMs: [isDelay, 'milliseconds from 0'],
+  replay: [oneOf('before-output', 'restart', 'never'), "'before-output', 'restart' or 'never'"],
+}
+const streamChecks: Checks = {
+  streamTimeoutMs: [isLimit, 'milliseconds above 0, or Infinity'],
+  chunkTimeoutMs: [isLimit, 'milliseconds above 0, or Infinity'],
+  maxChunks: [isLimit, 'a number above 0'],
+  bufferSize: [isCount, 'a whole number from 1'],
+}
+
+const callChecks: Checks = {
+  model: [isText, 'a text'],
+  system: [isText, 'a text'],
+  messages: [isList, 'a list of messages'],
+  temperature: [isNumber, 'a number'],
+  maxTokens: [isCount, 'a whole number from 1'],
+  topP: [isNumber, 'a number'],
+  topK: [isNumber, 'a number'],
+  frequencyPenalty: [isNumber, 'a number'],
+  presencePenalty: [isNumber, 'a number'],
+  stop: [(value) => isText(value) || isList(value), 'a text or a list of texts'],
+  seed: [isNumber, 'a number'],
+  reasoning: [anything, ''],
+  tools: [isList, 'a list of tools'],
+  toolChoice: [
+    (value) =>
+      oneOf('auto', 'none', 'required')(value) ||
+      (isFields(value) && isText((value as { name: unknown }).name)),
+    "'auto', 'none', 'required' or { name }",
+  ],
+  signal: [(value) => value instanceof AbortSignal, 'an AbortSignal'],
+  metadata: [isFields, 'an object of texts'],
+  timeouts: [isFields, 'an object'],
+  retry: [isFields, 'an object'],
+  streamConfig: [isFields, 'an object'],
+  vendor: [isFields, 'an object'],
+}
+
+const llmChecks: Checks = {
+  ...callChecks,
+  apiKey: [
+    (value) => isText(value) || isList(value) || typeof value === 'function',
+    'a text, a list or a function',
+  ],
+  baseURL: [
+    (value) => isText(value) && URL.canParse(value as string),
+    'a URL, such as http://127.0.0.1:8080/v1',
+  ],
+  headers: [isFields, 'an object of texts'],
+  fetch: [(value) => typeof value === 'function', 'a function'],
+  api: [oneOf('chat', 'responses'), "'chat' or 'responses'"],
+  maxConcurrent: [(value) => isCount(value) || value === Infinity, 'a whole number from 1, or Infinity'],
+  maxQueue: [
+    (value) => value === 0 || value === Infinity || isCount(value),
+    'a whole number from 0, or Infinity',
+  ],
+  maxLineBytes: [isLimit, 'bytes'],
+  maxResponseBytes: [isLimit, 'bytes'],
+  name: [isText, 'a text'],
+}
+
+/** @throws ConvokeError `configuration` for an option that does not exist or a value that it cannot have */
+export function checkLLMOptions(options: LLMOptions): void {
+  check(options, llmChecks, 'configuration')
+  checkNested(options, 'configuration')
+}
+
+/** @throws ConvokeError `invalid_request` for an option that does not exist or a value that it cannot have */
+export function checkCallOptions(options: GenerateOptions & { stream?: boolean }): void {
+  const { stream: _stream, ...rest } = options
+  check(rest, callChecks, 'invalid_request')
+  checkNested(rest, 'invalid_request')
+}
+
+function checkNested(options: GenerateOptions, code: ErrorCode): void {
+  check(options.timeouts ?? {}, timeoutChecks, code, 'timeouts.')
+  check(options.retry ?? {}, retryChecks, code, 'retry.')
+  check(options.streamConfig ?? {}, streamChecks, code, 'streamConfig.')
+}
+
+function check(options: object, checks: Checks, code: ErrorCode, prefix = ''): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue
+    const rule = checks[name]
+    if (!rule) {
+      throw new ConvokeError(
+        code,
+        `There is no option ${prefix}${name}.${didYouMean(name, Object.keys(checks))}`,
+      )
+    }
+    const [isRight, wanted] = rule
+    if (!isRight(value)) {
+      throw new ConvokeError(code, `The option ${prefix}${name} is ${shown(value)}; it takes ${wanted}.`)
+    }
+  }
+}
+
+/** A hint at the nearest of the names, '' when none is near. */
+export function didYouMean(name: string, names: readonly string[]): string {
+  const plain = (word: string) => word.toLowerCase().replace(/[-_]/g, '')
+  const near = names
+    .map((candidate) => ({ candidate, distance: editDistance(plain(name), plain(candidate)) }))
+    .filter(({ distance }) => distance <= Math.max(1, Math.floor(name.length / 3)))
+    .sort((a, b) => a.distance - b.distance)[0]
+  return near ? ` Did you mean ${near.candidate}?` : ''
+}
+
+/** Levenshtein's distance, by rows. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(change, (row[j] as number) + 1, (next[j - 1] as number) + 1))
+    }
+    row = next
+  }
+  return row[b.length] as number
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string'
+    ? JSON.stringify(value.slice(0, 60))
+    : typeof value === 'object'
+      ? 'an object'
+      : String(value)
+}
+
+/** Everything of the time-outs, the retries and the stream, defaults applied. */
+export interface Settings {
+  timeouts: Required<Timeouts>
+  retry: Required<RetryOptions>
+  stream: { maxChunks: number; bufferSize: number }
+}
+
+/** A call's options over the LLM's defaults; the grouped ones are merged name by name. */
+export function mergeOptions(defaults: GenerateOptions, options: GenerateOptions): GenerateOptions {
+  const merged: GenerateOptions = { ...defaults }
+  for (const [name, value] of Object.entries(options)) {
+    if (value !== undefined) Object.assign(merged, { [name]: value })
+  }
+  for (const name of ['timeouts', 'retry', 'streamConfig', 'vendor', 'metadata'] as const) {
+    if (defaults[name] && options[name])
+      Object.assign(merged, { [name]: { ...defaults[name], ...options[name] } })
+  }
+  return merged
+}
+
+export function settingsOf(options: GenerateOptions): Settings {
+  const stream: StreamConfig = options.streamConfig ?? {}
+  return {
+    timeouts: {
+      connectMs: 10_000,
+      firstChunkMs: 120_000,
+      idleMs: stream.chunkTimeoutMs ?? 30_000,
+      totalMs: stream.streamTimeoutMs ?? 600_000,
+      ...options.timeouts,
+    },
+    retry: { attempts: 3, minDelayMs: 1_000, maxDelayMs: 60_000, replay: 'before-output', ...options.retry },
+    stream: { maxChunks: stream.maxChunks ?? Infinity, bufferSize: stream.bufferSize ?? 100 },
+  }
+}

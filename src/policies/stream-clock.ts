@@ -1,0 +1,62 @@
+/** The two clocks of a stream: until its first content, and between its chunks. */
+
+export interface StreamLimits {
+  firstChunkMs: number
+  idleMs: number
+}
+
+/** Longest delay that a Node timer takes. */
+const maxTimerMs = 2_147_483_647
+
+/**
+ * One timer for a whole stream: a chunk only notes the time, and the timer, when it rings, looks how long the silence
+ * really was. Time is monotonic. The clock stands still while the reader lets chunks wait.
+ */
+export class StreamClock {
+  readonly #limits: StreamLimits
+  readonly #onExpire: (phase: 'firstChunk' | 'idle', limitMs: number) => void
+  #timer: NodeJS.Timeout | undefined
+  #sinceMs = performance.now()
+  #phase: 'firstChunk' | 'idle' = 'firstChunk'
+
+  constructor(limits: StreamLimits, onExpire: (phase: 'firstChunk' | 'idle', limitMs: number) => void) {
+    this.#limits = limits
+    this.#onExpire = onExpire
+    this.#arm(this.#limitMs)
+  }
+
+  /** Something came. Content ends the wait for the first chunk. */
+  touch(isContent: boolean): void {
+    this.#sinceMs = performance.now()
+    if (!isContent || this.#phase === 'idle') return
+    this.#phase = 'idle'
+    this.#arm(this.#limitMs)
+  }
+
+  pause(): void {
+    clearTimeout(this.#timer)
+  }
+
+  resume(): void {
+    this.#sinceMs = performance.now()
+    this.#arm(this.#limitMs)
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+  }
+
+  get #limitMs(): number {
+    return this.#phase === 'idle' ? this.#limits.idleMs : this.#limits.firstChunkMs
+  }
+
+  #arm(delayMs: number): void {
+    clearTimeout(this.#timer)
+    if (delayMs > maxTimerMs) return
+    this.#timer = setTimeout(() => {
+      const leftMs = this.#limitMs - (performance.now() - this.#sinceMs)
+      if (leftMs > 0.5) this.#arm(leftMs)
+      else this.#onExpire(this.#phase, this.#limitMs)
+    }, delayMs)
+  }
+}

@@ -1,0 +1,335 @@
+/** OpenAI's chat completions, which a dozen other servers speak in dialects of their own. */
+import { ConvokeError } from '../errors.ts'
+import type { FinishReason, ToolChoice } from '../types.ts'
+import {
+  argumentsText,
+  dataUrl,
+  isOwnReasoning,
+  reasoningOf,
+  refuse,
+  resultText,
+  toolParameters,
+  warnUnsupported,
+} from './mapping.ts'
+import type { Dialect } from './presets.ts'
+import type { ChatRequest, MediaPart, ProviderChunk, ReportedUsage, RequestMessage } from './provider.ts'
+import { ToolCalls } from './tool-calls.ts'
+import type { EventFold } from './vendor-connection.ts'
+
+type Fields = Record<string, unknown>
+
+/** The body of a request. */
+export function chatBody(request: ChatRequest, name: string, dialect: Dialect, stream: boolean): Fields {
+  const { model, stop, seed, tools } = request
+  if (!dialect.hasTopK) warnUnsupported(request, name, ['topK'])
+  const stores = request.vendor?.['store'] === true
+  if (!stores) warnUnsupported(request, name, ['metadata'], 'OpenAI takes it with vendor: { store: true }.')
+  const body: Fields = {
+    model,
+    messages: [
+      ...(request.system === undefined ? [] : [{ role: 'system', content: request.system }]),
+      ...request.messages.flatMap((message) => chatMessages(message, request, name, dialect)),
+    ],
+    temperature: request.temperature,
+    top_p: request.topP,
+    top_k: dialect.hasTopK ? request.topK : undefined,
+    [dialect.maxTokensField]: request.maxTokens,
+    frequency_penalty: request.frequencyPenalty,
+    presence_penalty: request.presencePenalty,
+    stop,
+    [dialect.seedField]: seed,
+    metadata: stores ? request.metadata : undefined,
+    tools: tools?.map((tool) => ({
+      type: 'function',
+      function: {
+        name: tool.name,
+        description: tool.description,
+        parameters: toolParameters(tool),
+        strict: tool.strict,
+      },
+    })),
+    tool_choice: tools && toolChoice(request.toolChoice),
+    ...reasoningFields(request, name, dialect),
+    stream,
+    ...(stream && dialect.asksForUsage ? { stream_options: { include_usage: true } } : {}),
+  }
+  return { ...body, ...request.vendor, stream }
+}
+
+function reasoningFields(request: ChatRequest, name: string, dialect: Dialect): Fields {
+  const { effort, maxTokens, isOn } = reasoningOf(request.reasoning)
+  if (isOn === undefined) return {}
+  if (dialect.reasoning === 'object') {
+    return { reasoning: maxTokens ? { max_tokens: maxTokens } : effort ? { effort } : { enabled: isOn } }
+  }
+  if (maxTokens && !effort)
+    warnUnsupported(request, name, ['reasoning'], 'It takes an effort word, not a budget.')
+  return effort ? { reasoning_effort: effort } : {}
+}
+
+function toolChoice(choice: ToolChoice | undefined): unknown {
+  return typeof choice === 'object' ? { type: 'function', function: { name: choice.name } } : choice
+}
+
+function chatMessages(
+  message: RequestMessage,
+  request: ChatRequest,
+  name: string,
+  dialect: Dialect,
+): Fields[] {
+  switch (message.role) {
+    case 'user': {
+      const [only] = message.content
+      const isText = message.content.length === 1 && only?.type === 'text'
+      const parts = () =>
+        message.content.map((part) =>
+          part.type === 'text' ? { type: 'text', text: part.text } : mediaPart(part, request, name),
+        )
+      return [{ role: 'user', content: isText ? only.text : parts() }]
+    }
+    case 'assistant':
+      return [assistantMessage(message, request, name, dialect)]
+    case 'tool':
+      return message.content.map((part) => ({
+        role: 'tool',
+        tool_call_id: part.toolCallId,
+        content: resultText(part.result),
+      }))
+  }
+}
+
+function assistantMessage(
+  message: Extract<RequestMessage, { role: 'assistant' }>,
+  request: ChatRequest,
+  name: string,
+  dialect: Dialect,
+): Fields {
+  let text = ''
+  let reasoning = ''
+  const calls: Fields[] = []
+  for (const part of message.content) {
+    if (part.type === 'text') text += part.text
+    else if (part.type === 'tool-call') {
+      calls.push({
+        id: part.id,
+        type: 'function',
+        function: { name: part.name, arguments: argumentsText(part.arguments) },
+      })
+    } else if (isOwnReasoning(part, name, request)) reasoning += part.text
+  }
+  return {
+    role: 'assistant',
+    content: text || (calls.length ? null : ''),
+    ...(calls.length ? { tool_calls: calls } : {}),
+    ...(reasoning && dialect.takesReasoning ? { reasoning_content: reasoning } : {}),
+  }
+}
+
+function mediaPart(part: MediaPart, request: ChatRequest, name: string): Fields {
+  if (part.type === 'image') return { type: 'image_url', image_url: { url: dataUrl(part) } }
+  if (part.url) {
+    refuse(
+      name,
+      request.model,
+      'The chat API takes files as bytes, not by URL. Load the file and pass its bytes.',
+    )
+  }
+  const sound = /^audio\/(?:x-)?(wav|mp3|mpeg)$/.exec(part.mediaType)
+  if (sound) {
+    return {
+      type: 'input_audio',
+      input_audio: { data: part.base64, format: sound[1] === 'wav' ? 'wav' : 'mp3' },
+    }
+  }
+  return { type: 'file', file: { file_data: dataUrl(part), filename: part.name ?? 'file' } }
+}
+
+interface Choice {
+  index?: number
+  delta?: Delta
+  message?: Delta
+  finish_reason?: string | null
+}
+
+interface Delta {
+  content?: unknown
+  reasoning_content?: unknown
+  reasoning?: unknown
+  refusal?: string | null
+  tool_calls?: ToolCallFields[] | null
+  function_call?: { name?: string; arguments?: unknown } | null
+}
+
+interface ToolCallFields {
+  id?: string | null
+  index?: number | null
+  function?: { name?: string | null; arguments?: unknown }
+  custom?: { name?: string | null; input?: string }
+}
+
+/** Folds the events of a chat stream, and, as one event, a whole chat reply. */
+export class ChatFold implements EventFold {
+  readonly #name: string
+  readonly #model: string
+  readonly #needsDone: boolean
+  readonly #calls: ToolCalls
+  #isStarted = false
+  #finish: string | undefined
+  #usage: ReportedUsage | undefined
+  #raw: unknown
+
+  constructor(name: string, model: string, dialect: Dialect) {
+    this.#name = name
+    this.#model = model
+    this.#needsDone = dialect.needsDone
+    this.#calls = new ToolCalls(name)
+  }
+
+  event(body: Fields, raw: unknown): ProviderChunk[] {
+    this.#raw = raw
+    const chunks: ProviderChunk[] = []
+    if (!this.#isStarted) {
+      this.#isStarted = true
+      chunks.push(startChunk(body))
+    }
+    const usage = chatUsage(body['usage'])
+    if (usage) {
+      this.#usage = usage
+      chunks.push({ type: 'usage', content: '', usage })
+    }
+    for (const choice of (body['choices'] as Choice[] | null | undefined) ?? []) {
+      // Further choices (vendor: { n }) are in `raw` alone.
+      if (choice.index) continue
+      this.#delta(choice.delta ?? choice.message ?? {}, chunks)
+      if (choice.finish_reason) this.#finish = choice.finish_reason
+    }
+    return chunks
+  }
+
+  done(): ProviderChunk[] {
+    return this.#finishChunks()
+  }
+
+  end(): ProviderChunk[] {
+    // `[DONE]` is OpenAI's terminal event. Some compatible servers leave it out: there the finish reason is.
+    if (this.#finish && !this.#needsDone) return this.#finishChunks()
+    throw new ConvokeError('stream_truncated', 'The stream ended without its terminal event [DONE].', {
+      provider: this.#name,
+      model: this.#model,
+    })
+  }
+
+  /** The chunks of a whole reply. */
+  whole(body: Fields, raw: unknown): ProviderChunk[] {
+    if (!Array.isArray(body['choices']) || body['choices'].length === 0) {
+      throw new ConvokeError('malformed_response', 'The reply has no choices.', {
+        provider: this.#name,
+        model: this.#model,
+      })
+    }
+    return [...this.event(body, raw), ...this.#finishChunks()]
+  }
+
+  #delta(delta: Delta, chunks: ProviderChunk[]): void {
+    const { text, thinking } = splitContent(delta.content)
+    const reasoning = thinking || textOf(delta.reasoning_content) || textOf(delta.reasoning)
+    if (reasoning) chunks.push({ type: 'reasoning', content: '', reasoning })
+    if (text) chunks.push({ type: 'text', content: text })
+    if (delta.refusal) chunks.push({ type: 'refusal', content: '', refusal: delta.refusal })
+    if (delta.function_call) chunks.push(...this.#calls.delta({ index: 0, ...delta.function_call }))
+    for (const { id, index, function: call, custom } of delta.tool_calls ?? []) {
+      if (custom) {
+        chunks.push(...this.#calls.delta({ id, index, name: custom.name, arguments: custom.input }, 'text'))
+      } else chunks.push(...this.#calls.delta({ id, index, name: call?.name, arguments: call?.arguments }))
+    }
+  }
+
+  #finishChunks(): ProviderChunk[] {
+    const calls = this.#calls.complete(undefined, this.#finish)
+    const finishReason = this.#finish ? finishReasonOf(this.#finish) : calls.length ? 'tool-calls' : 'stop'
+    return [
+      ...calls,
+      {
+        type: 'finish',
+        content: '',
+        finishReason,
+        ...(this.#finish ? { rawFinishReason: this.#finish } : {}),
+        ...(this.#usage ? { usage: this.#usage } : {}),
+        raw: this.#raw,
+      },
+    ]
+  }
+}
+
+function startChunk(body: Fields): ProviderChunk {
+  const { id, model } = body
+  return {
+    type: 'start',
+    content: '',
+    ...(typeof id === 'string' ? { id } : {}),
+    ...(typeof model === 'string' && model ? { model } : {}),
+  }
+}
+
+/** Text, or a list of parts (Mistral), whose thinking parts hold lists themselves. */
+function splitContent(content: unknown): { text: string; thinking: string } {
+  if (typeof content === 'string') return { text: content, thinking: '' }
+  let text = ''
+  let thinking = ''
+  if (Array.isArray(content)) {
+    for (const part of content as Fields[]) {
+      if (part['type'] === 'thinking') thinking += textOf(part['thinking'])
+      else text += textOf(part['text'])
+    }
+  }
+  return { text, thinking }
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value
+  return Array.isArray(value) ? value.map((part: Fields) => textOf(part['text'])).join('') : ''
+}
+
+function finishReasonOf(raw: string): FinishReason {
+  switch (raw) {
+    case 'stop':
+    case 'eos':
+    case 'end_turn':
+      return 'stop'
+    case 'length':
+    case 'max_tokens':
+    case 'model_length':
+      return 'length'
+    case 'tool_calls':
+    case 'function_call':
+      return 'tool-calls'
+    case 'content_filter':
+      return 'content-filter'
+    case 'error':
+      return 'error'
+    default:
+      return 'other'
+  }
+}
+
+/** Usage of a chat reply. xAI counts reasoning beside the completion; its total tells. */
+export function chatUsage(value: unknown): ReportedUsage | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const usage = value as Record<string, number | undefined> & {
+    prompt_tokens_details?: { cached_tokens?: number } | null
+    completion_tokens_details?: { reasoning_tokens?: number } | null
+  }
+  const { prompt_tokens: input, completion_tokens: completion, total_tokens: total } = usage
+  const cached =
+    usage.prompt_tokens_details?.cached_tokens ?? usage['prompt_cache_hit_tokens'] ?? usage['cached_tokens']
+  const reasoning = usage.completion_tokens_details?.reasoning_tokens
+  const isBeside =
+    reasoning && input !== undefined && completion !== undefined && total === input + completion + reasoning
+  const output = isBeside ? completion + reasoning : completion
+  return {
+    ...(input === undefined ? {} : { inputTokens: input }),
+    ...(output === undefined ? {} : { outputTokens: output }),
+    ...(typeof cached === 'number' ? { cachedInputTokens: cached } : {}),
+    ...(typeof reasoning === 'number' ? { reasoningTokens: reasoning } : {}),
+  }
+}

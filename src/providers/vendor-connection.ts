@@ -1,0 +1,164 @@
+/** What every built-in provider does the same way: one exchange through its SDK, and the reading of the reply. */
+import { ConvokeError, isConvokeError, vendorError } from '../errors.ts'
+import type { WireDecoder, WireEvent } from '../transport/decode.ts'
+import { exchange } from '../transport/exchange.ts'
+import type { Fetch, Reply } from '../transport/exchange.ts'
+import { readFault } from '../transport/fault.ts'
+import { Secrets } from '../transport/secrets.ts'
+import type { ProviderChunk, ProviderConfig } from './provider.ts'
+
+/** Time-outs of requests that are no calls of a model: lists of models and the like. */
+const plainLimits = { connectMs: 10_000, idleMs: 30_000 }
+
+/** Above any time-out of ours, and below what a Node timer holds: the SDKs' own clocks never ring. */
+export const sdkTimeoutMs = 2_000_000_000
+
+/** Turns the events of one stream into chunks. */
+export interface EventFold {
+  /** The chunks that one event gives; the finish chunk among them when it was the vendor's terminal event. */
+  event(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
+  /** The text `[DONE]` came (OpenAI and its kin). */
+  done?(): readonly ProviderChunk[]
+  /**
+   * The connection ended. Gives the finish chunk where the vendor has no terminal event of its own.
+   * @throws ConvokeError `stream_truncated` where it has one and it did not come
+   */
+  end(): readonly ProviderChunk[]
+}
+
+export class VendorConnection {
+  readonly secrets = new Secrets()
+  readonly #config: ProviderConfig
+
+  constructor(config: ProviderConfig) {
+    this.#config = config
+    this.secrets.addHeaders(config.headers)
+  }
+
+  /** The key for the next request. */
+  async key(): Promise<string | undefined> {
+    const key = await this.#config.apiKey()
+    this.secrets.add(key)
+    return key
+  }
+
+  /** Sends one request through the SDK; `path` is a part of the URL that only this request has. */
+  exchange(
+    request: { model?: string; connectMs?: number; idleMs?: number; fetch?: Fetch | undefined },
+    signal: AbortSignal,
+    path: string,
+    call: (fetch: Fetch) => Promise<unknown>,
+  ): Promise<Reply> {
+    const { name, maxLineBytes, maxResponseBytes } = this.#config
+    return exchange(
+      {
+        ...plainLimits,
+        ...request,
+        provider: name,
+        signal,
+        fetch: request.fetch ?? this.#config.fetch,
+        path,
+        maxLineBytes,
+        maxResponseBytes,
+        secrets: this.secrets,
+      },
+      call,
+    )
+  }
+
+  /** The whole of a plain reply, as an object. @throws ConvokeError for an error that came with status 200 */
+  async body(reply: Reply, model: string): Promise<{ body: Record<string, unknown>; raw: unknown }> {
+    const { body, raw } = await reply.json()
+    if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+      throw this.error('malformed_response', 'The reply is not a JSON object.', model)
+    }
+    this.#throwIfFault(body as Record<string, unknown>, raw, undefined, model)
+    return { body: body as Record<string, unknown>, raw }
+  }
+
+  /** The chunks of a stream. The socket is left to the next request when the stream came to its end. */
+  async *chunks(
+    reply: Reply,
+    decoder: WireDecoder,
+    fold: EventFold,
+    model: string,
+  ): AsyncGenerator<ProviderChunk, void, void> {
+    const batches = reply.events(decoder)
+    let isEnded = false
+    try {
+      for (let next = await batches.next(); !next.done; next = await batches.next()) {
+        for (const event of next.value) {
+          for (const chunk of this.#read(reply, event, fold, model)) {
+            if (chunk.type === 'finish') isEnded = true
+            yield chunk
+          }
+          if (isEnded) return
+        }
+      }
+      isEnded = true
+      yield* fold.end()
+    } finally {
+      if (isEnded) void drain(batches)
+      else void batches.return().catch(() => {})
+    }
+  }
+
+  error(
+    code: 'malformed_response' | 'stream_truncated' | 'content_filtered',
+    message: string,
+    model: string,
+  ) {
+    return new ConvokeError(code, message, { provider: this.#config.name, model })
+  }
+
+  #read(reply: Reply, event: WireEvent, fold: EventFold, model: string): readonly ProviderChunk[] {
+    if (fold.done && event.data === '[DONE]') return fold.done()
+    const parsed = reply.parse(event)
+    if (!parsed) return []
+    const body = parsed.body
+    if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+      throw this.error('malformed_response', 'The vendor sent an event that is not a JSON object.', model)
+    }
+    this.#throwIfFault(body as Record<string, unknown>, parsed.raw, event.name, model)
+    try {
+      return fold.event(body as Record<string, unknown>, parsed.raw)
+    } catch (error) {
+      if (isConvokeError(error)) throw error
+      throw new ConvokeError(
+        'malformed_response',
+        `An event of the stream has an unknown shape: ${String(error)}`,
+        {
+          provider: this.#config.name,
+          model,
+          cause: error,
+        },
+      )
+    }
+  }
+
+  #throwIfFault(body: Record<string, unknown>, raw: unknown, name: string | undefined, model: string): void {
+    if (!body['error'] && name !== 'error' && name !== 'stray') return
+    const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
+    throw vendorError(readFault(raw), { provider: this.#config.name, model, cause })
+  }
+}
+
+/** How long the rest of a finished body may take before its socket is given up. */
+const drainMs = 1_000
+
+/** Reads a body to its end after the terminal event, so that its socket can be used again. */
+async function drain(batches: AsyncGenerator<WireEvent[], void, void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<{ done: true }>((resolve) => {
+    timer = setTimeout(() => resolve({ done: true }), drainMs)
+    timer.unref()
+  })
+  try {
+    while (!(await Promise.race([batches.next(), limit])).done);
+  } catch {
+    // The reply was whole; what breaks after it concerns nobody.
+  } finally {
+    clearTimeout(timer)
+    void batches.return().catch(() => {})
+  }
+}

@@ -1,0 +1,148 @@
+/** Bytes to events: server-sent events and newline-delimited JSON, push by push, with bounded lines. */
+import { ConvokeError } from '../errors.ts'
+
+/** One event of a stream: its name, where the framing has names, and its data as text. */
+export interface WireEvent {
+  name: string | undefined
+  data: string
+  /** The connection ended inside this event; it may be cut off. */
+  isTail?: boolean
+}
+
+export interface WireDecoder {
+  /** The events that these bytes complete. @throws ConvokeError `malformed_response` when a line is too long */
+  push(bytes: Uint8Array): WireEvent[]
+  /** What was left when the connection ended. */
+  end(): WireEvent[]
+}
+
+/** Splits bytes into lines; characters that arrive in pieces are put together. */
+class LineSplitter {
+  readonly #decoder = new TextDecoder('utf-8')
+  readonly #maxLineBytes: number
+  readonly #splitsAtReturn: boolean
+  #pending = ''
+  /** A CR ended the last line at the very end of a push: an LF that follows belongs to it. */
+  #skipFeed = false
+
+  constructor(maxLineBytes: number, splitsAtReturn: boolean) {
+    this.#maxLineBytes = maxLineBytes
+    this.#splitsAtReturn = splitsAtReturn
+  }
+
+  push(bytes: Uint8Array): string[] {
+    const text = this.#decoder.decode(bytes, { stream: true })
+    const lines: string[] = []
+    let start = 0
+    if (this.#skipFeed && text.length > 0) {
+      this.#skipFeed = false
+      if (text.charCodeAt(0) === 10) start = 1
+    }
+    // The pending text has no line end, so only what is new is searched.
+    const hasReturn = this.#splitsAtReturn && text.includes('\r')
+    for (;;) {
+      const end = hasReturn ? lineEnd(text, start) : text.indexOf('\n', start)
+      if (end < 0) break
+      lines.push(this.#pending + text.slice(start, end))
+      this.#pending = ''
+      start = end + 1
+      if (hasReturn && text.charCodeAt(end) === 13) {
+        if (start === text.length) this.#skipFeed = true
+        else if (text.charCodeAt(start) === 10) start++
+      }
+    }
+    this.#pending += start === 0 ? text : text.slice(start)
+    if (this.#pending.length > this.#maxLineBytes) {
+      throw new ConvokeError(
+        'malformed_response',
+        `A line of the stream is longer than maxLineBytes ${this.#maxLineBytes}. Raise maxLineBytes if the vendor means it.`,
+      )
+    }
+    return lines
+  }
+
+  end(): string {
+    return this.#pending + this.#decoder.decode()
+  }
+}
+
+function lineEnd(text: string, from: number): number {
+  const feed = text.indexOf('\n', from)
+  const back = text.indexOf('\r', from)
+  return feed < 0 ? back : back < 0 ? feed : Math.min(feed, back)
+}
+
+/** Stray text kept at most: enough for a vendor's error object. */
+const maxStrayLength = 65_536
+
+/**
+ * Server-sent events (WHATWG HTML, 9.2.6), with two liberties. Text at the end without its blank line is given as a
+ * tail. Lines that are no field of an event are kept and given at the end as an event named `stray`: some vendors
+ * (Gemini above all) put a bare JSON error there.
+ */
+export class SseDecoder implements WireDecoder {
+  readonly #lines: LineSplitter
+  #data: string | undefined
+  #name: string | undefined
+  #stray = ''
+
+  constructor(maxLineBytes: number) {
+    this.#lines = new LineSplitter(maxLineBytes, true)
+  }
+
+  push(bytes: Uint8Array): WireEvent[] {
+    const events: WireEvent[] = []
+    for (const line of this.#lines.push(bytes)) {
+      if (line === '') {
+        if (this.#data !== undefined) events.push({ name: this.#name, data: this.#data })
+        this.#data = undefined
+        this.#name = undefined
+      } else this.#field(line)
+    }
+    return events
+  }
+
+  end(): WireEvent[] {
+    const last = this.#lines.end()
+    if (last) this.#field(last)
+    const events: WireEvent[] = []
+    if (this.#data !== undefined) events.push({ name: this.#name, data: this.#data, isTail: true })
+    if (this.#stray.trim()) events.push({ name: 'stray', data: this.#stray })
+    return events
+  }
+
+  #field(line: string): void {
+    if (line.startsWith('data:')) {
+      const value = line.slice(line.charCodeAt(5) === 32 ? 6 : 5)
+      this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`
+    } else if (line.startsWith('event:')) {
+      this.#name = line.slice(6).trim()
+    } else if (line.charCodeAt(0) !== 58 /* a comment */ && !/^(id|retry|data|event)\b/.test(line)) {
+      if (this.#stray.length < maxStrayLength) this.#stray += `${line}\n`
+    }
+  }
+}
+
+/** A JSON text per line; empty lines are nothing. */
+export class NdjsonDecoder implements WireDecoder {
+  readonly #lines: LineSplitter
+
+  constructor(maxLineBytes: number) {
+    this.#lines = new LineSplitter(maxLineBytes, false)
+  }
+
+  push(bytes: Uint8Array): WireEvent[] {
+    const events: WireEvent[] = []
+    for (const line of this.#lines.push(bytes)) {
+      const data = line.trim()
+      // A keep-alive comment, as a proxy may send it, is nothing either.
+      if (data && data.charCodeAt(0) !== 58) events.push({ name: undefined, data })
+    }
+    return events
+  }
+
+  end(): WireEvent[] {
+    const data = this.#lines.end().trim()
+    return data && data.charCodeAt(0) !== 58 ? [{ name: undefined, data, isTail: true }] : []
+  }
+}

@@ -1,0 +1,67 @@
+/** Reads what a vendor says of its own failure: the body of an error, an error event, and the headers about retries. */
+import type { VendorFault } from '../errors.ts'
+
+type Fields = Record<string, unknown>
+
+/**
+ * The fault in an error body of any of the vendors: `{ error: { type, code, message } }` (OpenAI, Anthropic, and most
+ * compatible servers), `{ error: { status, code, message, details } }` (Gemini, also inside an array),
+ * `{ message }` (Cohere), `{ error: 'text' }` (Ollama), `{ detail }` (vLLM and FastAPI), or plain text.
+ */
+export function readFault(body: unknown, status?: number, headers?: Headers): VendorFault {
+  const outer = asFields(Array.isArray(body) ? body[0] : body)
+  const inner = asFields(outer?.['error']) ?? outer
+  const details = Array.isArray(inner?.['details']) ? inner['details'].map(asFields) : []
+  const kinds = [
+    inner?.['code'],
+    inner?.['type'],
+    inner?.['status'],
+    ...details.map((detail) => detail?.['reason']),
+  ]
+  const delay = details.map((detail) => detail?.['retryDelay']).find((value) => typeof value === 'string')
+  // Inside a stream the status stands in the event itself (Gemini, OpenRouter).
+  const stated = Number(inner?.['code'])
+  status ??= stated >= 400 && stated < 600 ? stated : undefined
+  const retryAfterMs =
+    retryAfter(headers) ?? (delay ? secondsToMs(String(delay).replace(/s$/, '')) : undefined)
+  const shouldRetry = headers?.get('x-should-retry')
+  return {
+    ...(status === undefined ? {} : { status }),
+    kinds: kinds.filter((kind): kind is string => typeof kind === 'string'),
+    message: messageOf(body, outer, inner),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(shouldRetry === 'true' || shouldRetry === 'false' ? { shouldRetry: shouldRetry === 'true' } : {}),
+  }
+}
+
+/**
+ * How long a response asks to wait, in milliseconds: `retry-after-ms`, or `retry-after` as seconds or an HTTP date
+ * (RFC 9110, 10.2.3). A time gone by is 0; what is no number and no date is undefined.
+ */
+export function retryAfter(headers: Headers | undefined, nowMs: number = Date.now()): number | undefined {
+  const inMs = headers?.get('retry-after-ms')?.trim()
+  if (inMs && /^-?\d+(\.\d+)?$/.test(inMs)) return Math.max(0, Number(inMs))
+  const value = headers?.get('retry-after')?.trim()
+  if (!value) return undefined
+  if (/^-?\d+(\.\d+)?$/.test(value)) return secondsToMs(value)
+  const date = Date.parse(value)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs)
+}
+
+function secondsToMs(text: string): number | undefined {
+  const seconds = Number(text)
+  return Number.isFinite(seconds) ? Math.max(0, seconds * 1_000) : undefined
+}
+
+function messageOf(body: unknown, outer: Fields | undefined, inner: Fields | undefined): string {
+  const candidates = [inner?.['message'], outer?.['message'], outer?.['error'], outer?.['detail'], body]
+  for (const candidate of candidates) {
+    if (typeof candidate === 'string' && candidate.trim()) return candidate.trim().slice(0, 2_000)
+  }
+  const detail = outer?.['detail'] ?? outer
+  return detail === undefined ? '' : JSON.stringify(detail).slice(0, 2_000)
+}
+
+function asFields(value: unknown): Fields | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isConvokeError } from 'convoke'
+import { NdjsonDecoder, SseDecoder } from '../src/transport/decode.ts'
+import type { WireDecoder } from '../src/transport/decode.ts'
+
+const limit = 1_000
+
+/** All events of a text, its bytes cut into pieces of `size`. */
+function decode(decoder: WireDecoder, text: string, size: number) {
+  const bytes = Buffer.from(text)
+  const events = []
+  for (let at = 0; at < bytes.length; at += size) events.push(...decoder.push(bytes.subarray(at, at + size)))
+  return [...events, ...decoder.end()]
+}
+
+const sizes = [1, 2, 3, 5, 7, 64, 10_000]
+
+test('server-sent events come out the same however the bytes are cut', () => {
+  const text =
+    '\ufeff: a comment\nevent: first\ndata: {"a":"😀 é"}\n\ndata:no space\ndata: two lines\r\n\r\ndata: \u2028 \0\r\rid: 7\nretry: 5\n\n'
+  for (const size of sizes) {
+    assert.deepEqual(decode(new SseDecoder(limit), text, size), [
+      { name: 'first', data: '{"a":"😀 é"}' },
+      { name: undefined, data: 'no space\ntwo lines' },
+      { name: undefined, data: '\u2028 \0' },
+    ])
+  }
+})
+
+test('data that the end of the connection cuts off is a tail', () => {
+  for (const size of sizes) {
+    assert.deepEqual(decode(new SseDecoder(limit), 'data: 1\n\ndata: {"ha', size), [
+      { name: undefined, data: '1' },
+      { name: undefined, data: '{"ha', isTail: true },
+    ])
+  }
+})
+
+test('lines that are no field are kept, since some vendors put a bare error there', () => {
+  for (const size of sizes) {
+    const events = decode(new SseDecoder(limit), 'data: 1\n\n{\n  "error": {\n "code": 499 }\n}\n', size)
+    assert.equal(events[1]?.name, 'stray')
+    assert.deepEqual(JSON.parse(events[1]?.data ?? ''), { error: { code: 499 } })
+  }
+})
+
+test('newline-delimited JSON comes out line by line, empty lines and comments aside', () => {
+  for (const size of sizes) {
+    assert.deepEqual(decode(new NdjsonDecoder(limit), '{"a":1}\r\n\n: ping\n{"b":"\u2028\r"}\n{"c"', size), [
+      { name: undefined, data: '{"a":1}' },
+      { name: undefined, data: '{"b":"\u2028\r"}' },
+      { name: undefined, data: '{"c"', isTail: true },
+    ])
+  }
+})
+
+test('a line without an end is refused once it is longer than the limit', () => {
+  for (const decoder of [new SseDecoder(limit), new NdjsonDecoder(limit)]) {
+    assert.throws(
+      () => {
+        for (let at = 0; at < 20; at++) decoder.push(Buffer.from('x'.repeat(100)))
+      },
+      (error) =>
+        isConvokeError(error) &&
+        error.code === 'malformed_response' &&
+        /maxLineBytes 1000/.test(error.message),
+    )
+  }
+})
