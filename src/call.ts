@@ -166,6 +166,8 @@ export class Call {
     const expired = new Promise<never>((_, reject) => {
       expire.abort = reject
     })
+    // A provider that does not listen to its signal must not leave a timer behind, which would hold the process.
+    signal.addEventListener('abort', () => clock.stop(), { once: true })
     try {
       return await Promise.race([this.#pump(provider.stream(request, signal), signal, clock, sink), expired])
     } finally {

@@ -65,14 +65,14 @@ export interface ConvokeErrorOptions {
 export class ConvokeError extends Error {
   override readonly name = 'ConvokeError'
   readonly code: ErrorCode
-  readonly provider?: string
-  readonly model?: string
-  readonly status?: number
+  declare readonly provider?: string
+  declare readonly model?: string
+  declare readonly status?: number
   readonly attempts: number
-  readonly retryAfterMs?: number
+  declare readonly retryAfterMs?: number
   readonly isRetryable: boolean
-  readonly partial?: GenerateResponse
-  readonly phase?: TimeoutPhase
+  declare readonly partial?: GenerateResponse
+  declare readonly phase?: TimeoutPhase
 
   constructor(code: ErrorCode, message: string, options: ConvokeErrorOptions = {}) {
     const { cause, provider, attempts = 0, isRetryable = codes[code], ...rest } = options
@@ -169,7 +169,12 @@ function codeOfStatus(status: number): ErrorCode {
 /** Statuses after which the same request may succeed. */
 const retryableStatuses = new Set([408, 409, 429, 499, 500, 502, 503, 504, 529])
 /** Words so general that a status says more: Anthropic's api_error also stands under 529. */
-const generalKinds = new Set(['invalid_request_error', 'api_error', 'INVALID_ARGUMENT', 'FAILED_PRECONDITION'])
+const generalKinds = new Set([
+  'invalid_request_error',
+  'api_error',
+  'INVALID_ARGUMENT',
+  'FAILED_PRECONDITION',
+])
 /** Typed words that no waiting cures, whatever their status. */
 const finalKinds = new Set(['insufficient_quota', 'billing_error'])
 

@@ -11,13 +11,8 @@ import type { ChatRequest, Provider, ProviderChunk, ProviderConfig } from '../sr
 import type { Warning } from '../src/types.ts'
 
 type Fields = Record<string, unknown>
-interface Received {
-  url: string
-  headers: http.IncomingHttpHeaders
-  body: Fields
-}
 
-const received: Received[] = []
+const received: { url: string; headers: http.IncomingHttpHeaders; body: Fields }[] = []
 /** Answers in turn; a list is a stream of server-sent events. */
 const answers: (Fields | unknown[])[] = []
 const warnings: Warning[] = []
@@ -28,7 +23,7 @@ const server = http.createServer((request, response) => {
   request.on('end', () => {
     const body = (text ? JSON.parse(text) : {}) as Fields
     received.push({ url: request.url ?? '', headers: request.headers, body })
-    const answer = answers.shift() ?? reply('ok')
+    const answer = answers.shift() ?? { message: { content: 'ok' }, finish_reason: 'COMPLETE' }
     const events = () => (answer as unknown[]).map((event) => `data: ${JSON.stringify(event)}\n\n`).join('')
     response.end(Array.isArray(answer) ? events() : JSON.stringify(answer))
   })
@@ -44,27 +39,14 @@ beforeEach(() => {
 after(() => server.close())
 
 const signal = new AbortController().signal
-const start = { type: 'message-start', id: 'r1', delta: { message: { role: 'assistant' } } }
-const text = (value: string) => ({
-  type: 'content-delta',
-  index: 0,
-  delta: { message: { content: { text: value } } },
-})
+const event = (type: string, message: Fields = {}, index = 0) => ({ type, index, delta: { message } })
+const start = { id: 'r1', ...event('message-start', { role: 'assistant' }) }
+const text = (value: string) => event('content-delta', { content: { text: value } })
 const end = (delta: Fields = { finish_reason: 'COMPLETE' }) => ({ type: 'message-end', delta })
 
-function reply(content: string): Fields {
-  return { id: 'r1', message: { content: [{ type: 'text', text: content }] }, finish_reason: 'COMPLETE' }
-}
-
 function provider(more: Partial<ProviderConfig> = {}): Promise<Provider> | Provider {
-  const limits = { maxLineBytes: 1_000_000, maxResponseBytes: 1_000_000 }
-  return create({
-    name: 'cohere',
-    apiKey: () => Promise.resolve('test-key-123456'),
-    baseURL,
-    ...limits,
-    ...more,
-  })
+  const apiKey = () => Promise.resolve('test-key-123456')
+  return create({ name: 'cohere', apiKey, baseURL, maxLineBytes: 1e6, maxResponseBytes: 1e6, ...more })
 }
 
 function chat(more: Partial<ChatRequest> = {}): ChatRequest {
@@ -85,78 +67,56 @@ async function stream(...events: unknown[]): Promise<ProviderChunk[]> {
   return chunks
 }
 
+function warned(): string {
+  return warnings.map((warning) => warning.subject).join(' ')
+}
+
 function contentOf(chunks: readonly ProviderChunk[]): string {
   return chunks.map((chunk) => chunk.content).join('')
 }
 
 test('options go under the names of the wire, and a vendor field wins in either spelling', async () => {
-  const options = {
-    temperature: 0.5,
-    maxTokens: 9,
-    topP: 0.8,
-    topK: 3,
-    stop: ['x'],
-    seed: 1,
-    presencePenalty: 0.1,
-  }
+  const options = { temperature: 0.5, maxTokens: 9, topP: 0.8, topK: 3, stop: ['x'], seed: 1 }
   const vendor = { max_tokens: 7, stopSequences: ['y'], safety_mode: 'OFF', documents: ['d'], stream: true }
-  const body = await send({ ...options, reasoning: { maxTokens: 50 }, system: 'Be brief.', vendor })
+  const { messages, ...body } = await send({
+    ...options,
+    reasoning: { maxTokens: 5 },
+    system: 'Be brief.',
+    vendor,
+  })
+  assert.deepEqual(messages, [
+    { role: 'system', content: 'Be brief.' },
+    { role: 'user', content: 'hi' },
+  ])
   assert.deepEqual(body, {
-    model: 'command',
-    messages: [
-      { role: 'system', content: 'Be brief.' },
-      { role: 'user', content: 'hi' },
-    ],
-    ...{
-      temperature: 0.5,
-      max_tokens: 7,
-      p: 0.8,
-      k: 3,
-      stop_sequences: ['y'],
-      seed: 1,
-      presence_penalty: 0.1,
-    },
-    ...{
-      thinking: { type: 'enabled', token_budget: 50 },
-      safety_mode: 'OFF',
-      documents: ['d'],
-      stream: false,
-    },
+    ...{ model: 'command', stream: false, temperature: 0.5, max_tokens: 7, p: 0.8, k: 3, seed: 1 },
+    ...{ stop_sequences: ['y'], thinking: { type: 'enabled', token_budget: 5 } },
+    ...{ safety_mode: 'OFF', documents: ['d'] },
   })
   assert.equal(received[0]?.url, '/proxy/v2/chat')
   assert.equal(received[0]?.headers['authorization'], 'Bearer test-key-123456')
 })
 
-test('a conversation with an image, thoughts, a tool call and its results goes back as it came', async () => {
+test('a conversation with an image, thoughts, tool calls and their results goes back as it came', async () => {
+  const picture = { type: 'image', mediaType: 'image/png', base64: 'AAAA' } as const
+  const call = { type: 'tool-call', id: 'c1', name: 'look', arguments: { at: 1 } } as const
+  const result = { type: 'tool-result', toolCallId: 'c1', name: 'look', result: { seen: true } } as const
   const body = await send({
     messages: [
-      {
-        role: 'user',
-        content: [
-          { type: 'text', text: 'see' },
-          { type: 'image', mediaType: 'image/png', base64: 'AAAA' },
-        ],
-      },
+      { role: 'user', content: [{ type: 'text', text: 'see' }, picture] },
       {
         role: 'assistant',
         content: [
           { type: 'reasoning', text: 'hmm', provider: 'cohere' },
           { type: 'reasoning', text: 'foreign', provider: 'openai' },
           { type: 'text', text: 'I look.' },
-          { type: 'tool-call', id: 'c1', name: 'look', arguments: { at: 1 } },
+          call,
+          { ...call, id: 'c2' },
         ],
       },
-      {
-        role: 'tool',
-        content: [
-          { type: 'tool-result', toolCallId: 'c1', name: 'look', result: { seen: true } },
-          { type: 'tool-result', toolCallId: 'c2', name: 'look', result: 'dark' },
-        ],
-      },
+      { role: 'tool', content: [result, { ...result, toolCallId: 'c2', result: 'dark' }] },
     ],
-    tools: [
-      { name: 'look', parameters: { type: 'object', properties: { at: { type: 'number' } } }, strict: true },
-    ],
+    tools: [{ name: 'look', parameters: { type: 'object' }, strict: true }],
     toolChoice: 'required',
   })
   const [user, assistant, ...results] = body['messages'] as Fields[]
@@ -169,17 +129,16 @@ test('a conversation with an image, thoughts, a tool call and its results goes b
     role: 'assistant',
     tool_plan: 'I look.',
     content: [{ type: 'thinking', thinking: 'hmm' }],
-    tool_calls: [{ id: 'c1', type: 'function', function: { name: 'look', arguments: '{"at":1}' } }],
+    tool_calls: ['c1', 'c2'].map((id) => ({
+      ...{ id, type: 'function', function: { name: 'look', arguments: '{"at":1}' } },
+    })),
   })
   assert.deepEqual(results, [
     { role: 'tool', tool_call_id: 'c1', content: '{"seen":true}' },
     { role: 'tool', tool_call_id: 'c2', content: 'dark' },
   ])
   assert.deepEqual([body['strict_tools'], body['tool_choice']], [true, 'REQUIRED'])
-  assert.deepEqual(
-    warnings.map((warning) => warning.subject),
-    ['reasoning'],
-  )
+  assert.equal(warned(), 'reasoning')
 })
 
 test('what Cohere has no place for is refused where it matters and told where it does not', async () => {
@@ -190,22 +149,17 @@ test('what Cohere has no place for is refused where it matters and told where it
   assert.equal(received.length, 0)
   warnings.length = 0
   const body = await send({ tools, toolChoice: 'none', metadata: { a: 'b' }, reasoning: 'high' })
+  assert.equal(warned(), 'metadata tools reasoning')
+  const { tool_choice, thinking, strict_tools } = body
   assert.deepEqual(
-    warnings.map((warning) => warning.subject),
-    ['metadata', 'tools', 'reasoning'],
-  )
-  assert.deepEqual(
-    [body['tool_choice'], body['thinking'], 'strict_tools' in body],
-    ['NONE', { type: 'enabled' }, false],
+    { tool_choice, thinking, strict_tools },
+    { tool_choice: 'NONE', thinking: { type: 'enabled' }, strict_tools: undefined },
   )
 })
 
 test('the text [DONE] does not end a stream', async () => {
-  const usage = {
-    billed_units: { input_tokens: 1, output_tokens: 1 },
-    tokens: { input_tokens: 9 },
-    cached_tokens: 4,
-  }
+  const billed_units = { input_tokens: 1, output_tokens: 1 }
+  const usage = { billed_units, tokens: { input_tokens: 9 }, cached_tokens: 4 }
   const chunks = await stream(start, text('Say [DONE]'), text('[DONE]'), text(' now'), end({ usage }))
   assert.equal(contentOf(chunks), 'Say [DONE][DONE] now')
   const finish = chunks.at(-1) as Extract<ProviderChunk, { type: 'finish' }>
@@ -213,26 +167,18 @@ test('the text [DONE] does not end a stream', async () => {
 })
 
 test('thoughts, a plan and two tool calls come apart from the text', async () => {
-  const calls = (index: number, tool_calls: Fields, type = 'tool-call-start') => ({
-    type,
-    index,
-    delta: { message: { tool_calls } },
-  })
+  const call = (id: string, index: number) =>
+    event(
+      'tool-call-start',
+      { tool_calls: { id, type: 'function', function: { name: 'look', arguments: '' } } },
+      index,
+    )
+  const piece = (part: string) => event('tool-call-delta', { tool_calls: { function: { arguments: part } } })
   const chunks = await stream(
-    start,
-    {
-      type: 'content-start',
-      index: 0,
-      delta: { message: { content: { type: 'thinking', thinking: 'Hm' } } },
-    },
-    { type: 'tool-plan-delta', delta: { message: { tool_plan: 'I will look.' } } },
-    calls(0, { id: 'c1', type: 'function', function: { name: 'look', arguments: '' } }),
-    calls(0, { function: { arguments: '{"at":' } }, 'tool-call-delta'),
-    calls(0, { function: { arguments: '1}' } }, 'tool-call-delta'),
-    { type: 'tool-call-end', index: 0 },
-    calls(1, { id: 'c2', type: 'function', function: { name: 'look', arguments: '' } }),
-    { type: 'tool-call-end', index: 1 },
-    end({ finish_reason: 'TOOL_CALL' }),
+    ...[start, event('content-start', { content: { type: 'thinking', thinking: 'Hm' } })],
+    ...[event('content-end'), event('tool-plan-delta', { tool_plan: 'I will look.' })],
+    ...[call('c1', 0), piece('{"at":'), piece('1}'), event('tool-call-end')],
+    ...[call('c2', 1), event('tool-call-end', {}, 1), end({ finish_reason: 'TOOL_CALL' })],
   )
   assert.deepEqual(
     chunks.flatMap((chunk) => (chunk.type === 'tool-call' ? [chunk.toolCall] : [])),

@@ -40,6 +40,8 @@ export async function exchange(
   let answer: Promise<AnyResponse> | undefined
   const take = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const url = typeof input === 'string' || input instanceof URL ? String(input) : input.url
+    // A user's own client knows keys that convoke was never told.
+    options.secrets.addHeaders(init?.headers)
     if (options.path && !url.includes(options.path)) return (options.fetch ?? globalThis.fetch)(input, init)
     answer = send(options, url, init)
     await answer.catch(() => {})
@@ -186,10 +188,8 @@ export class Reply {
     try {
       return JSON.parse(text)
     } catch (cause) {
-      const end = text.trimEnd().at(-1)
-      if (end === '}' || end === ']' || text.trimStart().at(0) === '<') {
+      if (!isCutOff(text))
         throw this.#malformed(`The vendor's reply is not JSON: ${this.#excerpt(text)}`, cause)
-      }
       throw new ConvokeError(
         'stream_truncated',
         `The reply ended before it was whole: ${this.#excerpt(text)}`,
@@ -291,6 +291,23 @@ async function* withIdleLimit(
     clearTimeout(timer)
     void pieces.return().catch(() => {})
   }
+}
+
+/** Whether a text is the beginning of a JSON object or list: a bracket or a string in it is still open. */
+function isCutOff(text: string): boolean {
+  if (!/^\s*([[{]|$)/.test(text)) return false
+  let depth = 0
+  let isInString = false
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]
+    if (isInString) {
+      if (character === '\\') at++
+      else if (character === '"') isInString = false
+    } else if (character === '"') isInString = true
+    else if (character === '{' || character === '[') depth++
+    else if (character === '}' || character === ']') depth--
+  }
+  return depth > 0 || isInString || text.trim() === ''
 }
 
 /** A request that found no vendor, as an error with a word of what to check. */

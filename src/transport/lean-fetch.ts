@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream'
 import { finished } from 'node:stream'
 import zlib from 'node:zlib'
 import { ConvokeError } from '../errors.ts'
+import { headerPairs } from './secrets.ts'
 
 /** What an SDK may pass; `connectMs` is convoke's own. */
 export interface LeanRequest {
@@ -188,13 +189,9 @@ function redirectOf(response: LeanResponse, method: string): string | undefined 
 }
 
 function plainHeaders(given: unknown): Record<string, string> {
-  const pairs =
-    given && typeof (given as Headers).entries === 'function'
-      ? (given as Headers).entries()
-      : Object.entries((given ?? {}) as Record<string, string>)
   // A compressor holds text of a stream back; vendors send plain bytes when asked.
   const headers: Record<string, string> = { 'accept-encoding': 'identity' }
-  for (const [name, value] of pairs) {
+  for (const [name, value] of headerPairs(given)) {
     if (value !== undefined && value !== null) headers[name.toLowerCase()] = String(value)
   }
   return headers

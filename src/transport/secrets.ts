@@ -19,8 +19,8 @@ export class Secrets {
   }
 
   /** Remembers the headers that carry keys. */
-  addHeaders(headers: Record<string, string> | undefined): void {
-    for (const [name, value] of Object.entries(headers ?? {})) if (secretHeader.test(name)) this.add(value)
+  addHeaders(headers: unknown): void {
+    for (const [name, value] of headerPairs(headers)) if (secretHeader.test(name)) this.add(String(value))
   }
 
   /** The text without any key. */
@@ -35,4 +35,12 @@ export class Secrets {
     for (const secret of this.#values) if (text.includes(secret)) return JSON.parse(this.redact(text))
     return value
   }
+}
+
+/** Names and values of headers, in any of the forms that a fetch takes (and the Cohere SDK's own). */
+export function headerPairs(headers: unknown): Iterable<[string, unknown]> {
+  if (!headers) return []
+  if (Array.isArray(headers)) return headers as [string, unknown][]
+  const { entries } = headers as Partial<Headers>
+  return typeof entries === 'function' ? (headers as Headers).entries() : Object.entries(headers)
 }
