@@ -132,7 +132,10 @@ export function didYouMean(name: string, names: readonly string[]): string {
   const plain = (word: string) => word.toLowerCase().replace(/[-_]/g, '')
   const near = names
     .map((candidate) => ({ candidate, distance: editDistance(plain(name), plain(candidate)) }))
-    .filter(({ distance }) => distance <= Math.max(1, Math.floor(name.length / 3)))
+    .filter(({ candidate, distance }) => {
+      const isStart = name.length > 2 && plain(candidate).startsWith(plain(name))
+      return isStart || distance <= Math.max(1, Math.floor(name.length / 3))
+    })
     .sort((a, b) => a.distance - b.distance)[0]
   return near ? ` Did you mean ${near.candidate}?` : ''
 }

@@ -1,0 +1,62 @@
+/** Every example runs to its end against the simulator, and is short; the demo ends well and soon. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const root = resolve(import.meta.dirname, '..')
+const folder = join(root, 'examples')
+const options = ['--conditions=convoke-source', '--unhandled-rejections=strict']
+const examples = readdirSync(folder).filter((file) => file.endsWith('.ts'))
+
+/** What each prints, in part: an example that prints nothing of use shows nothing. */
+const shows: Record<string, RegExp> = {
+  'cancel.ts': /cancelled after about \d+ tokens\nleft the loop; calls in flight: 0/,
+  'conversation.ts': /Paris\.\nOnce upon a time/,
+  'errors.ts': /It broke off after \d+ characters\.\n\[openai\] The prompt is empty/,
+  'existing-client.ts': /Hello!/,
+  'first-call.ts': /Paris\.\n\d+ tokens, \d+ ms, ended by stop/,
+  'local-server.ts': /lmstudio: Hello!.*\nmy-server: Hello!/,
+  'many-vendors.ts':
+    /openai .*: Paris\.\nanthropic .*: Paris\.\ngemini .*: Paris\.\ncohere .*: Paris\.\nollama .*: Paris\./,
+  'ollama-models.ts': /100 %[^]*success\n.*tinyllama/,
+  'own-provider.ts': /Polly! wants! a! cracker!/,
+  'pictures.ts':
+    /openai.*: A single red dot\.\nanthropic.*: A single red dot\.\ngemini.*: A single red dot\./,
+  'reasoning.ts': /Nine\./,
+  'simulator.ts': /You said: Hi\n\/v1\/chat\/completions 503, \/v1\/chat\/completions 200/,
+  'streaming.ts': /it said so\.\n\d+ tokens, ended by stop/,
+  'tool-call.ts': /weather\({"city":"Oslo"}\)\nIt is 4 degrees/,
+}
+
+test('every example is named here, and under 40 lines', () => {
+  assert.deepEqual(Object.keys(shows).sort(), [...examples].sort())
+  for (const file of examples) {
+    const lines = readFileSync(join(folder, file), 'utf8').split('\n').length - 1
+    assert.ok(lines < 40, `${file} has ${lines} lines`)
+  }
+})
+
+test('every example runs and shows what it says', async () => {
+  const { stdout } = await run(process.execPath, [...options, join(folder, 'run/main.ts')], { cwd: root })
+  for (const [file, wanted] of Object.entries(shows)) {
+    const output = stdout.split(/^# /m).find((part) => part.startsWith(file)) ?? ''
+    assert.match(output, wanted, file)
+  }
+})
+
+test('the demo shows its five acts and the table, in plain text, within 15 s', async () => {
+  const startedAt = performance.now()
+  const { stdout } = await run(process.execPath, [...options, join(folder, 'demo/main.ts')], { cwd: root })
+  assert.ok(performance.now() - startedAt < 15_000)
+  assert.doesNotMatch(stdout, /\u001b/)
+  assert.match(stdout, /answered on attempt 2, after 1\.\d s/)
+  assert.match(stdout, /caught as stream_truncated/)
+  assert.match(stdout, /left after 5 pieces; the vendor saw it \d+ ms later/)
+  for (const name of ['openai', 'anthropic', 'gemini', 'cohere', 'ollama']) {
+    assert.match(stdout, new RegExp(`^${name} .* \\d+/\\d+ .*stop$`, 'm'))
+  }
+})

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLLM, isConvokeError, providerNames, registerProvider } from 'convoke'
+import type { ErrorCode, LLMOptions } from 'convoke'
+import { mergeOptions } from '../src/options.ts'
+
+const key = { apiKey: 'sk-test-0123456789' }
+
+function refused(make: () => unknown, code: ErrorCode, words: RegExp) {
+  assert.throws(make, (error) => {
+    assert.ok(isConvokeError(error), String(error))
+    assert.equal(error.code, code)
+    assert.match(error.message, words)
+    return true
+  })
+}
+
+for (const [name, options, words] of [
+  ['a misspelt option', { temprature: 1 }, /no option temprature\. Did you mean temperature\?/],
+  ['an unknown option', { frobnicate: 1 }, /no option frobnicate\.$/],
+  ['a text for a number', { temperature: 'hot' }, /temperature is "hot"; it takes a number/],
+  ['not a number', { topP: NaN }, /topP is NaN/],
+  ['half a token', { maxTokens: 1.5 }, /maxTokens is 1\.5; it takes a whole number from 1/],
+  [
+    'a time-out of nothing',
+    { timeouts: { idleMs: 0 } },
+    /timeouts\.idleMs is 0; it takes milliseconds above 0/,
+  ],
+  ['an unknown time-out', { timeouts: { idle: 5 } }, /no option timeouts\.idle\. Did you mean idleMs\?/],
+  ['an unknown replay', { retry: { replay: 'always' } }, /replay is "always"; it takes 'before-output'/],
+  ['a relative base URL', { baseURL: 'localhost/v1' }, /baseURL is "localhost\/v1"; it takes a URL/],
+  ['no room at all', { maxConcurrent: 0 }, /maxConcurrent is 0/],
+] as [string, object, RegExp][]) {
+  test(`createLLM refuses ${name}`, () => {
+    refused(() => createLLM('openai', { ...key, ...options } as LLMOptions), 'configuration', words)
+  })
+}
+
+test('a call refuses the same, as invalid_request, and sends nothing', async () => {
+  const llm = createLLM('openai/gpt', { ...key, baseURL: 'http://127.0.0.1:9' })
+  refused(
+    () => llm.stream('Hi', { temprature: 1 } as object),
+    'invalid_request',
+    /\[openai\] There is no option/,
+  )
+  await assert.rejects(llm.agenerate('Hi', { maxTokens: -1 }), /\[openai\] The option maxTokens is -1/)
+})
+
+test('a missing key names the variable that may hold it', () => {
+  const saved = process.env['OPENAI_API_KEY']
+  delete process.env['OPENAI_API_KEY']
+  try {
+    refused(
+      () => createLLM('openai'),
+      'configuration',
+      /^\[openai\] No API key\. Pass apiKey or set OPENAI_API_KEY\.$/,
+    )
+    process.env['OPENAI_API_KEY'] = 'sk-from-the-environment'
+    assert.equal(createLLM('openai').provider, 'openai')
+  } finally {
+    if (saved === undefined) delete process.env['OPENAI_API_KEY']
+    else process.env['OPENAI_API_KEY'] = saved
+  }
+})
+
+test('an unknown provider is answered with the nearest name and with all of them', () => {
+  refused(
+    () => createLLM('antropic'),
+    'configuration',
+    /Did you mean anthropic\? There are openai, anthropic/,
+  )
+  refused(() => createLLM('__proto__'), 'configuration', /no provider/)
+  refused(() => createLLM('constructor'), 'configuration', /no provider/)
+})
+
+test('an object that is no vendor client is refused by its kind', () => {
+  refused(() => createLLM(new Date()), 'configuration', /This Date is no client of a known SDK/)
+  refused(() => createLLM(undefined as unknown as string), 'configuration', /not undefined/)
+})
+
+test('provider/model is a shorthand; the model may hold slashes', () => {
+  const llm = createLLM('openrouter/meta-llama/llama-3.3-70b', key)
+  assert.deepEqual([llm.provider, llm.model], ['openrouter', 'meta-llama/llama-3.3-70b'])
+  assert.equal(createLLM('google/gemini-2.5-flash', key).provider, 'gemini')
+})
+
+test('a call without a model says how to name one', async () => {
+  await assert.rejects(createLLM('openai', key).agenerate('Hi'), /No model\. Pass model/)
+})
+
+test('servers of the user’s own need no key; hosted ones do; a base URL must be known', () => {
+  for (const name of ['lmstudio', 'mlx', 'vllm', 'llamacpp', 'ollama']) {
+    assert.equal(createLLM(name, { model: 'm' }).provider, name)
+  }
+  refused(() => createLLM('groq/llama'), 'configuration', /GROQ_API_KEY/)
+  refused(() => createLLM('openai-compatible/m'), 'configuration', /No base URL/)
+})
+
+test('a provider of one’s own is registered once, under a name that is free', () => {
+  const create = () => ({ name: 'mine', stream: () => assert.fail('not called') })
+  registerProvider('mine', create)
+  assert.ok(providerNames().includes('mine'))
+  refused(() => registerProvider('mine', create), 'configuration', /already/)
+  refused(() => registerProvider('openai', create), 'configuration', /already/)
+  refused(() => registerProvider('a/b', create), 'configuration', /no provider name/)
+})
+
+test('options of a call win over the defaults, the grouped ones name by name', () => {
+  const merged = mergeOptions(
+    { temperature: 0, timeouts: { idleMs: 1, totalMs: 2 }, vendor: { a: 1 } },
+    { temperature: 1, topP: undefined as unknown as number, timeouts: { totalMs: 3 }, vendor: { b: 2 } },
+  )
+  assert.deepEqual(merged, { temperature: 1, timeouts: { idleMs: 1, totalMs: 3 }, vendor: { a: 1, b: 2 } })
+})
