@@ -1,0 +1,57 @@
+/** The simulator's end of one response: writes that respect back-pressure, and waits that end on close. */
+import type { ServerResponse } from 'node:http'
+
+/** How long a client may read on before a reset: it throws away what was received and not yet read. */
+const BEFORE_RESET_MS = 10
+
+/** One response on its way to a client, which may hang up at any moment. */
+export class Connection {
+  readonly response: ServerResponse
+  isClosed = false
+  #waiting: { forDrain: boolean; go: () => void } | undefined
+
+  constructor(response: ServerResponse) {
+    this.response = response
+    response.on('close', () => {
+      this.isClosed = true
+      this.#waiting?.go()
+    })
+    response.on('drain', () => {
+      if (this.#waiting?.forDrain === true) this.#waiting.go()
+    })
+    // A client that hangs up in the middle of a write is no error of the simulator's.
+    response.on('error', () => undefined)
+  }
+
+  /** Writes, and gives a promise to wait for where the client reads more slowly than that. */
+  write(text: string | Uint8Array): Promise<void> | undefined {
+    if (this.isClosed || this.response.write(text)) return undefined
+    return this.#wait(true, () => undefined)
+  }
+
+  /** Waits, or less long where the client hangs up. */
+  async pause(milliseconds: number): Promise<void> {
+    if (milliseconds <= 0 || this.isClosed) return
+    let timer: NodeJS.Timeout | undefined
+    await this.#wait(false, (go) => (timer = setTimeout(go, milliseconds)))
+    clearTimeout(timer)
+  }
+
+  /** Resets the socket, so that the client sees ECONNRESET, and not a clean end. */
+  async reset(): Promise<void> {
+    const { socket } = this.response
+    if (this.response.headersSent) await this.pause(BEFORE_RESET_MS)
+    socket?.resetAndDestroy()
+  }
+
+  #wait(forDrain: boolean, start: (go: () => void) => void): Promise<void> {
+    return new Promise((resolve) => {
+      const go = () => {
+        this.#waiting = undefined
+        resolve()
+      }
+      this.#waiting = { forDrain, go }
+      start(go)
+    })
+  }
+}
