@@ -189,8 +189,11 @@ export class Call {
       if (signal.aborted) throw signal.reason
       const isContent = isContentChunk(chunk)
       clock.touch(isContent)
+      if (chunk.type === 'start') {
+        if (count > 0) this.#beginAnew(sink)
+        start = chunk
+      }
       this.#collector.add(chunk)
-      if (chunk.type === 'start') start = chunk
       if (chunk.type === 'finish') {
         const response = this.#finish(chunk)
         const last: StreamChunk = { ...chunk, usage: response.usage }
@@ -235,6 +238,13 @@ export class Call {
     this.#progress.firstChunkAtMs = undefined
     if (this.#isVisible) void sink?.push({ type: 'reset', content: '', attempt, error })
     this.#isVisible = false
+  }
+
+  /** A second start: the vendor (or a proxy that splices) began the reply again, which voids what came before. */
+  #beginAnew(sink: StreamSink | undefined): void {
+    const error = this.#error('stream_truncated', 'The vendor began its reply anew in the middle of it.')
+    if (this.#isVisible && this.#context.settings.retry.replay !== 'restart') throw error
+    this.#restart(error, this.#progress.attempts, sink)
   }
 
   #startTotalClock(): void {

@@ -105,13 +105,15 @@ export class Collector {
   }
 
   #text(text: string, signature: string | undefined): void {
+    // A sign of life is no text: it parts nothing.
+    if (text === '' && !signature) return
     this.#openReasoning = undefined
     this.#content += text
     const last = this.#parts.at(-1)
     if (last?.type === 'text' && last.signature === undefined) {
       last.text += text
       if (signature) last.signature = signature
-    } else if (text || signature) {
+    } else {
       this.#parts.push({ type: 'text', text, ...(signature ? { signature } : {}) })
     }
   }

@@ -295,9 +295,9 @@ export interface ToolResultChunk {
 export interface ResetChunk {
   type: 'reset'
   content: ''
-  /** The attempt that begins, from 2. */
+  /** The attempt that begins, from 2; the same as before where the vendor itself began anew. */
   attempt: number
-  /** Why the attempt before it failed. */
+  /** Why what came before is void: a ConvokeError. */
   error: ConvokeError
 }
 export interface FinishChunk {

@@ -105,7 +105,7 @@ test('an old Node of this machine, where there is one, is refused the same way',
 async function oldNode(): Promise<string | undefined> {
   for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
     if (folder.includes('node_modules')) continue
-    const names = await readdir(folder).catch(() => [])
+    const names = await readdir(folder).catch((): string[] => [])
     if (!names.includes('node')) continue
     const path = join(folder, 'node')
     const { stdout } = await run(path, ['--version']).catch(() => ({ stdout: 'v99' }))

@@ -36,7 +36,8 @@ export default async function report(recorded: Recorded, baseURL: string): Promi
   const llm = createLLM(provider, {
     model: 'recorded',
     apiKey: 'recorded-key',
-    retry: { attempts: 1 },
+    // One recording begins its message anew: only a reader that takes resets can follow it.
+    retry: { attempts: 1, replay: 'restart' },
     // The in-memory modes answer through the global fetch alone.
     ...(new URL(baseURL).host === 'replay.mem' ? { fetch: globalThis.fetch } : {}),
     ...options,

@@ -81,7 +81,7 @@ class CohereProvider implements Provider {
     const { baseURL, headers } = this.#config
     const once = { maxRetries: 0, timeoutInSeconds: sdkTimeoutMs / 1_000 }
     if (this.#options) {
-      return new this.#sdk({ ...this.#options, ...once, fetch: this.#watched(fetch) })
+      return new this.#sdk({ ...this.#options, ...once, fetch })
     }
     return new this.#sdk({
       ...once,
@@ -91,14 +91,6 @@ class CohereProvider implements Provider {
       ...(baseURL ? { baseUrl: baseURL } : {}),
       ...(headers ? { headers } : {}),
     })
-  }
-
-  /** A user's own client knows its key alone, until it sends it. */
-  #watched(fetch: Fetch): Fetch {
-    return (input, init) => {
-      this.#connection.secrets.addHeaders(Object.fromEntries(new Headers(init?.headers)))
-      return fetch(input, init)
-    }
   }
 
   /** The fetch of a user's own client stays in use. */

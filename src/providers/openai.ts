@@ -44,7 +44,7 @@ class OpenAIProvider implements Provider {
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
     const key = await this.#connection.key()
     const reply = await this.#connection.exchange({ fetch: this.#ownFetch() }, signal, '/models', (fetch) =>
-      this.#client(key, fetch).models.list({ signal }).asResponse(),
+      this.#client(key, fetch).models.list(this.#perRequest()).asResponse(),
     )
     const { body } = await this.#connection.body(reply, '')
     return ((body['data'] as { id: string; created?: number }[] | undefined) ?? []).map((raw) => ({
@@ -65,8 +65,8 @@ class OpenAIProvider implements Provider {
       const client = this.#client(key, fetch)
       // The mapped body is wider than the SDK's types: compatible servers have fields of their own.
       return isResponses
-        ? client.responses.create(body as never, { signal }).asResponse()
-        : client.chat.completions.create(body as never, { signal }).asResponse()
+        ? client.responses.create(body as never, this.#perRequest()).asResponse()
+        : client.chat.completions.create(body as never, this.#perRequest()).asResponse()
     })
   }
 
@@ -90,6 +90,12 @@ class OpenAIProvider implements Provider {
       ...(preset ? { organization: null, project: null } : {}),
       logLevel: 'off',
     })
+  }
+
+  /** A user's own client keeps its headers; those of the LLM's options join them. The exchange has the signal. */
+  #perRequest(): { headers?: Record<string, string> } {
+    const { client, headers } = this.#config
+    return client && headers ? { headers } : {}
   }
 
   /** The fetch of a user's own client stays in use. */

@@ -38,7 +38,11 @@ export function importCost(): ImportCost[] {
   }
   rmSync(folder, { recursive: true })
   const bare = median(scripts[0]?.times ?? [])
-  return scripts.map(({ what, times }) => ({ what, medianMs: median(times), overBareMs: median(times) - bare }))
+  return scripts.map(({ what, times }) => ({
+    what,
+    medianMs: median(times),
+    overBareMs: median(times) - bare,
+  }))
 }
 
 function median(values: readonly number[]): number {

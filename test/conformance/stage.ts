@@ -1,0 +1,77 @@
+/** What a case of the contract is played on: the subject, its scenarios, and the tools of every case. */
+import assert from 'node:assert/strict'
+import { inspect } from 'node:util'
+import { isConvokeError } from 'convoke'
+import type { ConvokeError, LLM, LLMOptions, StreamChunk } from 'convoke'
+import type { Fault, ScriptedReply } from 'convoke/simulator'
+
+/** What the vendor does: its reply, and what goes wrong with the first requests, one fault each. */
+export interface Scenario {
+  reply: ScriptedReply
+  faults?: Fault[]
+  /** Milliseconds between the events of a stream. */
+  paceMs?: number
+}
+
+/** An LLM over a vendor that plays a scenario. */
+export interface Stage {
+  llm: LLM
+  /** Requests that the vendor has seen, with their bodies. */
+  requests(): { body: unknown; isClosedByClient: boolean }[]
+  close(): Promise<void>
+}
+
+/** What the contract is held against. */
+export interface Subject {
+  name: string
+  open(scenario: Scenario, options?: LLMOptions): Promise<Stage>
+  /** Capabilities that the vendor has; cases of the others are left out. @default all */
+  has?: { reasoning?: boolean; tools?: boolean; partialArguments?: boolean; models?: boolean }
+}
+
+/** The key that subjects give to their LLM: no error and no log may show it. */
+export const secretKey = 'sk-conformance-0123456789abcdef'
+
+export type Cases = [name: string, run: () => Promise<void>][]
+
+export const plain = 'The quick brown fox jumps over the lazy dog, twice a day.'
+export const quick = { retry: { attempts: 1 } }
+
+export async function play(
+  subject: Subject,
+  scenario: Scenario,
+  act: (stage: Stage) => Promise<void>,
+  options?: LLMOptions,
+): Promise<void> {
+  const stage = await subject.open(scenario, options)
+  try {
+    await act(stage)
+  } finally {
+    await stage.close()
+  }
+}
+
+export async function all(stream: AsyncIterable<StreamChunk>): Promise<StreamChunk[]> {
+  const chunks: StreamChunk[] = []
+  for await (const chunk of stream) chunks.push(chunk)
+  return chunks
+}
+
+/** The error that a promise rejects with, which must be a ConvokeError. */
+export async function failure(promise: Promise<unknown>): Promise<ConvokeError> {
+  const error: unknown = await promise.then(
+    (value) => assert.fail(`no error, but ${inspect(value)}`),
+    (reason: unknown) => reason,
+  )
+  assert.ok(isConvokeError(error), inspect(error))
+  return error
+}
+
+/** Waits until a claim is true; a vendor sees a closed socket within 250 ms. */
+export async function until(claim: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 250
+  while (!claim()) {
+    assert.ok(performance.now() < deadline, `not within 250 ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
