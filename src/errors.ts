@@ -172,6 +172,7 @@ const retryableStatuses = new Set([408, 409, 429, 499, 500, 502, 503, 504, 529])
 const generalKinds = new Set([
   'invalid_request_error',
   'api_error',
+  'server_error',
   'INVALID_ARGUMENT',
   'FAILED_PRECONDITION',
 ])

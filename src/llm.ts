@@ -74,7 +74,12 @@ export class LLM implements AsyncDisposable {
     this.#defaults = defaults
     this.#limiter = new Limiter(maxConcurrent, maxQueue)
     checkInstalled(found.name, found.entry, client)
-    const address = client ? undefined : baseURLOf(this.provider, found.entry, baseURL)
+    if (client && apiKey) {
+      throw new ConvokeError('configuration', 'A client has its own key: leave apiKey out, or pass a name.', {
+        provider: this.provider,
+      })
+    }
+    const address = client ? baseURL : baseURLOf(this.provider, found.entry, baseURL)
     const config: ProviderConfig = {
       name: this.provider,
       apiKey: client

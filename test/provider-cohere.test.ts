@@ -229,7 +229,7 @@ test("a user's own client keeps its key, address, headers and fetch", async () =
   const options = { token: 'their-key-654321', baseUrl: baseURL, headers: { 'x-team': 'a' }, fetch }
   for (const client of [new CohereClientV2(options), new CohereClient(options)]) {
     answers.push({ id: 'r1', message: 'their-key-654321 is unknown' })
-    const call = send({}, { client, apiKey: () => Promise.resolve(undefined), baseURL: 'http://unused' })
+    const call = send({}, { client, apiKey: () => Promise.resolve(undefined), baseURL: undefined as never })
     await assert.rejects(call, { code: 'server_error', message: /\[redacted\] is unknown/ })
     assert.equal(received.at(-1)?.headers['authorization'], 'Bearer their-key-654321')
     assert.equal(received.at(-1)?.headers['x-team'], 'a')

@@ -4,7 +4,7 @@
  * what it moved is moved back here.
  */
 import { createLLM } from 'convoke'
-import type { GenerateResponse, LLMOptions, Usage } from 'convoke'
+import type { GenerateResponse, LLMOptions } from 'convoke'
 
 interface Recorded {
   api: string
@@ -54,7 +54,7 @@ export default async function report(recorded: Recorded, baseURL: string): Promi
       name,
       arguments: input ?? undefined,
     })),
-    usage: vendorUsage(recorded, reply.usage),
+    usage: vendorUsage(recorded, reply),
     rawFinish: rawFinish(recorded, reply),
   }
 }
@@ -78,7 +78,7 @@ function connection({ api, flavor }: Recorded, baseURL: string): { provider: str
   }
 }
 
-function vendorUsage({ api, flavor }: Recorded, usage: Usage): Reported['usage'] {
+function vendorUsage({ api, flavor }: Recorded, { usage, raw }: GenerateResponse): Reported['usage'] {
   const {
     inputTokens,
     outputTokens,
@@ -90,7 +90,14 @@ function vendorUsage({ api, flavor }: Recorded, usage: Usage): Reported['usage']
   if (api.startsWith('anthropic')) {
     return { input: inputTokens - cachedInputTokens - cacheWriteInputTokens, output: outputTokens }
   }
-  const isBeside = api.startsWith('gemini') || (api === 'openai.chat' && flavor === 'xai')
+  if (api.startsWith('gemini')) {
+    const metadata = (raw as { usageMetadata?: { toolUsePromptTokenCount?: number } }).usageMetadata
+    return {
+      input: inputTokens - (metadata?.toolUsePromptTokenCount ?? 0),
+      output: outputTokens - reasoningTokens,
+    }
+  }
+  const isBeside = api === 'openai.chat' && flavor === 'xai'
   return { input: inputTokens, output: isBeside ? outputTokens - reasoningTokens : outputTokens }
 }
 

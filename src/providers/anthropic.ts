@@ -97,7 +97,9 @@ class AnthropicProvider implements Provider {
     const { client, baseURL } = this.#config
     // With a time-out of its own, the SDK does not refuse plain calls that may take longer than ten minutes.
     const once = { maxRetries: 0, timeout: sdkTimeoutMs }
-    if (client) return (client as Anthropic).withOptions({ ...once, fetch })
+    if (client) {
+      return (client as Anthropic).withOptions({ ...once, fetch, ...(baseURL ? { baseURL } : {}) })
+    }
     return new this.#sdk({
       ...once,
       fetch,

@@ -79,17 +79,14 @@ class CohereProvider implements Provider {
   /** A client for one request: its fetch is that request's own. It costs 5 µs; a CohereClientV2 costs 20. */
   #client(key: string | undefined, fetch: Fetch): CohereClient {
     const { baseURL, headers } = this.#config
-    const once = { maxRetries: 0, timeoutInSeconds: sdkTimeoutMs / 1_000 }
-    if (this.#options) {
-      return new this.#sdk({ ...this.#options, ...once, fetch })
-    }
     return new this.#sdk({
-      ...once,
-      fetch,
       // An empty token sends no authorization, and leaves CO_API_KEY alone.
-      token: key ?? '',
+      ...(this.#options ?? { token: key ?? '' }),
+      maxRetries: 0,
+      timeoutInSeconds: sdkTimeoutMs / 1_000,
+      fetch,
       ...(baseURL ? { baseUrl: baseURL } : {}),
-      ...(headers ? { headers } : {}),
+      ...(headers ? { headers: { ...this.#options?.headers, ...headers } } : {}),
     })
   }
 

@@ -133,7 +133,7 @@ class OllamaProvider implements Provider {
   #client(key: string | undefined, fetch: Fetch): Ollama {
     const own = (this.#config.client as OwnClient | undefined)?.config
     const headers = new Headers(own ? own.headers : this.#config.headers)
-    const host = own ? own.host : this.#config.baseURL
+    const host = this.#config.baseURL ?? own?.host
     if (key && !headers.has('authorization')) headers.set('authorization', `Bearer ${key}`)
     if (own) this.#connection.secrets.addHeaders(Object.fromEntries(headers))
     return new this.#sdk({ ...(host ? { host } : {}), headers, fetch })

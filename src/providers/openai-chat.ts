@@ -13,7 +13,7 @@ import {
 } from './mapping.ts'
 import type { Dialect } from './presets.ts'
 import type { ChatRequest, MediaPart, ProviderChunk, ReportedUsage, RequestMessage } from './provider.ts'
-import { ToolCalls } from './tool-calls.ts'
+import { isCustomCall, ToolCalls } from './tool-calls.ts'
 import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
@@ -48,7 +48,7 @@ export function chatBody(request: ChatRequest, name: string, dialect: Dialect, s
         strict: tool.strict,
       },
     })),
-    tool_choice: tools && toolChoice(request.toolChoice),
+    tool_choice: (tools ?? request.vendor?.['tools']) && toolChoice(request.toolChoice),
     ...reasoningFields(request, name, dialect),
     stream,
     ...(stream && dialect.asksForUsage ? { stream_options: { include_usage: true } } : {}),
@@ -110,11 +110,12 @@ function assistantMessage(
   for (const part of message.content) {
     if (part.type === 'text') text += part.text
     else if (part.type === 'tool-call') {
-      calls.push({
-        id: part.id,
-        type: 'function',
-        function: { name: part.name, arguments: argumentsText(part.arguments) },
-      })
+      const { id, name: tool, arguments: input } = part
+      calls.push(
+        isCustomCall(part, request.tools)
+          ? { id, type: 'custom', custom: { name: tool, input } }
+          : { id, type: 'function', function: { name: tool, arguments: argumentsText(input) } },
+      )
     } else if (isOwnReasoning(part, name, request)) reasoning += part.text
   }
   return {
@@ -126,7 +127,9 @@ function assistantMessage(
 }
 
 function mediaPart(part: MediaPart, request: ChatRequest, name: string): Fields {
-  if (part.type === 'image') return { type: 'image_url', image_url: { url: dataUrl(part) } }
+  if (part.type === 'image' || part.mediaType.startsWith('image/')) {
+    return { type: 'image_url', image_url: { url: dataUrl(part) } }
+  }
   if (part.url) {
     refuse(
       name,
@@ -141,7 +144,14 @@ function mediaPart(part: MediaPart, request: ChatRequest, name: string): Fields 
       input_audio: { data: part.base64, format: sound[1] === 'wav' ? 'wav' : 'mp3' },
     }
   }
-  return { type: 'file', file: { file_data: dataUrl(part), filename: part.name ?? 'file' } }
+  return { type: 'file', file: { file_data: dataUrl(part), filename: fileName(part) } }
+}
+
+/** The vendor tells kinds of files by their extension. */
+export function fileName(part: MediaPart): string {
+  const kind = part.mediaType.replace(/^.*\//, '').replace(/;.*$/, '')
+  const extension = { plain: 'txt', markdown: 'md', 'x-markdown': 'md' }[kind] ?? kind
+  return part.name ?? (/^\w+$/.test(extension) ? `file.${extension}` : 'file')
 }
 
 interface Choice {
@@ -246,7 +256,9 @@ export class ChatFold implements EventFold {
 
   #finishChunks(): ProviderChunk[] {
     const calls = this.#calls.complete(undefined, this.#finish)
-    const finishReason = this.#finish ? finishReasonOf(this.#finish) : calls.length ? 'tool-calls' : 'stop'
+    const reason = finishReasonOf(this.#finish ?? 'stop')
+    // A forced call ends with 'stop' at OpenAI itself.
+    const finishReason = reason === 'stop' && calls.length > 0 ? 'tool-calls' : reason
     return [
       ...calls,
       {

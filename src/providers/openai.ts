@@ -80,7 +80,7 @@ class OpenAIProvider implements Provider {
   #client(key: string | undefined, fetch: Fetch): OpenAI {
     const { client, baseURL, headers, preset } = this.#config
     const once = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
-    if (client) return (client as OpenAI).withOptions(once)
+    if (client) return (client as OpenAI).withOptions({ ...once, ...(baseURL ? { baseURL } : {}) })
     return new this.#sdk({
       ...once,
       apiKey: key ?? 'none',

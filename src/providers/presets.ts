@@ -62,11 +62,13 @@ export const presets: Readonly<Record<string, Preset>> = {
   mlx: local('http://127.0.0.1:8080/v1'),
   vllm: local('http://127.0.0.1:8000/v1', 'VLLM_API_KEY'),
   llamacpp: local('http://127.0.0.1:8080/v1'),
-  groq: hosted('https://api.groq.com/openai/v1', 'GROQ_API_KEY'),
+  // Groq and Mistral answer 400 and 422 to fields that they do not know, `reasoning_content` among them.
+  groq: hosted('https://api.groq.com/openai/v1', 'GROQ_API_KEY', { takesReasoning: false }),
   deepseek: hosted('https://api.deepseek.com/v1', 'DEEPSEEK_API_KEY'),
   mistral: hosted('https://api.mistral.ai/v1', 'MISTRAL_API_KEY', {
     seedField: 'random_seed',
     asksForUsage: false,
+    takesReasoning: false,
   }),
   xai: hosted('https://api.x.ai/v1', 'XAI_API_KEY'),
   openrouter: hosted('https://openrouter.ai/api/v1', 'OPENROUTER_API_KEY', {

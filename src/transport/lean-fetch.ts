@@ -135,8 +135,8 @@ function send(
       // An abort after the headers ends the body with the signal's reason, and the socket with it.
       signal?.removeEventListener('abort', onAbort)
       const onLateAbort = () => {
-        message.destroy()
         stream.destroy(signal?.reason as Error)
+        message.destroy()
       }
       signal?.addEventListener('abort', onLateAbort, { once: true })
       finished(stream, () => signal?.removeEventListener('abort', onLateAbort))

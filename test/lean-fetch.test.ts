@@ -1,0 +1,164 @@
+/** The transport, over real sockets. */
+import assert from 'node:assert/strict'
+import { getEventListeners, once } from 'node:events'
+import http from 'node:http'
+import net from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import zlib from 'node:zlib'
+import { isConvokeError } from 'convoke'
+import { leanFetch } from '../src/transport/lean-fetch.ts'
+
+type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void
+
+async function serve(
+  handler: Handler,
+  act: (url: string, server: http.Server) => Promise<void>,
+): Promise<void> {
+  const server = http.createServer(handler)
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  try {
+    await act(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, server)
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+}
+
+test('sends method, headers in any form, and a body with its length in bytes', async () => {
+  await serve(
+    async (request, response) => {
+      const chunks: Buffer[] = []
+      for await (const chunk of request) chunks.push(chunk as Buffer)
+      response.end(
+        JSON.stringify({
+          method: request.method,
+          headers: request.headers,
+          body: Buffer.concat(chunks).toString(),
+        }),
+      )
+    },
+    async (url) => {
+      for (const headers of [
+        { 'X-Mark': 'é'.length.toString() },
+        new Headers({ 'x-mark': '1' }),
+        [['x-mark', '1']],
+      ]) {
+        const response = await leanFetch(url, { method: 'POST', headers, body: '{"a":"é😀"}' })
+        const seen = (await response.json()) as {
+          method: string
+          headers: Record<string, string>
+          body: string
+        }
+        assert.equal(response.status, 200)
+        assert.equal(response.ok, true)
+        assert.equal(seen.method, 'POST')
+        assert.equal(seen.headers['x-mark'], '1')
+        assert.equal(seen.headers['content-length'], '14')
+        assert.equal(seen.body, '{"a":"é😀"}')
+      }
+    },
+  )
+})
+
+test('unpacks gzip, deflate and brotli, and tells a cut one from a whole one', async () => {
+  const packed: Record<string, Buffer> = {
+    gzip: zlib.gzipSync('hello '.repeat(100)),
+    deflate: zlib.deflateSync('hello '.repeat(100)),
+    br: zlib.brotliCompressSync('hello '.repeat(100)),
+  }
+  await serve(
+    (request, response) => {
+      const [, encoding = '', cut] = (request.url ?? '').split('/')
+      response.setHeader('content-encoding', encoding)
+      const body = packed[encoding] as Buffer
+      response.end(cut ? body.subarray(0, body.length - 12) : body)
+    },
+    async (url) => {
+      for (const encoding of Object.keys(packed)) {
+        assert.equal(await (await leanFetch(`${url}/${encoding}`)).text(), 'hello '.repeat(100))
+        await assert.rejects((await leanFetch(`${url}/${encoding}/cut`)).text(), encoding)
+      }
+    },
+  )
+})
+
+test('follows a redirect that keeps the method, and hides credentials from another origin', async () => {
+  await serve(
+    (request, response) => response.end(JSON.stringify(request.headers)),
+    async (other) => {
+      await serve(
+        (request, response) => {
+          if (request.url === '/end') return response.end(`${request.method}`)
+          response.writeHead(307, { location: request.url === '/far' ? other : '/end' }).end()
+        },
+        async (url) => {
+          const init = { method: 'POST', body: '{}', headers: { authorization: 'Bearer k', 'x-other': '1' } }
+          assert.equal(await (await leanFetch(`${url}/near`, init)).text(), 'POST')
+          const seen = (await (await leanFetch(`${url}/far`, init)).json()) as Record<string, string>
+          assert.equal(seen['authorization'], undefined)
+          assert.equal(seen['x-other'], '1')
+        },
+      )
+    },
+  )
+})
+
+test('a connection that does not stand in time is a timeout of the phase connect', async () => {
+  // It takes the socket and never shakes hands.
+  const server = net.createServer((socket) => socket.on('error', () => {}))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  try {
+    const error = await leanFetch(`https://127.0.0.1:${port}/`, { connectMs: 50 }).then(
+      () => assert.fail('connected'),
+      (reason: unknown) => reason,
+    )
+    assert.ok(isConvokeError(error), String(error))
+    assert.deepEqual([error.code, error.phase], ['timeout', 'connect'])
+  } finally {
+    server.close()
+  }
+})
+
+test('an abort before the headers and one inside the body reject with its reason, and leave no listener', async () => {
+  await serve(
+    (request, response) => {
+      if (request.url === '/slow') return
+      response.write('first')
+    },
+    async (url) => {
+      for (const path of ['/slow', '/body']) {
+        const controller = new AbortController()
+        const reason = new Error('enough')
+        const reading = leanFetch(url + path, { signal: controller.signal }).then((response) =>
+          response.text(),
+        )
+        setTimeout(() => controller.abort(reason), 20)
+        await assert.rejects(reading, reason)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+        assert.equal(getEventListeners(controller.signal, 'abort').length, 0)
+      }
+      await assert.rejects(leanFetch(url, { signal: AbortSignal.abort(new Error('before')) }), /before/)
+    },
+  )
+})
+
+test('a kept-alive socket that the server closed in the meantime costs no error, and nothing is sent twice', async () => {
+  let requests = 0
+  await serve(
+    (request, response) => {
+      requests++
+      // Said to be kept, and closed at once: the next request finds it dead.
+      response.setHeader('keep-alive', 'timeout=60')
+      response.end('ok', () => setImmediate(() => request.socket.destroy()))
+    },
+    async (url) => {
+      for (let at = 0; at < 50; at++) {
+        assert.equal(await (await leanFetch(url, { method: 'POST', body: '{}' })).text(), 'ok')
+        if (at % 2) await new Promise((resolve) => setImmediate(resolve))
+      }
+      assert.equal(requests, 50)
+    },
+  )
+})
