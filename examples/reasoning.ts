@@ -1,4 +1,5 @@
 /** Reasoning: what the model thought comes apart from what it says, in the stream too. */
+import { styleText } from 'node:util'
 import { createLLM } from 'convoke'
 
 const llm = createLLM('ollama/qwen3', { reasoning: true })
@@ -6,7 +7,7 @@ const llm = createLLM('ollama/qwen3', { reasoning: true })
 for await (const chunk of llm.stream(
   'A farmer has 17 sheep, all but nine run away. How many sheep are left?',
 )) {
-  if (chunk.type === 'reasoning') process.stderr.write(`(${chunk.reasoning})`)
+  if (chunk.type === 'reasoning') process.stdout.write(styleText('dim', chunk.reasoning))
   else process.stdout.write(chunk.content)
 }
 console.log()

@@ -59,6 +59,8 @@ export class Call {
   }
 
   cancel(reason?: unknown): void {
+    // The reply is whole already: a reader that leaves at its finish chunk cancels nothing.
+    if (this.#finished) return
     const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
     this.#controller.abort(
       this.#error('cancelled', `The call was cancelled${why ? `: ${why}` : ''}.`, { cause: reason }),
@@ -99,7 +101,7 @@ export class Call {
       signal.throwIfAborted()
       // Yields once, so that a stream's reader stands before its first chunk.
       const provider = await this.#context.provider()
-      const response = await retry(
+      return await retry(
         () => limiter.execute(() => this.#attempt(provider, attempt), signal),
         {
           ...settings.retry,
@@ -110,8 +112,6 @@ export class Call {
         },
         signal,
       )
-      this.#finished = response
-      return response
     } catch (error) {
       throw this.#failure(error)
     } finally {
@@ -262,7 +262,8 @@ export class Call {
 
   #finish(chunk: Extract<ProviderChunk, { type: 'finish' }>): GenerateResponse {
     this.#progress.firstChunkAtMs ??= performance.now()
-    return this.#response(chunk.finishReason)
+    this.#finished = this.#response(chunk.finishReason)
+    return this.#finished
   }
 
   #response(finishReason: FinishReason, consumed = true): GenerateResponse {

@@ -87,12 +87,14 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
     this.#isRead = true
     return {
       next: () => this.#next() as Promise<IteratorResult<StreamChunk, undefined>>,
-      return: () => {
-        this.cancel('the loop was left')
+      return: async () => {
         this.#chunks = []
         this.#taken = 0
         this.#release()
-        return Promise.resolve({ done: true, value: undefined })
+        this.cancel('the loop was left')
+        // The slot is free, and the socket told to close, when the code behind the loop goes on.
+        await this.#response.catch(() => {})
+        return { done: true, value: undefined }
       },
     }
   }

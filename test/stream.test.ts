@@ -158,6 +158,12 @@ test('a provider that does not listen to its signal is left behind when the call
   assert.deepEqual(llm.activity, { running: 0, queued: 0 })
 })
 
+test('leaving the loop at the finish chunk cancels nothing', async () => {
+  const stream = counter('3').stream('Hi')
+  for await (const { type } of stream) if (type === 'finish') break
+  assert.equal((await stream.response).content, numbers(3))
+})
+
 test('maxChunks ends a stream with budget_exceeded', async () => {
   const error = await failure(counter('50', { streamConfig: { maxChunks: 10 } }).stream('Hi').response)
   assert.equal(error.code, 'budget_exceeded')

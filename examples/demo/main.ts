@@ -62,7 +62,7 @@ async function showRetry(llm: LLM, vendor: Simulator): Promise<void> {
   const reply = await llm.agenerate(question, limits)
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
   print(
-    `${paint('green', '✓')} answered on attempt ${reply.timing.attempts}, after ${seconds} s: as long as it asked for`,
+    `${paint('green', '✓')} answered on attempt ${reply.timing.attempts}, after ${seconds} s (it asked for 1)`,
   )
 }
 
