@@ -17,7 +17,7 @@ interface Reported {
   reasoning: string
   refusal: string
   toolCalls: { id: string; name: string; arguments: unknown }[]
-  usage: { input: number | undefined; output: number | undefined }
+  usage: { input: number; output: number }
   rawFinish: string | undefined
 }
 
@@ -86,7 +86,6 @@ function vendorUsage({ api, flavor }: Recorded, { usage, raw }: GenerateResponse
     cacheWriteInputTokens = 0,
     reasoningTokens = 0,
   } = usage
-  if (usage.source === 'estimated') return { input: undefined, output: undefined }
   if (api.startsWith('anthropic')) {
     return { input: inputTokens - cachedInputTokens - cacheWriteInputTokens, output: outputTokens }
   }
