@@ -78,7 +78,7 @@ test('a missing SDK is missing_dependency at once, with the command that install
   )
 })
 
-const sentence = /unsupported_runtime: convoke needs Node 22\.12 or newer; this is Node [\d.]+\.\n/
+const sentence = /unsupported_runtime: convoke needs Node 22\.12 or newer; this is Node [\d.]+\d\./
 
 test('an old Node is refused in one sentence with exit code 1, by every entry point', async () => {
   const pretend = join(home, 'pretend.cjs')

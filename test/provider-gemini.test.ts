@@ -5,33 +5,37 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, beforeEach, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { GoogleGenAI } from '@google/genai'
 import { GoogleGenerativeAI } from '@google/generative-ai'
+import { ConvokeError } from '../src/errors.ts'
 import { create } from '../src/providers/gemini.ts'
 import type { ChatRequest, Provider, ProviderChunk, ProviderConfig } from '../src/providers/provider.ts'
 
 type Fields = Record<string, unknown>
 
+const fetchBefore = globalThis.fetch
 const received: { url: string; headers: http.IncomingHttpHeaders; body: Fields }[] = []
 /** Answers in turn: a body, or the text of a stream as it is. */
 const answers: { status?: number; body: unknown }[] = []
 const warnings: string[] = []
+const rejections: unknown[] = []
+const onRejection = (error: unknown) => rejections.push(error)
 let baseURL = ''
 const server = http.createServer((request, response) => {
   let text = ''
+  // Code that runs between the steps of every call.
+  if (globalThis.fetch !== fetchBefore) rejections.push(new Error('globalThis.fetch is another'))
   request.setEncoding('utf8').on('data', (piece: string) => (text += piece))
   request.on('end', () => {
     const { url = '', headers } = request
     received.push({ url, headers, body: (text ? JSON.parse(text) : {}) as Fields })
-    const { status = 200, body } = answers.shift() ?? {
-      body: reply([{ text: 'ok' }], { finishReason: 'STOP' }),
-    }
+    const whole = reply([{ text: 'ok' }], { finishReason: 'STOP' })
+    const { status = 200, body } = answers.shift() ?? { body: url.includes('alt=sse') ? sse(whole) : whole }
     response.writeHead(status, { 'content-type': 'application/json' })
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
   })
 })
-const rejections: unknown[] = []
-const onRejection = (error: unknown) => rejections.push(error)
 
 before(async () => {
   process.on('unhandledRejection', onRejection)
@@ -51,31 +55,29 @@ after(async () => {
 
 const signal = new AbortController().signal
 const key = 'test-key-123456'
+/** Of the clients that a user brings. */
+const apiKey = 'client-key-123'
 const signature = 'c2lnbmF0dXJl'
 
 function reply(parts: Fields[], candidate: Fields = {}, more: Fields = {}): Fields {
   return { candidates: [{ content: { role: 'model', parts }, ...candidate }], ...more }
 }
 
+const turn = (role: string, ...parts: Fields[]) => ({ role, parts })
 const sse = (...events: Fields[]) => events.map((event) => `data: ${JSON.stringify(event)}\r\n\r\n`).join('')
 
 function provider(more: Partial<ProviderConfig> = {}): Promise<Provider> | Provider {
-  const apiKey = () => Promise.resolve(key)
-  return create({ name: 'gemini', apiKey, baseURL, maxLineBytes: 1e6, maxResponseBytes: 1e6, ...more })
+  const limits = { maxLineBytes: 1e6, maxResponseBytes: 1e6 }
+  return create({ name: 'gemini', apiKey: () => Promise.resolve(key), baseURL, ...limits, ...more })
 }
 
 /** The default, and both kinds of clients that a user may bring. */
 const ways: Record<string, () => Partial<ProviderConfig>> = {
   'by name': () => ({}),
-  'a GoogleGenerativeAI': () => ({ client: new GoogleGenerativeAI('client-key-123') }),
-  'a GoogleGenAI': () => ({
-    client: new GoogleGenAI({
-      apiKey: 'client-key-123',
-      httpOptions: { baseUrl: baseURL, apiVersion: 'v1beta' },
-    }),
-  }),
+  'a GoogleGenerativeAI': () => ({ client: new GoogleGenerativeAI(apiKey) }),
+  'a GoogleGenAI': () => ({ client: new GoogleGenAI({ apiKey, httpOptions: { baseUrl: baseURL } }) }),
   'a GoogleGenAI for Vertex AI': () => ({
-    client: new GoogleGenAI({ vertexai: true, apiKey: 'client-key-123', httpOptions: { baseUrl: baseURL } }),
+    client: new GoogleGenAI({ vertexai: true, apiKey, httpOptions: { baseUrl: baseURL } }),
   }),
 }
 
@@ -90,8 +92,8 @@ async function send(more: Partial<ChatRequest> = {}, config: Partial<ProviderCon
   return received.at(-1)?.body ?? {}
 }
 
-async function stream(body: string, config: Partial<ProviderConfig> = {}): Promise<ProviderChunk[]> {
-  answers.push({ body })
+async function stream(body?: string, config: Partial<ProviderConfig> = {}): Promise<ProviderChunk[]> {
+  if (body !== undefined) answers.push({ body })
   const chunks: ProviderChunk[] = []
   for await (const chunk of (await provider(config)).stream(chat(), signal)) chunks.push(chunk)
   return chunks
@@ -104,11 +106,7 @@ const only = <T extends ProviderChunk['type']>(chunks: ProviderChunk[], type: T)
 for (const [way, config] of Object.entries(ways)) {
   test(`${way}: options, system and tools go under the names of the wire`, async () => {
     const vendor = { generationConfig: { seed: 2, responseMimeType: 'text/plain' }, safetySettings: [] }
-    const parameters = {
-      type: 'object',
-      properties: { at: { type: 'integer' } },
-      additionalProperties: false,
-    }
+    const parameters = { type: 'object', additionalProperties: false }
     const body = await send(
       {
         ...{ temperature: 0.5, maxTokens: 9, topP: 0.8, topK: 3, stop: ['x'], seed: 1, vendor },
@@ -120,154 +118,116 @@ for (const [way, config] of Object.entries(ways)) {
       config(),
     )
     const { role: _, ...systemInstruction } = body['systemInstruction'] as Fields
-    assert.deepEqual(
-      { ...body, systemInstruction },
-      {
-        contents: [{ role: 'user', parts: [{ text: 'hi' }] }],
-        systemInstruction: { parts: [{ text: 'Be brief.' }] },
-        tools: [
-          {
-            functionDeclarations: [
-              { name: 'look', description: 'Looks.', parametersJsonSchema: parameters },
-              { name: 'now' },
-            ],
-          },
-        ],
-        toolConfig: { functionCallingConfig: { mode: 'ANY', allowedFunctionNames: ['look'] } },
-        safetySettings: [],
-        generationConfig: {
-          ...{ maxOutputTokens: 9, temperature: 0.5, topP: 0.8, topK: 3, stopSequences: ['x'], seed: 2 },
-          ...{ presencePenalty: 0.1, frequencyPenalty: 0.2, responseMimeType: 'text/plain' },
-          thinkingConfig: { thinkingBudget: 64, includeThoughts: true },
-        },
+    const declarations = [
+      { name: 'look', description: 'Looks.', parametersJsonSchema: parameters },
+      { name: 'now' },
+    ]
+    const expected = {
+      contents: [turn('user', { text: 'hi' })],
+      systemInstruction: { parts: [{ text: 'Be brief.' }] },
+      tools: [{ functionDeclarations: declarations }],
+      toolConfig: { functionCallingConfig: { mode: 'ANY', allowedFunctionNames: ['look'] } },
+      safetySettings: [],
+      generationConfig: {
+        ...{ maxOutputTokens: 9, temperature: 0.5, topP: 0.8, topK: 3, stopSequences: ['x'], seed: 2 },
+        ...{ presencePenalty: 0.1, frequencyPenalty: 0.2, responseMimeType: 'text/plain' },
+        thinkingConfig: { thinkingBudget: 64, includeThoughts: true },
       },
-    )
+    }
+    assert.deepEqual({ ...body, systemInstruction }, expected)
     assert.deepEqual(warnings, ['metadata'])
     const { url, headers } = received.at(-1) ?? {}
-    assert.match(url ?? '', /^\/v1beta1?\/(publishers\/google\/)?models\/gemini-3-flash:generateContent$/)
-    assert.equal(headers?.['x-goog-api-key'], way === 'by name' ? key : 'client-key-123')
+    assert.match(url ?? '', /^\/v1(beta1?)?\/(publishers\/google\/)?models\/gemini-3-flash:generateContent$/)
+    assert.equal(headers?.['x-goog-api-key'], way === 'by name' ? key : apiKey)
   })
 
   test(`${way}: a conversation with media, thoughts, calls and results goes back as it came`, async () => {
     const made = 'call_00000000-0000-4000-8000-000000000000'
     const call = { type: 'tool-call', id: made, name: 'look', arguments: { at: 1 }, signature } as const
     const result = { type: 'tool-result', toolCallId: made, name: 'look', result: 'dark' } as const
-    const body = await send(
-      {
-        messages: [
-          {
-            role: 'user',
-            content: [
-              { type: 'image', mediaType: 'image/png', base64: 'AAAA' },
-              { type: 'file', mediaType: 'application/pdf', url: 'https://example.com/a.pdf', name: 'a.pdf' },
-            ],
-          },
-          {
-            role: 'assistant',
-            content: [
-              { type: 'reasoning', text: 'hmm', provider: 'gemini' },
-              { type: 'reasoning', text: 'foreign', provider: 'openai', signature: 'x' },
-              { type: 'text', text: 'I look.', signature },
-              call,
-              { ...call, id: 'own-2', signature: undefined as never, name: 'now', arguments: {} },
-            ],
-          },
-          { role: 'tool', content: [{ ...result, toolCallId: 'own-2', name: 'now', result: { hour: 9 } }] },
-          { role: 'tool', content: [result] },
-          { role: 'assistant', content: [{ ...call, id: 'own-3' }] },
-          { role: 'tool', content: [{ ...result, toolCallId: 'own-3', result: ['no'], isError: true }] },
-        ],
-      },
-      config(),
-    )
-    assert.deepEqual(body['contents'], [
+    const messages: ChatRequest['messages'] = [
       {
         role: 'user',
-        parts: [
-          { inlineData: { mimeType: 'image/png', data: 'AAAA' } },
-          { fileData: { mimeType: 'application/pdf', fileUri: 'https://example.com/a.pdf' } },
+        content: [
+          { type: 'image', mediaType: 'image/png', base64: 'AAAA' },
+          { type: 'file', mediaType: 'text/csv', url: 'https://example.com/a.csv', name: 'a.csv' },
         ],
       },
       {
-        role: 'model',
-        parts: [
-          { text: 'hmm', thought: true },
-          { text: 'I look.', thoughtSignature: signature },
-          { functionCall: { name: 'look', args: { at: 1 } }, thoughtSignature: signature },
-          { functionCall: { id: 'own-2', name: 'now', args: {} } },
+        role: 'assistant',
+        content: [
+          { type: 'reasoning', text: 'hmm', provider: 'gemini' },
+          { type: 'reasoning', text: 'foreign', provider: 'openai', signature: 'x' },
+          { type: 'text', text: 'I look.', signature },
+          call,
+          { type: 'tool-call', id: 'own-2', name: 'now', arguments: {} },
         ],
       },
-      {
-        role: 'user',
-        parts: [
-          { functionResponse: { name: 'look', response: { result: 'dark' } } },
-          { functionResponse: { id: 'own-2', name: 'now', response: { hour: 9 } } },
-        ],
-      },
-      {
-        role: 'model',
-        parts: [
-          { functionCall: { id: 'own-3', name: 'look', args: { at: 1 } }, thoughtSignature: signature },
-        ],
-      },
-      {
-        role: 'user',
-        parts: [{ functionResponse: { id: 'own-3', name: 'look', response: { error: '["no"]' } } }],
-      },
-    ])
+      { role: 'tool', content: [{ ...result, toolCallId: 'own-2', name: 'now', result: { hour: 9 } }] },
+      { role: 'tool', content: [result] },
+      { role: 'assistant', content: [{ ...call, id: 'own-3' }] },
+      { role: 'tool', content: [{ ...result, toolCallId: 'own-3', result: ['no'], isError: true }] },
+    ]
+    const functionCall = { name: 'look', args: { at: 1 } }
+    const failed = { id: 'own-3', name: 'look', response: { error: '["no"]' } }
+    const expected = [
+      turn(
+        'user',
+        { inlineData: { mimeType: 'image/png', data: 'AAAA' } },
+        { fileData: { mimeType: 'text/csv', fileUri: 'https://example.com/a.csv' } },
+      ),
+      turn(
+        'model',
+        { text: 'hmm', thought: true },
+        { text: 'I look.', thoughtSignature: signature },
+        { functionCall, thoughtSignature: signature },
+        { functionCall: { id: 'own-2', name: 'now', args: {} } },
+      ),
+      turn(
+        'user',
+        { functionResponse: { name: 'look', response: { result: 'dark' } } },
+        { functionResponse: { id: 'own-2', name: 'now', response: { hour: 9 } } },
+      ),
+      turn('model', { functionCall: { id: 'own-3', ...functionCall }, thoughtSignature: signature }),
+      turn('user', { functionResponse: failed }),
+    ]
+    assert.deepEqual((await send({ messages }, config()))['contents'], expected)
     assert.deepEqual(warnings, ['reasoning'])
   })
 
   test(`${way}: a stream is asked for and read, and its models are listed`, async () => {
-    const model = {
-      name: 'models/gemini-3-flash',
-      displayName: 'Flash',
-      inputTokenLimit: 9,
-      outputTokenLimit: 4,
-    }
+    const raw = { name: 'models/gemini-3', displayName: 'Three', inputTokenLimit: 9, outputTokenLimit: 4 }
     const chunks = await stream(sse(reply([{ text: 'Hi' }], { finishReason: 'STOP' })), config())
     assert.equal(textOf(chunks), 'Hi')
     assert.match(received.at(-1)?.url ?? '', /:streamGenerateContent\?alt=sse$/)
-    answers.push({ body: { models: [model] } })
+    answers.push({ body: { models: [raw] } })
     const models = await (await provider(config())).listModels?.(signal)
-    const { name: id, ...found } = {
-      name: 'gemini-3-flash',
-      contextWindow: 9,
-      maxOutputTokens: 4,
-      raw: model,
-    }
-    assert.deepEqual(models, way.includes('Vertex') ? models : [{ id, name: 'Flash', ...found }])
+    assert.deepEqual(models, [{ id: 'gemini-3', name: 'Three', contextWindow: 9, maxOutputTokens: 4, raw }])
     assert.match(received.at(-1)?.url ?? '', /\/models\?pageSize=1000/)
   })
 
   test(`${way}: an error tells its code, and no key`, async () => {
     const details = [{ reason: 'API_KEY_INVALID' }, { retryDelay: '34s' }]
-    const message = `API key ${key} client-key-123 not valid.`
+    const message = `API key ${key} ${apiKey} not valid.`
     const error = { code: 400, message, status: 'INVALID_ARGUMENT', details }
     answers.push({ status: 400, body: [{ error }] })
-    const refusal = { code: 'authentication', status: 400, retryAfterMs: 34_000 }
-    await assert.rejects(
-      async () => (await provider(config())).generate?.(chat(), signal),
-      (thrown: Error) => {
-        assert.partialDeepStrictEqual(thrown, refusal)
-        assert.equal(thrown.message.includes(way === 'by name' ? key : 'client-key-123'), false)
-        return true
-      },
-    )
+    const thrown = await send({}, config()).catch((failure: unknown) => failure as ConvokeError)
+    assert.ok(thrown instanceof ConvokeError)
+    const { code, retryAfterMs } = thrown
+    assert.deepEqual({ code, retryAfterMs }, { code: 'authentication', retryAfterMs: 34_000 })
+    assert.equal(inspect(thrown).includes(way === 'by name' ? key : apiKey), false)
   })
 }
 
 test('thinking is asked for by level, by budget before Gemini 3, and can be switched off', async () => {
-  const thinking = async (reasoning: ChatRequest['reasoning'], model = 'gemini-3-flash') =>
-    ((await send({ reasoning, model } as Partial<ChatRequest>))['generationConfig'] as Fields)[
-      'thinkingConfig'
-    ]
-  assert.deepEqual(await thinking('low'), { thinkingLevel: 'LOW', includeThoughts: true })
-  assert.deepEqual(await thinking('max'), { thinkingLevel: 'HIGH', includeThoughts: true })
-  assert.deepEqual(await thinking('low', 'gemini-2.5-flash'), {
-    thinkingBudget: 1_024,
-    includeThoughts: true,
-  })
+  const thinking = async (reasoning: ChatRequest['reasoning'], model = 'gemini-3-flash') => {
+    const { generationConfig } = await send({ ...(reasoning === undefined ? {} : { reasoning }), model })
+    return (generationConfig as Fields)['thinkingConfig']
+  }
+  const includeThoughts = true
+  assert.deepEqual(await thinking('low'), { thinkingLevel: 'LOW', includeThoughts })
+  assert.deepEqual(await thinking('max'), { thinkingLevel: 'HIGH', includeThoughts })
+  assert.deepEqual(await thinking('low', 'gemini-2.5-flash'), { thinkingBudget: 1_024, includeThoughts })
   assert.deepEqual(await thinking(true), { includeThoughts: true })
   for (const off of [false, 'none'] as const) assert.deepEqual(await thinking(off), { thinkingBudget: 0 })
   assert.equal(await thinking(undefined), undefined)
@@ -279,10 +239,10 @@ test('calls that another vendor made carry the word that stands for a signature'
   const messages: ChatRequest['messages'] = [
     { role: 'assistant', content: [call, { ...call, id: 'toolu_2' }] },
   ]
-  const signatures = async (model: string) =>
-    ((await send({ model, messages }))['contents'] as { parts: Fields[] }[])[0]?.parts.map(
-      (part) => part['thoughtSignature'],
-    )
+  const signatures = async (model: string) => {
+    const [calls] = (await send({ model, messages }))['contents'] as { parts: Fields[] }[]
+    return calls?.parts.map((part) => part['thoughtSignature'])
+  }
   assert.deepEqual(await signatures('gemini-3-flash'), ['skip_thought_signature_validator', undefined])
   assert.deepEqual(await signatures('gemini-2.5-flash'), [undefined, undefined])
 })
@@ -301,18 +261,16 @@ test('thoughts, text, a signature on an empty text, and usage come apart', async
   )
   const usage = { inputTokens: 12, outputTokens: 6, cachedInputTokens: 3, reasoningTokens: 4 }
   const { raw: _, ...finish } = only(chunks, 'finish')[0] as Fields
-  assert.deepEqual(
-    [...chunks.slice(0, -1), finish],
-    [
-      { type: 'start', content: '', id: 'r1', model: 'gemini-3-flash-001' },
-      { type: 'reasoning', content: '', reasoning: 'hmm' },
-      { type: 'text', content: 'a\u2028b' },
-      { type: 'text', content: '' },
-      { type: 'text', content: '', signature },
-      { type: 'usage', content: '', usage },
-      { type: 'finish', content: '', finishReason: 'length', rawFinishReason: 'MAX_TOKENS', usage },
-    ],
-  )
+  const expected = [
+    { type: 'start', content: '', id: 'r1', model: 'gemini-3-flash-001' },
+    { type: 'reasoning', content: '', reasoning: 'hmm' },
+    { type: 'text', content: 'a\u2028b' },
+    { type: 'text', content: '' },
+    { type: 'text', content: '', signature },
+    { type: 'usage', content: '', usage },
+    { type: 'finish', content: '', finishReason: 'length', rawFinishReason: 'MAX_TOKENS', usage },
+  ]
+  assert.deepEqual([...chunks.slice(0, -1), finish], expected)
 })
 
 const piece = (functionCall: Fields, candidate: Fields = {}) => reply([{ functionCall }], candidate)
@@ -329,23 +287,16 @@ test('streamed arguments are put together, and their JSON text comes in pieces',
       value('$.steps[0].minutes', { numberValue: 0.5 }),
       value('$.steps[1].text', { nullValue: 'NULL_VALUE' }),
       value("$['a key']", { boolValue: false }),
-      value('$.__proto__.x', { stringValue: 'harmless' }),
+      value('$.__proto__.x', { numberValue: 1 }),
       piece({}),
       piece({ name: 'now', args: { at: 1 } }, { finishReason: 'STOP' }),
     ),
   )
   const calls = only(chunks, 'tool-call').map(({ toolCall }) => toolCall)
   const steps = [{ text: 'say "}\\"]', minutes: 0.5 }, { text: null }]
-  const input = JSON.parse(
-    JSON.stringify({ steps, 'a key': false }).replace(/}$/, ',"__proto__":{"x":"harmless"}}'),
-  )
-  assert.deepEqual(
-    calls.map((call) => [call.name, call.arguments, call.signature]),
-    [
-      ['cook', input, signature],
-      ['now', { at: 1 }, undefined],
-    ],
-  )
+  const input = JSON.parse(JSON.stringify({ steps, 'a key': false }).replace(/}$/, ',"__proto__":{"x":1}}'))
+  assert.deepEqual(calls[0], { id: calls[0]?.id, name: 'cook', arguments: input, signature })
+  assert.deepEqual(calls[1], { id: calls[1]?.id, name: 'now', arguments: { at: 1 } })
   assert.equal((Object.prototype as Fields)['x'], undefined)
   const deltas = only(chunks, 'tool-call-delta').filter(({ id }) => id === calls[0]?.id)
   assert.ok(deltas.length > 5)
@@ -364,9 +315,8 @@ test('arguments that come out of order, or without their last piece, are whole a
   const cutOff = sse(begin, a, b, reply([], { finishReason: 'MAX_TOKENS' }))
   await assert.rejects(stream(cutOff), { code: 'malformed_response' })
   for (const jsonPath of ['$.a[900000000]', '$', 'a.b', '$[0]']) {
-    await assert.rejects(stream(sse(begin, value(jsonPath, { numberValue: 1 }))), {
-      code: 'malformed_response',
-    })
+    const odd = sse(begin, value(jsonPath, { numberValue: 1 }))
+    await assert.rejects(stream(odd), { code: 'malformed_response' })
   }
 })
 
@@ -381,14 +331,11 @@ test('a blocked prompt is content_filtered, and a filtered reply ends as content
 })
 
 test('STOP on every event does not end the text early', async () => {
-  const stop = { finishReason: 'STOP' }
-  const body = sse(
-    reply([{ text: 'First ' }], stop),
-    reply([{ text: 'second ' }], stop),
-    reply([{ text: 'third' }], stop),
-  )
+  const texts = ['First ', 'second ', 'third']
+  const body = sse(...texts.map((text) => reply([{ text }], { finishReason: 'STOP' })))
   assert.equal(textOf(await stream(body)), 'First second third')
-  const cancelled = `${body}{\n  "error": {\n    "code": 499, "status": "CANCELLED", "message": "cancelled"\n  }\n}\n`
+  const error = { code: 499, status: 'CANCELLED', message: 'cancelled' }
+  const cancelled = body + JSON.stringify({ error }, null, 2)
   await assert.rejects(stream(cancelled), { code: 'server_error', status: 499 })
   // The connection ended inside an event.
   await assert.rejects(stream(body.slice(0, -20)), { code: 'stream_truncated' })
@@ -396,12 +343,8 @@ test('STOP on every event does not end the text early', async () => {
 
 test('a stream without a finish reason is truncated, but for servers that show no sign of ever giving one', async () => {
   const old = (text: string) => ({ candidates: [{ content: { parts: [{ text }] }, index: 0 }] })
-  for (const body of [
-    '',
-    ': keep-alive\n\n',
-    sse(reply([{ text: 'Hi' }])),
-    sse({ ...old('Hi'), responseId: 'r1' }),
-  ]) {
+  const broken = [sse(reply([{ text: 'Hi' }])), sse({ ...old('Hi'), responseId: 'r1' })]
+  for (const body of ['', ': keep-alive\n\n', ...broken]) {
     await assert.rejects(stream(body), { code: 'stream_truncated' })
   }
   const chunks = await stream(sse(old('Old '), old('news')))
@@ -409,33 +352,23 @@ test('a stream without a finish reason is truncated, but for servers that show n
   assert.equal(only(chunks, 'finish')[0]?.finishReason, 'other')
 })
 
-test('globalThis.fetch is what it was, during and after many calls at once, and nobody else gets ours', async () => {
-  const original = globalThis.fetch
-  let isRunning = true
-  const watch = (async () => {
-    for (; isRunning; await wait(0)) assert.equal(globalThis.fetch, original)
-  })()
-  const body = sse(reply([{ text: 'Hi' }], { finishReason: 'STOP' }))
-  const calls = Array.from({ length: 20 }, (_, at) =>
-    at % 2 ? stream(body) : provider().generate(chat(), signal),
-  )
-  const other = original(`${baseURL}/other`)
-  assert.equal(globalThis.fetch, original)
+test('globalThis.fetch is what it was while many calls run, and a fetch of others is not taken', async () => {
+  const calls = Array.from({ length: 20 }, (_, at) => (at % 2 ? stream() : send()))
+  const other = fetchBefore(`${baseURL}/other`)
+  assert.equal(globalThis.fetch, fetchBefore)
   await Promise.all([...calls, other])
-  isRunning = false
-  await watch
-  assert.equal(received.filter(({ url }) => url === '/other').length, 1)
-  // The SDK throws before it sends: reserved headers are its own business.
+  assert.equal(received.length, 21)
+  // The SDK throws before it sends: this header is its own.
   await assert.rejects(send({}, { headers: { 'x-goog-api-client': 'mine' } }), { code: 'invalid_request' })
-  assert.equal(globalThis.fetch, original)
+  assert.equal(globalThis.fetch, fetchBefore)
 })
 
-test('an abort ends the call with the reason, before and during the request', async () => {
-  const reason = new Error('enough')
+test('an abort ends a call with its reason, and a second call at once', async () => {
   const controller = new AbortController()
+  const error = new ConvokeError('cancelled', 'enough')
   const call = async () => (await provider()).generate?.(chat(), controller.signal)
   const running = call()
-  controller.abort(reason)
-  await assert.rejects(running)
-  await assert.rejects(call())
+  setImmediate(() => controller.abort(error))
+  await assert.rejects(running, error)
+  await assert.rejects(call(), error)
 })

@@ -46,6 +46,8 @@ export class ResponsesFold implements EventFold {
   readonly #calls: ToolCalls
   readonly #items: Progress[] = []
   #isStarted = false
+  /** The pieces of a text do not add up to what the vendor says it is: events were lost on the way. */
+  #isGarbled = false
 
   constructor(name: string, model: string) {
     this.#name = name
@@ -132,6 +134,7 @@ export class ResponsesFold implements EventFold {
     switch (item.type) {
       case 'message': {
         const { text, refusal } = contentOf(item.content)
+        if (isContradiction(text, progress.text)) this.#isGarbled = true
         return [
           ...this.#text(progress, rest(text, progress.text)),
           ...this.#refusal(progress, rest(refusal, progress.refusal)),
@@ -188,6 +191,11 @@ export class ResponsesFold implements EventFold {
       throw this.#failure({ error: asFields(rawResponse)['error'] ?? 'no reason given' }, raw)
     }
     const items = Array.isArray(response['output']) ? (response['output'] as Item[]) : []
+    if (this.#isGarbled && items.some((item) => item.type === 'message')) {
+      // The second start chunk voids what came before: the reply is told again, as it should have been.
+      const again = new ResponsesFold(this.#name, this.#model)
+      return [startChunk(response), ...again.#finish(ended, response, rawResponse, raw)]
+    }
     const announced = [...this.#items]
     const chunks = items.flatMap((item, index) => this.#settleLast(item, index, announced))
     const reason = asFields(response['incomplete_details'])['reason'] ?? status
@@ -328,9 +336,16 @@ function contentOf(content: unknown): { text: string; refusal: string } {
   return { text, refusal }
 }
 
-/** What of a whole text was not delivered yet; nothing where the pieces said something else, since they are out. */
+/** What of a whole text was not delivered yet; nothing where the pieces said something else. */
 function rest(whole: string, delivered: string): string {
   return whole.startsWith(delivered) ? whole.slice(delivered.length) : ''
+}
+
+/** Whether the pieces of a text differ from the whole by more than white space, which some servers trim. */
+function isContradiction(whole: string, delivered: string): boolean {
+  if (whole.startsWith(delivered)) return false
+  const [all, some] = [whole.replace(/\s+/g, ''), delivered.replace(/\s+/g, '')]
+  return !all.startsWith(some) && !some.startsWith(all)
 }
 
 function finishReasonOf(raw: string, hasCalls: boolean): FinishReason {

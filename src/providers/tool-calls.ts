@@ -1,7 +1,7 @@
 /** Puts streamed tool calls together, however sloppily a server numbers its deltas. */
 import { randomUUID } from 'node:crypto'
 import { ConvokeError } from '../errors.ts'
-import type { ToolCall } from '../types.ts'
+import type { ToolCall, ToolDefinition } from '../types.ts'
 import type { ProviderChunk } from './provider.ts'
 
 export interface ToolCallDelta {
@@ -41,7 +41,7 @@ export class ToolCalls {
 
   /**
    * Adds a piece. A piece belongs to the call of its id, else of its index, else to the call that is open; one with a
-   * new id, or with a name and no call to belong to, begins a call. Gives the chunks to deliver.
+   * new id and a name, or with a name and no call to belong to, begins a call. Gives the chunks to deliver.
    */
   delta(delta: ToolCallDelta, kind: 'json' | 'text' = 'json'): ProviderChunk[] {
     const call = this.#find(delta) ?? this.#open(delta, kind)
@@ -66,7 +66,7 @@ export class ToolCalls {
 
   /** Replaces what the pieces gave by the vendor's own whole text, where it sends one at the end. */
   settle(id: string, text: string): void {
-    const call = this.#calls.find((candidate) => candidate.id === id)
+    const call = this.#calls.findLast((candidate) => candidate.id === id)
     if (call) call.text = text
   }
 
@@ -105,21 +105,20 @@ export class ToolCalls {
   }
 
   #find(delta: ToolCallDelta): OpenCall | undefined {
-    const latest = this.#calls.at(-1)
     if (delta.id) {
       const known = this.#calls.findLast((call) => call.isIdKnown && call.id === delta.id)
-      if (known) return known
-      // An id that comes after its call's first piece.
+      if (known) return isNumberedAnew(known, delta) && beginsAnother(known, delta) ? undefined : known
       const same = this.#ofIndex(delta.index)
-      return same && !same.isIdKnown && !same.isStarted ? same : undefined
+      // An id that comes after its call's first piece, or (older vLLM) another id in every piece.
+      return same && !same.isComplete && (!delta.name || !(same.isIdKnown || same.isStarted))
+        ? same
+        : undefined
     }
-    if (typeof delta.index === 'number') {
-      const same = this.#ofIndex(delta.index)
-      // Some servers give every call of a turn the index 0: a name after whole arguments begins another call.
-      if (same && delta.name && asText(delta.arguments) && isWholeJson(same.text)) return undefined
-      if (same || delta.name) return same
-    }
-    return delta.name || latest?.isComplete ? undefined : latest
+    const same = this.#ofIndex(delta.index)
+    if (same) return beginsAnother(same, delta) ? undefined : same
+    const latest = this.#calls.at(-1)
+    if (!latest || latest.isComplete) return undefined
+    return !delta.name || (typeof delta.index !== 'number' && isAwaiting(latest, delta)) ? latest : undefined
   }
 
   #ofIndex(index: number | null | undefined): OpenCall | undefined {
@@ -143,9 +142,41 @@ export class ToolCalls {
   }
 }
 
+/**
+ * Whether a call is one of a custom tool (OpenAI), whose input is free text: such tools come by `vendor`, so they are
+ * not among `tools`. JSON text is an ordinary call whose arguments somebody forgot to parse.
+ */
+export function isCustomCall(call: ToolCall, tools: readonly ToolDefinition[] | undefined): boolean {
+  const { name, arguments: input } = call
+  return typeof input === 'string' && !isWholeJson(input) && !tools?.some((tool) => tool.name === name)
+}
+
 function asText(value: unknown): string {
   if (value === undefined || value === null) return ''
   return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+/** Some servers give every call of a turn the same id and count the index alone. */
+function isNumberedAnew(call: OpenCall, delta: ToolCallDelta): boolean {
+  return typeof call.index === 'number' && typeof delta.index === 'number' && call.index !== delta.index
+}
+
+/**
+ * Some servers give every call of a turn the index 0: there a name begins another call once the arguments before it
+ * are whole. Others repeat the name in every piece: there they are not whole yet.
+ */
+function beginsAnother(call: OpenCall, delta: ToolCallDelta): boolean {
+  if (!delta.name || !call.name || call.isText) return false
+  if (delta.name !== call.name) return !call.text.trim() || isWholeJson(call.text)
+  return asText(delta.arguments).trim() !== '' && isWholeJson(call.text)
+}
+
+/** Whether a piece with a name, but with neither id nor index, goes on with this call. */
+function isAwaiting(call: OpenCall, delta: ToolCallDelta): boolean {
+  if (!call.name) return true
+  const piece = asText(delta.arguments)
+  const isBlank = piece !== '' && piece.trim() === ''
+  return call.name === delta.name && call.text.trim() !== '' && (isBlank || !isWholeJson(call.text))
 }
 
 function isWholeJson(text: string): boolean {
