@@ -1,5 +1,4 @@
 /** The words that users type: messages, options, responses and chunks. Types only; nothing here runs. */
-import type { ConvokeError } from './errors.ts'
 
 /** Text that is visible to the reader. `signature` is the vendor's own proof of it (Gemini), to be sent back. */
 export interface TextPart {
@@ -298,7 +297,7 @@ export interface ResetChunk {
   /** The attempt that begins, from 2; the same as before where the vendor itself began anew. */
   attempt: number
   /** Why what came before is void: a ConvokeError. */
-  error: ConvokeError
+  error: Error
 }
 export interface FinishChunk {
   type: 'finish'

@@ -240,7 +240,10 @@ test("a key is sent, and a user's own client keeps its host, headers and fetch",
   const fetch: typeof globalThis.fetch = (input, init) => globalThis.fetch(input, (fetched++, init))
   const headers = { Authorization: 'Bearer their-key-654321' }
   answers.push({ status: 401, lines: ['their-key-654321 is unknown'] })
-  const call = send({}, { client: new Ollama({ host: baseURL, headers, fetch }), baseURL: undefined as never })
+  const call = send(
+    {},
+    { client: new Ollama({ host: baseURL, headers, fetch }), baseURL: undefined as never },
+  )
   await assert.rejects(call, { code: 'authentication', message: /\[redacted\] is unknown/ })
   assert.deepEqual([received[1]?.headers['authorization'], fetched], ['Bearer their-key-654321', 1])
 })

@@ -20,6 +20,8 @@ interface OpenCall {
   index: number | undefined
   name: string
   text: string
+  /** The last piece of the text that was not blank: its end tells cheaply that the text is not whole yet. */
+  last: string
   signature: string | undefined
   isStarted: boolean
   isComplete: boolean
@@ -58,6 +60,7 @@ export class ToolCalls {
     const piece = asText(delta.arguments)
     if (piece) {
       call.text += piece
+      if (piece.trim()) call.last = piece
       if (call.isStarted)
         chunks.push({ type: 'tool-call-delta', content: '', id: call.id, argumentsDelta: piece })
     }
@@ -67,7 +70,7 @@ export class ToolCalls {
   /** Replaces what the pieces gave by the vendor's own whole text, where it sends one at the end. */
   settle(id: string, text: string): void {
     const call = this.#calls.findLast((candidate) => candidate.id === id)
-    if (call) call.text = text
+    if (call) Object.assign(call, { text, last: text })
   }
 
   /**
@@ -132,6 +135,7 @@ export class ToolCalls {
       index: delta.index ?? undefined,
       name: '',
       text: '',
+      last: '',
       signature: undefined,
       isStarted: false,
       isComplete: false,
@@ -148,7 +152,7 @@ export class ToolCalls {
  */
 export function isCustomCall(call: ToolCall, tools: readonly ToolDefinition[] | undefined): boolean {
   const { name, arguments: input } = call
-  return typeof input === 'string' && !isWholeJson(input) && !tools?.some((tool) => tool.name === name)
+  return typeof input === 'string' && !isJsonObject(input) && !tools?.some((tool) => tool.name === name)
 }
 
 function asText(value: unknown): string {
@@ -167,8 +171,8 @@ function isNumberedAnew(call: OpenCall, delta: ToolCallDelta): boolean {
  */
 function beginsAnother(call: OpenCall, delta: ToolCallDelta): boolean {
   if (!delta.name || !call.name || call.isText) return false
-  if (delta.name !== call.name) return !call.text.trim() || isWholeJson(call.text)
-  return asText(delta.arguments).trim() !== '' && isWholeJson(call.text)
+  if (delta.name !== call.name) return !call.last || isWhole(call)
+  return asText(delta.arguments).trim() !== '' && isWhole(call)
 }
 
 /** Whether a piece with a name, but with neither id nor index, goes on with this call. */
@@ -176,11 +180,15 @@ function isAwaiting(call: OpenCall, delta: ToolCallDelta): boolean {
   if (!call.name) return true
   const piece = asText(delta.arguments)
   const isBlank = piece !== '' && piece.trim() === ''
-  return call.name === delta.name && call.text.trim() !== '' && (isBlank || !isWholeJson(call.text))
+  return call.name === delta.name && call.last !== '' && (isBlank || !isWhole(call))
 }
 
-function isWholeJson(text: string): boolean {
-  if (!text.trim()) return false
+function isWhole(call: OpenCall): boolean {
+  return call.last.trimEnd().endsWith('}') && isJsonObject(call.text)
+}
+
+function isJsonObject(text: string): boolean {
+  if (!text.trimStart().startsWith('{')) return false
   try {
     JSON.parse(text)
     return true

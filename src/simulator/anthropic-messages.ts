@@ -6,7 +6,8 @@ import type { PreparedReply, PreparedToolCall } from './reply.ts'
 import { turn } from './strict-messages.ts'
 import type { Turn } from './strict-messages.ts'
 import { EVENT_STREAM, namedEvent } from './wire-format.ts'
-import type { Conversation, JsonObject, WireFormat } from './wire-format.ts'
+import type { JsonObject } from './json-value.ts'
+import type { Conversation, WireFormat } from './wire-format.ts'
 
 const STOP_REASONS = {
   stop: 'end_turn',

@@ -5,7 +5,8 @@ import { estimateTokens, madeUpId, split, textPieces } from './reply.ts'
 import type { PreparedReply, PreparedToolCall } from './reply.ts'
 import { turn } from './strict-messages.ts'
 import type { Turn } from './strict-messages.ts'
-import type { Conversation, JsonObject, WireFormat } from './wire-format.ts'
+import type { JsonObject } from './json-value.ts'
+import type { Conversation, WireFormat } from './wire-format.ts'
 
 const FINISH_REASONS = {
   stop: 'STOP',

@@ -1,5 +1,7 @@
 /** Narrows parsed JSON that came from outside. */
-import type { JsonObject } from './wire-format.ts'
+
+/** A parsed JSON object whose fields nobody has checked yet. */
+export type JsonObject = Record<string, unknown>
 
 /** Whether a value is an object, and neither null nor an array. */
 export function isObject(value: unknown): value is JsonObject {

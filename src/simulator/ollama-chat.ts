@@ -7,7 +7,8 @@ import type { PreparedReply, PreparedToolCall } from './reply.ts'
 import { turn } from './strict-messages.ts'
 import type { Turn } from './strict-messages.ts'
 import type { SimulatedRequest } from './types.ts'
-import type { Conversation, JsonObject, WireFormat } from './wire-format.ts'
+import type { JsonObject } from './json-value.ts'
+import type { Conversation, WireFormat } from './wire-format.ts'
 
 /** Puts text, thinking and calls where the endpoint has them. */
 type Place = (fields: { text: string; thinking?: string; tool_calls?: JsonObject[] }) => JsonObject

@@ -11,7 +11,8 @@ import { turn } from './strict-messages.ts'
 import type { Turn } from './strict-messages.ts'
 import type { SimulatedRequest } from './types.ts'
 import { dataEvent, EVENT_STREAM } from './wire-format.ts'
-import type { Conversation, JsonObject, WireFormat } from './wire-format.ts'
+import type { JsonObject } from './json-value.ts'
+import type { Conversation, WireFormat } from './wire-format.ts'
 
 const FINISH_REASONS = {
   stop: 'stop',

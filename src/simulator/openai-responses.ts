@@ -7,7 +7,8 @@ import { turn } from './strict-messages.ts'
 import type { Turn } from './strict-messages.ts'
 import type { SimulatedRequest } from './types.ts'
 import { EVENT_STREAM, namedEvent } from './wire-format.ts'
-import type { Conversation, JsonObject, WireFormat } from './wire-format.ts'
+import type { JsonObject } from './json-value.ts'
+import type { Conversation, WireFormat } from './wire-format.ts'
 
 type Item = JsonObject & { id: string }
 type Emit = (type: string, data: JsonObject) => string

@@ -5,7 +5,8 @@ import type { RequestLog } from './request-log.ts'
 import { findRoute } from './route.ts'
 import type { Route } from './route.ts'
 import type { RequestRecord, SimulatedRequest } from './types.ts'
-import type { Conversation, JsonObject } from './wire-format.ts'
+import type { JsonObject } from './json-value.ts'
+import type { Conversation } from './wire-format.ts'
 
 /** A request that was read, whether or not it makes sense. */
 export interface Understood {

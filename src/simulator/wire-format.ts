@@ -1,10 +1,8 @@
 /** The contract of the files that know a vendor's wire, and what several of them need. */
+import type { JsonObject } from './json-value.ts'
 import type { PreparedReply } from './reply.ts'
 import type { Turn } from './strict-messages.ts'
 import type { SimulatedProvider, SimulatedRequest } from './types.ts'
-
-/** A parsed JSON object whose fields nobody has checked yet. */
-export type JsonObject = Record<string, unknown>
 
 /** What went wrong, before a vendor puts it into its own words. */
 export interface Problem {

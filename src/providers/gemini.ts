@@ -1,0 +1,239 @@
+/** Google Gemini through `@google/generative-ai`, or through a client of `@google/genai` (Vertex AI included). */
+import type { GoogleGenAI } from '@google/genai'
+import type { GoogleGenerativeAI } from '@google/generative-ai'
+import { SseDecoder } from '../transport/decode.ts'
+import type { WireDecoder, WireEvent } from '../transport/decode.ts'
+import type { Fetch } from '../transport/exchange.ts'
+import type { ModelInfo } from '../types.ts'
+import { contentBody, ContentFold } from './gemini-content.ts'
+import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
+import { VendorConnection } from './vendor-connection.ts'
+
+type Fields = Record<string, unknown>
+
+/** What the SDKs have in common, one request at a time. */
+interface Sender {
+  /** The fetch that the user's own client sends with. */
+  readonly ownFetch?: Fetch | undefined
+  generate(
+    model: string,
+    body: Fields,
+    stream: boolean,
+    fetch: Fetch,
+    key: string | undefined,
+  ): Promise<unknown>
+  listModels(fetch: Fetch, key: string | undefined): Promise<unknown>
+}
+
+export const create: CreateProvider = async (config) => {
+  const client = config.client as GoogleGenAI | GoogleGenerativeAI | undefined
+  if (client && 'models' in client) return new GeminiProvider(config, new GenAISender(config, client))
+  if (client) return new GeminiProvider(config, new GenerativeAISender(config, () => client))
+  const { GoogleGenerativeAI } = await import('@google/generative-ai')
+  return new GeminiProvider(config, new GenerativeAISender(config, (key) => new GoogleGenerativeAI(key)))
+}
+
+class GeminiProvider implements Provider {
+  readonly name: string
+  readonly #config: ProviderConfig
+  readonly #sender: Sender
+  readonly #connection: VendorConnection
+
+  constructor(config: ProviderConfig, sender: Sender) {
+    this.name = config.name
+    this.#config = config
+    this.#sender = sender
+    this.#connection = new VendorConnection(config)
+  }
+
+  async *stream(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ProviderChunk, void, void> {
+    const reply = await this.#send(request, signal, true)
+    const fold = new ContentFold(this.name, request.model)
+    const decoder = new TailWatch(new SseDecoder(this.#config.maxLineBytes), () => fold.cut())
+    yield* this.#connection.chunks(reply, decoder, fold, request.model)
+  }
+
+  async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
+    const reply = await this.#send(request, signal, false)
+    const { body, raw } = await this.#connection.body(reply, request.model)
+    return new ContentFold(this.name, request.model).whole(body, raw)
+  }
+
+  async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
+    const key = await this.#connection.key()
+    const reply = await this.#connection.exchange({ fetch: this.#ownFetch() }, signal, '/models', (fetch) =>
+      this.#sender.listModels(this.#watched(fetch), key),
+    )
+    const { body } = await this.#connection.body(reply, '')
+    return ((body['models'] ?? body['publisherModels'] ?? []) as ModelFields[]).map(modelInfo)
+  }
+
+  async #send(request: ChatRequest, signal: AbortSignal, stream: boolean) {
+    const key = await this.#connection.key()
+    const body = contentBody(request, this.name)
+    const path = stream ? ':streamGenerateContent' : ':generateContent'
+    // Neither SDK gets the signal: one leaves a listener on it for every call. The exchange obeys it.
+    return this.#connection.exchange({ ...request, fetch: this.#ownFetch() }, signal, path, (fetch) =>
+      this.#sender.generate(request.model, body, stream, this.#watched(fetch), key),
+    )
+  }
+
+  /** A user's own client knows its key or token alone, until it sends it. */
+  #watched(fetch: Fetch): Fetch {
+    if (!this.#config.client) return fetch
+    return (input, init) => {
+      this.#connection.secrets.addHeaders(Object.fromEntries(new Headers(init?.headers)))
+      return fetch(input, init)
+    }
+  }
+
+  /** The fetch of a user's own client stays in use, where it is not merely the default. */
+  #ownFetch(): Fetch | undefined {
+    const { ownFetch } = this.#sender
+    return this.#config.fetch ?? (ownFetch === globalThis.fetch ? undefined : ownFetch)
+  }
+}
+
+const defaultBaseURL = 'https://generativelanguage.googleapis.com'
+const apiVersion = 'v1beta'
+
+class GenerativeAISender implements Sender {
+  readonly #config: ProviderConfig
+  readonly #client: (key: string) => GoogleGenerativeAI
+
+  constructor(config: ProviderConfig, client: (key: string) => GoogleGenerativeAI) {
+    this.#config = config
+    this.#client = client
+  }
+
+  async generate(model: string, body: Fields, stream: boolean, fetch: Fetch, key = ''): Promise<void> {
+    const { headers } = this.#config
+    const generative = this.#client(key).getGenerativeModel(
+      { model },
+      { baseUrl: this.#baseURL(), apiVersion, ...(headers ? { customHeaders: headers } : {}) },
+    )
+    // The mapped body is wider than the SDK's types, which end before thinking; it sends what it is given.
+    const sent = body as never
+    if (!stream) {
+      await withGlobalFetch(fetch, () => generative.generateContent(sent))
+      return
+    }
+    const { response } = await withGlobalFetch(fetch, () => generative.generateContentStream(sent))
+    // The SDK's second promise: nobody else waits for it, and a rejection would end the process.
+    response.catch(() => {})
+  }
+
+  /** The SDK has no list of models. */
+  async listModels(fetch: Fetch, key?: string): Promise<void> {
+    const headers = { 'x-goog-api-key': key ?? this.#client('').apiKey, ...this.#config.headers }
+    await fetch(`${this.#baseURL()}/${apiVersion}/models?pageSize=1000`, { headers })
+  }
+
+  #baseURL(): string {
+    return (this.#config.baseURL ?? defaultBaseURL).replace(/\/+$/, '')
+  }
+}
+
+/**
+ * Calls the SDK with a fetch of ours. `@google/generative-ai` has no option for one; it reads the global `fetch` as the
+ * default of a parameter (`makeModelRequest(…, fetchFn = fetch)`), which happens while it is being called, before its
+ * first await. So ours stands there for the length of that synchronous call and no longer: no other code runs in
+ * between, not even that of a call made at the same time, and nobody ever sees it.
+ */
+function withGlobalFetch<T>(fetch: Fetch, call: () => Promise<T>): Promise<T> {
+  const original = globalThis.fetch
+  globalThis.fetch = fetch
+  try {
+    return call()
+  } finally {
+    globalThis.fetch = original
+  }
+}
+
+class GenAISender implements Sender {
+  readonly #headers: Record<string, string> | undefined
+  readonly #client: GoogleGenAI
+
+  constructor({ headers }: ProviderConfig, client: GoogleGenAI) {
+    this.#headers = headers
+    this.#client = client
+  }
+
+  get ownFetch(): Fetch | undefined {
+    const { apiClient } = this.#client as unknown as { apiClient?: { getFetch?: () => Fetch | undefined } }
+    return apiClient?.getFetch?.()
+  }
+
+  generate(model: string, body: Fields, stream: boolean, fetch: Fetch): Promise<unknown> {
+    // This SDK takes the fields of the body, those of generationConfig among them, in one flat `config`.
+    const { contents, generationConfig, httpOptions, ...rest } = body
+    const config = {
+      ...(generationConfig as Fields),
+      ...rest,
+      // It would call tools itself, and ask again where a reply is not whole: one request is one request.
+      automaticFunctionCalling: { disable: true },
+      automaticContinuation: false,
+      httpOptions: { ...(httpOptions as Fields | undefined), ...this.#httpOptions(fetch) },
+    }
+    const parameters = { model, contents, config } as never
+    return stream
+      ? this.#client.models.generateContentStream(parameters)
+      : this.#client.models.generateContent(parameters)
+  }
+
+  listModels(fetch: Fetch): Promise<unknown> {
+    return this.#client.models.list({ config: { pageSize: 1_000, httpOptions: this.#httpOptions(fetch) } })
+  }
+
+  #httpOptions(fetch: Fetch) {
+    return { fetch, ...(this.#headers ? { headers: this.#headers } : {}) }
+  }
+}
+
+/** Tells of an event that the end of the connection cut off. */
+class TailWatch implements WireDecoder {
+  readonly #decoder: WireDecoder
+  readonly #onCut: () => void
+
+  constructor(decoder: WireDecoder, onCut: () => void) {
+    this.#decoder = decoder
+    this.#onCut = onCut
+  }
+
+  push(bytes: Uint8Array): WireEvent[] {
+    return this.#decoder.push(bytes)
+  }
+
+  end(): WireEvent[] {
+    const events = this.#decoder.end()
+    if (events.some(({ isTail, data }) => isTail && !isJson(data))) this.#onCut()
+    return events
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+interface ModelFields {
+  name: string
+  displayName?: string
+  inputTokenLimit?: number
+  outputTokenLimit?: number
+}
+
+/** Names are paths: `models/gemini-…`, on Vertex AI `publishers/google/models/gemini-…`. */
+function modelInfo(raw: ModelFields): ModelInfo {
+  return {
+    id: raw.name.replace(/^(publishers\/[^/]+\/)?models\//, ''),
+    ...(raw.displayName ? { name: raw.displayName } : {}),
+    ...(raw.inputTokenLimit ? { contextWindow: raw.inputTokenLimit } : {}),
+    ...(raw.outputTokenLimit ? { maxOutputTokens: raw.outputTokenLimit } : {}),
+    raw,
+  }
+}
