@@ -105,7 +105,7 @@ const only = <T extends ProviderChunk['type']>(chunks: ProviderChunk[], type: T)
 
 for (const [way, config] of Object.entries(ways)) {
   test(`${way}: options, system and tools go under the names of the wire`, async () => {
-    const vendor = { generationConfig: { seed: 2, responseMimeType: 'text/plain' }, safetySettings: [] }
+    const vendor = { generationConfig: { seed: 2, newWord: { a: 1 } }, safetySettings: [], newField: 1 }
     const parameters = { type: 'object', additionalProperties: false }
     const body = await send(
       {
@@ -127,10 +127,10 @@ for (const [way, config] of Object.entries(ways)) {
       systemInstruction: { parts: [{ text: 'Be brief.' }] },
       tools: [{ functionDeclarations: declarations }],
       toolConfig: { functionCallingConfig: { mode: 'ANY', allowedFunctionNames: ['look'] } },
-      safetySettings: [],
+      ...{ safetySettings: [], newField: 1 },
       generationConfig: {
         ...{ maxOutputTokens: 9, temperature: 0.5, topP: 0.8, topK: 3, stopSequences: ['x'], seed: 2 },
-        ...{ presencePenalty: 0.1, frequencyPenalty: 0.2, responseMimeType: 'text/plain' },
+        ...{ presencePenalty: 0.1, frequencyPenalty: 0.2, newWord: { a: 1 } },
         thinkingConfig: { thinkingBudget: 64, includeThoughts: true },
       },
     }
@@ -257,7 +257,8 @@ test('thoughts, text, a signature on an empty text, and usage come apart', async
       ': keep-alive\n\n' +
       `data:${JSON.stringify(reply([{ text: 'a\u2028b' }], {}, labels))}\n\n` +
       sse(reply([{ executableCode: { code: '1' } }]), reply([{ text: '', thoughtSignature: signature }])) +
-      sse(reply([], { finishReason: 'MAX_TOKENS' }, { usageMetadata })),
+      sse(reply([], { finishReason: 'MAX_TOKENS' }, { usageMetadata })) +
+      'data: [DONE]\n\n',
   )
   const usage = { inputTokens: 12, outputTokens: 6, cachedInputTokens: 3, reasoningTokens: 4 }
   const { raw: _, ...finish } = only(chunks, 'finish')[0] as Fields
@@ -310,8 +311,9 @@ test('arguments that come out of order, or without their last piece, are whole a
   const b = value('$.b', { stringValue: 'y', willContinue: true })
   const c = value('$.a[1]', { stringValue: 'z' })
   const stop = reply([{ text: '' }], { finishReason: 'STOP' })
-  const chunks = await stream(sse(begin, a, b, c, stop))
-  assert.deepEqual(only(chunks, 'tool-call')[0]?.toolCall.arguments, { a: ['x', 'z'], b: 'y' })
+  const d = value('$.d', { stringValue: '1', willContinue: true })
+  const chunks = await stream(sse(begin, a, b, c, d, d, stop))
+  assert.deepEqual(only(chunks, 'tool-call')[0]?.toolCall.arguments, { a: ['x', 'z'], b: 'y', d: '11' })
   const cutOff = sse(begin, a, b, reply([], { finishReason: 'MAX_TOKENS' }))
   await assert.rejects(stream(cutOff), { code: 'malformed_response' })
   for (const jsonPath of ['$.a[900000000]', '$', 'a.b', '$[0]']) {

@@ -10,32 +10,26 @@ import type { EventFold } from './vendor-connection.ts'
 type Fields = Record<string, unknown>
 type ToolResults = Extract<RequestMessage, { role: 'tool' }>['content']
 
-/**
- * The body of a request. `vendor` is spread over it at the top level, but its `generationConfig` is laid over ours key
- * by key: one responseMimeType does not cost the temperature.
- */
-export function contentBody(request: ChatRequest, name: string): Fields {
-  const { system, tools, vendor = {} } = request
+/** The body of a request, without `vendor`. */
+export function contentBody(request: ChatRequest, name: string): Fields & { generationConfig: Fields } {
+  const { system, tools } = request
   warnUnsupported(request, name, ['metadata'])
-  const generationConfig = {
-    maxOutputTokens: request.maxTokens,
-    temperature: request.temperature,
-    topP: request.topP,
-    topK: request.topK,
-    stopSequences: request.stop,
-    seed: request.seed,
-    presencePenalty: request.presencePenalty,
-    frequencyPenalty: request.frequencyPenalty,
-    thinkingConfig: thinkingConfig(request, name),
-    ...(vendor['generationConfig'] as Fields | undefined),
-  }
   return {
     contents: contents(request, name),
     systemInstruction: system ? { parts: [{ text: system }] } : undefined,
     tools: tools?.length ? [{ functionDeclarations: tools.map(declaration) }] : undefined,
     toolConfig: tools?.length ? toolConfig(request.toolChoice) : undefined,
-    ...vendor,
-    generationConfig,
+    generationConfig: {
+      maxOutputTokens: request.maxTokens,
+      temperature: request.temperature,
+      topP: request.topP,
+      topK: request.topK,
+      stopSequences: request.stop,
+      seed: request.seed,
+      presencePenalty: request.presencePenalty,
+      frequencyPenalty: request.frequencyPenalty,
+      thinkingConfig: thinkingConfig(request, name),
+    },
   }
 }
 
@@ -229,14 +223,16 @@ export class ContentFold implements EventFold {
     const candidate = candidates.find(({ index }) => !index)
     for (const part of asList(candidate?.content?.parts)) chunks.push(...this.#part(part as PartFields))
     if (candidate?.finishReason) this.#finish = candidate.finishReason
-    if (
-      candidate?.content?.role ||
-      ['usageMetadata', 'modelVersion', 'responseId'].some((key) => body[key])
-    ) {
-      this.#marksEnd = true
-    }
+    this.#marksEnd ||= Boolean(
+      candidate?.content?.role || body['usageMetadata'] || body['modelVersion'] || body['responseId'],
+    )
     // Code that runs at the vendor's, a picture: nothing to show, but a sign of life.
     return chunks.length > 0 ? chunks : [{ type: 'text', content: '' }]
+  }
+
+  /** Not a word of Gemini's, but some proxies add it. */
+  done(): ProviderChunk[] {
+    return []
   }
 
   /** The connection ended inside an event: with STOP on every event, nothing else tells of it. */

@@ -103,10 +103,10 @@ class StreamedArguments {
   readonly #root = emptyObject()
   /** The JSON text given so far. */
   #given = ''
-  /** Whether the paths came in the order of a document, so that what was given is the beginning of the whole. */
+  /** Whether the values came in the order of a document, so that what was given is the beginning of the whole. */
   #isInOrder = true
-  /** Where the text given so far ends: the containers that are open, each with its last key. */
-  #open: { container: Container; key: Key }[] = []
+  /** The path of the value that was given last. */
+  #last: readonly Key[] = []
   /** The path of a text that is still open. */
   #openPath: string | undefined
 
@@ -118,20 +118,13 @@ class StreamedArguments {
     const path = keysOf(jsonPath)
     const continues = typeof value === 'string' && jsonPath === this.#openPath
     const staysOpen = typeof value === 'string' && willContinue
-    const json = staysOpen ? JSON.stringify(value).slice(0, -1) : JSON.stringify(value)
-    const depth = this.#branch(path)
-    const closers = continues ? '' : this.#closers(depth + 1)
-    const containers = setAt(this.#root, path, value, continues)
-    this.#isInOrder &&= continues || depth >= 0
-    if (!this.#isInOrder) return ''
-    const openers = containers.slice(depth).map((container, at) => {
-      const label = Array.isArray(container) ? '' : `${JSON.stringify(path[depth + at])}:`
-      const isNew = at > 0 || this.#given === ''
-      return `${isNew ? (Array.isArray(container) ? '[' : '{') : ','}${label}`
-    })
-    const added = continues ? json.slice(1) : closers + openers.join('') + json
-    this.#open = containers.map((container, at) => ({ container, key: path[at] as Key }))
+    const lead = continues ? '' : this.#lead(path)
+    setAt(this.#root, path, value, continues)
     this.#openPath = staysOpen ? jsonPath : undefined
+    if (lead === undefined) this.#isInOrder = false
+    if (!this.#isInOrder) return ''
+    const added = lead + JSON.stringify(value).slice(continues ? 1 : 0, staysOpen ? -1 : undefined)
+    this.#last = path
     this.#given += added
     return added
   }
@@ -139,7 +132,7 @@ class StreamedArguments {
   /** Takes arguments that came whole. */
   merge(values: Record<string, unknown>): void {
     Object.assign(this.#root, values)
-    if (this.#given) this.#isInOrder = false
+    this.#isInOrder = false
   }
 
   /** The beginning of the JSON text: never whole, since its last bracket is missing. */
@@ -157,26 +150,36 @@ class StreamedArguments {
     return { text, rest: this.#given ? '' : text }
   }
 
-  /** At which depth a path leaves the one before for a place that follows it; -1 where it goes back. */
-  #branch(path: readonly Key[]): number {
-    if (this.#given === '') return 0
-    const depth = this.#open.findIndex(({ key }, at) => key !== path[at])
+  /** What stands between the value before and that of a path; undefined where the path goes back. */
+  #lead(path: readonly Key[]): string | undefined {
+    const isFirst = this.#given === ''
+    const depth = isFirst ? 0 : this.#last.findIndex((key, at) => key !== path[at])
     const key = path[depth]
-    const container = this.#open[depth]?.container
-    if (container === undefined || key === undefined) return -1
-    const follows = Array.isArray(container) ? key === container.length : !Object.hasOwn(container, key)
-    return follows ? depth : -1
+    if (key === undefined) return undefined
+    const container = path.slice(0, depth).reduce<Container>(childOf, this.#root)
+    const isNext = Array.isArray(container) ? key === container.length : !Object.hasOwn(container, key)
+    if (!isNext) return undefined
+    const openers = path.slice(depth).map((name, at) => {
+      const isList = typeof name === 'number'
+      const mark = at === 0 && !isFirst ? ',' : isList ? '[' : '{'
+      return isList ? mark : `${mark}${JSON.stringify(name)}:`
+    })
+    return (isFirst ? '' : this.#closers(depth + 1)) + openers.join('')
   }
 
   /** What closes the text and the containers that are open, down to a depth. */
   #closers(depth: number): string {
-    const brackets = this.#open.slice(depth).map(({ container }) => (Array.isArray(container) ? ']' : '}'))
+    const brackets = this.#last.slice(depth).map((key) => (typeof key === 'number' ? ']' : '}'))
     return (this.#openPath === undefined ? '' : '"') + brackets.reverse().join('')
   }
 }
 
 function emptyObject(): Record<Key, unknown> {
   return Object.create(null) as Record<Key, unknown>
+}
+
+function childOf(container: Container, key: Key): Container {
+  return (container as Record<Key, unknown>)[key] as Container
 }
 
 const step = /\.([^.[\]]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]/gy
@@ -195,20 +198,21 @@ function keysOf(jsonPath: string): Key[] {
   return keys
 }
 
-/** Puts a value into its place, and gives the containers on the way there. */
-function setAt(root: Container, path: readonly Key[], value: unknown, continues: boolean): Container[] {
+function setAt(root: Container, path: readonly Key[], value: unknown, continues: boolean): void {
   let container = root as Record<Key, unknown>
-  return path.map((key, depth) => {
-    const here = container
+  path.forEach((key, depth) => {
     // A list grows by one, so that no index can ask for a gigabyte.
-    const fits = Array.isArray(here) ? typeof key === 'number' && key <= here.length : typeof key === 'string'
+    const fits = Array.isArray(container)
+      ? typeof key === 'number' && key <= container.length
+      : typeof key === 'string'
     if (!fits) throw new Error(`a JSON path that does not fit the one before: ${path.join('.')}`)
     if (depth === path.length - 1) {
-      here[key] = continues ? String(here[key]) + String(value) : value
-    } else if (typeof here[key] !== 'object' || here[key] === null) {
-      here[key] = typeof path[depth + 1] === 'number' ? [] : emptyObject()
+      container[key] = continues ? String(container[key]) + String(value) : value
+    } else {
+      if (typeof container[key] !== 'object' || container[key] === null) {
+        container[key] = typeof path[depth + 1] === 'number' ? [] : emptyObject()
+      }
+      container = container[key] as Record<Key, unknown>
     }
-    container = here[key] as Record<Key, unknown>
-    return here
   })
 }

@@ -11,17 +11,24 @@ import { VendorConnection } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
 
-/** What the SDKs have in common, one request at a time. */
+/** One request to a model. */
+interface Call {
+  model: string
+  body: Fields & { generationConfig: Fields }
+  /**
+   * Fields of the body from the caller, the same for both SDKs. They win over ours at the top level; those of
+   * `generationConfig` win key by key, so that one responseMimeType does not cost the temperature.
+   */
+  vendor: Fields & { generationConfig?: Fields }
+  stream: boolean
+  key: string | undefined
+}
+
+/** What the SDKs have in common. */
 interface Sender {
   /** The fetch that the user's own client sends with. */
   readonly ownFetch?: Fetch | undefined
-  generate(
-    model: string,
-    body: Fields,
-    stream: boolean,
-    fetch: Fetch,
-    key: string | undefined,
-  ): Promise<unknown>
+  generate(call: Call, fetch: Fetch): Promise<unknown>
   listModels(fetch: Fetch, key: string | undefined): Promise<unknown>
 }
 
@@ -70,11 +77,12 @@ class GeminiProvider implements Provider {
 
   async #send(request: ChatRequest, signal: AbortSignal, stream: boolean) {
     const key = await this.#connection.key()
-    const body = contentBody(request, this.name)
+    const { model, vendor = {} } = request
+    const call = { model, body: contentBody(request, this.name), vendor, stream, key }
     const path = stream ? ':streamGenerateContent' : ':generateContent'
     // Neither SDK gets the signal: one leaves a listener on it for every call. The exchange obeys it.
     return this.#connection.exchange({ ...request, fetch: this.#ownFetch() }, signal, path, (fetch) =>
-      this.#sender.generate(request.model, body, stream, this.#watched(fetch), key),
+      this.#sender.generate(call, this.#watched(fetch)),
     )
   }
 
@@ -106,14 +114,15 @@ class GenerativeAISender implements Sender {
     this.#client = client
   }
 
-  async generate(model: string, body: Fields, stream: boolean, fetch: Fetch, key = ''): Promise<void> {
+  async generate({ model, body, vendor, stream, key = '' }: Call, fetch: Fetch): Promise<void> {
     const { headers } = this.#config
     const generative = this.#client(key).getGenerativeModel(
       { model },
       { baseUrl: this.#baseURL(), apiVersion, ...(headers ? { customHeaders: headers } : {}) },
     )
-    // The mapped body is wider than the SDK's types, which end before thinking; it sends what it is given.
-    const sent = body as never
+    const generationConfig = { ...body.generationConfig, ...vendor.generationConfig }
+    // The body is wider than the SDK's types, which end before thinking; it sends what it is given.
+    const sent = { ...body, ...vendor, generationConfig } as never
     if (!stream) {
       await withGlobalFetch(fetch, () => generative.generateContent(sent))
       return
@@ -164,16 +173,17 @@ class GenAISender implements Sender {
     return apiClient?.getFetch?.()
   }
 
-  generate(model: string, body: Fields, stream: boolean, fetch: Fetch): Promise<unknown> {
-    // This SDK takes the fields of the body, those of generationConfig among them, in one flat `config`.
-    const { contents, generationConfig, httpOptions, ...rest } = body
+  generate({ model, body, vendor, stream }: Call, fetch: Fetch): Promise<unknown> {
+    const { contents, generationConfig, ...rest } = body
+    // This SDK takes the fields of the body, those of generationConfig among them, in one flat `config`, and drops
+    // what it does not know there. What the caller gave goes into the body as it is.
     const config = {
-      ...(generationConfig as Fields),
-      ...rest,
+      ...without(rest, vendor),
+      ...without(generationConfig, vendor.generationConfig),
       // It would call tools itself, and ask again where a reply is not whole: one request is one request.
       automaticFunctionCalling: { disable: true },
       automaticContinuation: false,
-      httpOptions: { ...(httpOptions as Fields | undefined), ...this.#httpOptions(fetch) },
+      httpOptions: { ...this.#httpOptions(fetch), extraBody: vendor },
     }
     const parameters = { model, contents, config } as never
     return stream
@@ -188,6 +198,10 @@ class GenAISender implements Sender {
   #httpOptions(fetch: Fetch) {
     return { fetch, ...(this.#headers ? { headers: this.#headers } : {}) }
   }
+}
+
+function without(fields: Fields, others: Fields = {}): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !(name in others)))
 }
 
 /** Tells of an event that the end of the connection cut off. */
