@@ -242,7 +242,10 @@ export class Call {
 
   /** A second start: the vendor (or a proxy that splices) began the reply again, which voids what came before. */
   #beginAnew(sink: StreamSink | undefined): void {
-    const error = this.#error('stream_truncated', 'The vendor began its reply anew in the middle of it.')
+    const error = this.#error(
+      'stream_truncated',
+      'The vendor took back what it had sent, and began its reply anew.',
+    )
     if (this.#isVisible && this.#context.settings.retry.replay !== 'restart') throw error
     this.#restart(error, this.#progress.attempts, sink)
   }

@@ -37,6 +37,15 @@ test('data that the end of the connection cuts off is a tail', () => {
   }
 })
 
+test('a connection that ends inside the name of a field, or inside a bare error, leaves a tail', () => {
+  const name = decode(new SseDecoder(limit), 'data: 1\n\ndat', 3)
+  assert.deepEqual(name[1], { name: undefined, data: '', isTail: true })
+  const error = decode(new SseDecoder(limit), 'data: 1\n\n{\n  "error": {\n "co', 3)
+  assert.equal(error[1]?.isTail, true)
+  const page = decode(new SseDecoder(limit), '<html>\n<body>Bad Gateway', 3)
+  assert.deepEqual(page, [{ name: 'stray', data: '<html>\n<body>Bad Gateway\n' }])
+})
+
 test('lines that are no field are kept, since some vendors put a bare error there', () => {
   for (const size of sizes) {
     const events = decode(new SseDecoder(limit), 'data: 1\n\n{\n  "error": {\n "code": 499 }\n}\n', size)

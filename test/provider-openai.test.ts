@@ -181,15 +181,15 @@ test('compatible servers: reasoning_content is read, and goes back to the server
   assert.deepEqual(other.warned, ['reasoning'])
 })
 
-test('a stream without [DONE] is cut off at OpenAI, and whole at a server that leaves it out', async () => {
+test('a stream without [DONE] is cut off where it is known to come, and whole at a server that may leave it out', async () => {
   simulator.failNext({ endAfter: 1 })
   await assert.rejects(connect('openai', { retry: { attempts: 1 } }).stream('Hi').response, {
     code: 'stream_truncated',
   })
   simulator.failNext({ endAfter: 1 })
-  assert.equal((await connect('together').stream('Hi').response).content, 'Hello')
+  assert.equal((await connect('openai-compatible').stream('Hi').response).content, 'Hello')
   simulator.failNext({ endAfter: 0.5 })
-  await assert.rejects(connect('together', { retry: { attempts: 1 } }).stream('Hi').response, {
+  await assert.rejects(connect('openai-compatible', { retry: { attempts: 1 } }).stream('Hi').response, {
     code: 'stream_truncated',
   })
 })

@@ -3,6 +3,9 @@ import { test } from 'node:test'
 import OpenAI from 'openai'
 import Anthropic from '@anthropic-ai/sdk'
 import { GoogleGenAI } from '@google/genai'
+import { GoogleGenerativeAI } from '@google/generative-ai'
+import { CohereClientV2 } from 'cohere-ai'
+import { Ollama } from 'ollama'
 import { createLLM } from 'convoke'
 import { providerContract, simulatedSubject } from 'convoke/conformance'
 import type { Subject } from 'convoke/conformance'
@@ -14,12 +17,11 @@ const subjects: Subject[] = [
   simulatedSubject('gemini', { has: { partialArguments: false } }),
   simulatedSubject('cohere'),
   simulatedSubject('ollama', { has: { partialArguments: false } }),
-  {
-    ...simulatedSubject('responses', {
-      wire: 'openai',
-      create: (options) => createLLM('openai', { ...options, api: 'responses' }),
-    }),
-  },
+  simulatedSubject('responses', {
+    wire: 'openai',
+    create: (options) => createLLM('openai', { ...options, api: 'responses' }),
+  }),
+  simulatedSubject('groq', { wire: 'openai' }),
   simulatedSubject('genai client', {
     wire: 'gemini',
     create: ({ apiKey, baseURL, ...options }) =>
@@ -38,6 +40,25 @@ const subjects: Subject[] = [
     wire: 'anthropic',
     create: ({ apiKey, baseURL, ...options }) =>
       createLLM(new Anthropic({ apiKey: apiKey as string, baseURL: baseURL as string }), options),
+  }),
+  simulatedSubject('generative-ai client', {
+    wire: 'gemini',
+    // This SDK's client has no address of its own: it is the LLM's.
+    create: ({ apiKey, ...options }) => createLLM(new GoogleGenerativeAI(apiKey as string), options),
+    has: { partialArguments: false },
+  }),
+  simulatedSubject('cohere client', {
+    wire: 'cohere',
+    create: ({ apiKey, baseURL, ...options }) =>
+      createLLM(new CohereClientV2({ token: apiKey as string, baseUrl: baseURL as string }), options),
+  }),
+  simulatedSubject('ollama client', {
+    wire: 'ollama',
+    create: ({ apiKey, baseURL, ...options }) => {
+      const headers = { authorization: `Bearer ${apiKey as string}` }
+      return createLLM(new Ollama({ host: baseURL as string, headers }), options)
+    },
+    has: { partialArguments: false },
   }),
 ]
 

@@ -198,7 +198,6 @@ export class ContentFold implements EventFold {
   readonly #model: string
   readonly #calls: FunctionCalls
   #isStarted = false
-  #isCut = false
   /** Whether an event showed a server that gives a finish reason at the end. */
   #marksEnd = false
   #finish: string | undefined
@@ -235,20 +234,15 @@ export class ContentFold implements EventFold {
     return []
   }
 
-  /** The connection ended inside an event: with STOP on every event, nothing else tells of it. */
-  cut(): void {
-    this.#isCut = true
-  }
-
   /**
    * Text may follow a finish reason (older servers put STOP on every event), so only the end of the connection ends
    * the reply. A compromise: where neither a finish reason nor anything else that Gemini sends was seen, the end of the
    * connection counts as the end of the reply, since servers of the PaLM era give no finish reason at all. A stream of
    * theirs that breaks between two events cannot be told from a whole one.
    */
-  end(): ProviderChunk[] {
+  end(isCut: boolean): ProviderChunk[] {
     const isWhole = this.#isStarted && (this.#finish !== undefined || !this.#marksEnd)
-    if (isWhole && !this.#isCut) return this.#finishChunks()
+    if (isWhole && !isCut) return this.#finishChunks()
     throw new ConvokeError('stream_truncated', 'The stream ended without a finish reason.', {
       provider: this.#name,
       model: this.#model,

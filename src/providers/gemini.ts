@@ -2,7 +2,6 @@
 import type { GoogleGenAI } from '@google/genai'
 import type { GoogleGenerativeAI } from '@google/generative-ai'
 import { SseDecoder } from '../transport/decode.ts'
-import type { WireDecoder, WireEvent } from '../transport/decode.ts'
 import type { Fetch } from '../transport/exchange.ts'
 import type { ModelInfo } from '../types.ts'
 import { contentBody, ContentFold } from './gemini-content.ts'
@@ -56,8 +55,7 @@ class GeminiProvider implements Provider {
   async *stream(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ProviderChunk, void, void> {
     const reply = await this.#send(request, signal, true)
     const fold = new ContentFold(this.name, request.model)
-    const decoder = new TailWatch(new SseDecoder(this.#config.maxLineBytes), () => fold.cut())
-    yield* this.#connection.chunks(reply, decoder, fold, request.model)
+    yield* this.#connection.chunks(reply, new SseDecoder(this.#config.maxLineBytes), fold, request.model)
   }
 
   async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
@@ -69,7 +67,7 @@ class GeminiProvider implements Provider {
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
     const key = await this.#connection.key()
     const reply = await this.#connection.exchange({ fetch: this.#ownFetch() }, signal, '/models', (fetch) =>
-      this.#sender.listModels(this.#watched(fetch), key),
+      this.#sender.listModels(fetch, key),
     )
     const { body } = await this.#connection.body(reply, '')
     return ((body['models'] ?? body['publisherModels'] ?? []) as ModelFields[]).map(modelInfo)
@@ -82,17 +80,8 @@ class GeminiProvider implements Provider {
     const path = stream ? ':streamGenerateContent' : ':generateContent'
     // Neither SDK gets the signal: one leaves a listener on it for every call. The exchange obeys it.
     return this.#connection.exchange({ ...request, fetch: this.#ownFetch() }, signal, path, (fetch) =>
-      this.#sender.generate(call, this.#watched(fetch)),
+      this.#sender.generate(call, fetch),
     )
-  }
-
-  /** A user's own client knows its key or token alone, until it sends it. */
-  #watched(fetch: Fetch): Fetch {
-    if (!this.#config.client) return fetch
-    return (input, init) => {
-      this.#connection.secrets.addHeaders(Object.fromEntries(new Headers(init?.headers)))
-      return fetch(input, init)
-    }
   }
 
   /** The fetch of a user's own client stays in use, where it is not merely the default. */
@@ -202,36 +191,6 @@ class GenAISender implements Sender {
 
 function without(fields: Fields, others: Fields = {}): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([name]) => !(name in others)))
-}
-
-/** Tells of an event that the end of the connection cut off. */
-class TailWatch implements WireDecoder {
-  readonly #decoder: WireDecoder
-  readonly #onCut: () => void
-
-  constructor(decoder: WireDecoder, onCut: () => void) {
-    this.#decoder = decoder
-    this.#onCut = onCut
-  }
-
-  push(bytes: Uint8Array): WireEvent[] {
-    return this.#decoder.push(bytes)
-  }
-
-  end(): WireEvent[] {
-    const events = this.#decoder.end()
-    if (events.some(({ isTail, data }) => isTail && !isJson(data))) this.#onCut()
-    return events
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
 }
 
 interface ModelFields {

@@ -221,7 +221,8 @@ export class ChatFold implements EventFold {
   }
 
   end(): ProviderChunk[] {
-    // `[DONE]` is OpenAI's terminal event. Some compatible servers leave it out: there the finish reason is.
+    // `[DONE]` is the terminal event of OpenAI and of every server with a preset. Some others leave it out: there the
+    // finish reason is.
     if (this.#finish && !this.#needsDone) return this.#finishChunks()
     throw new ConvokeError('stream_truncated', 'The stream ended without its terminal event [DONE].', {
       provider: this.#name,

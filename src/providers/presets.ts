@@ -39,7 +39,6 @@ const compatible: Dialect = {
   ...openaiDialect,
   maxTokensField: 'max_tokens',
   hasTopK: true,
-  needsDone: false,
   takesReasoning: true,
 }
 
@@ -76,5 +75,5 @@ export const presets: Readonly<Record<string, Preset>> = {
     reasoning: 'object',
   }),
   together: hosted('https://api.together.xyz/v1', 'TOGETHER_API_KEY', { hasTopK: true }),
-  'openai-compatible': { keyVariables: [], needsKey: false, dialect: compatible },
+  'openai-compatible': { keyVariables: [], needsKey: false, dialect: { ...compatible, needsDone: false } },
 }

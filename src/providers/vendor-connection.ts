@@ -20,10 +20,11 @@ export interface EventFold {
   /** The text `[DONE]` came (OpenAI and its kin). */
   done?(): readonly ProviderChunk[]
   /**
-   * The connection ended. Gives the finish chunk where the vendor has no terminal event of its own.
+   * The connection ended, `isCut` inside an event. Gives the finish chunk where the vendor has no terminal event of its
+   * own.
    * @throws ConvokeError `stream_truncated` where it has one and it did not come
    */
-  end(): readonly ProviderChunk[]
+  end(isCut: boolean): readonly ProviderChunk[]
 }
 
 export class VendorConnection {
@@ -85,10 +86,13 @@ export class VendorConnection {
   ): AsyncGenerator<ProviderChunk, void, void> {
     const batches = reply.events(decoder)
     let isEnded = false
+    let isCut = false
     try {
       for (let next = await batches.next(); !next.done; next = await batches.next()) {
         for (const event of next.value) {
-          for (const chunk of this.#read(reply, event, fold, model)) {
+          const read = this.#read(reply, event, fold, model)
+          if (!read) isCut = true
+          for (const chunk of read ?? []) {
             if (chunk.type === 'finish') isEnded = true
             yield chunk
           }
@@ -96,7 +100,7 @@ export class VendorConnection {
         }
       }
       isEnded = true
-      yield* fold.end()
+      yield* fold.end(isCut)
     } finally {
       if (isEnded) void drain(batches)
       else void batches.return().catch(() => {})
@@ -111,10 +115,16 @@ export class VendorConnection {
     return new ConvokeError(code, message, { provider: this.#config.name, model })
   }
 
-  #read(reply: Reply, event: WireEvent, fold: EventFold, model: string): readonly ProviderChunk[] {
+  /** The chunks of one event; undefined when the end of the connection cut it off. */
+  #read(
+    reply: Reply,
+    event: WireEvent,
+    fold: EventFold,
+    model: string,
+  ): readonly ProviderChunk[] | undefined {
     if (fold.done && event.data === '[DONE]') return fold.done()
     const parsed = reply.parse(event)
-    if (!parsed) return []
+    if (!parsed) return undefined
     const body = parsed.body
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw this.error('malformed_response', 'The vendor sent an event that is not a JSON object.', model)

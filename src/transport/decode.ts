@@ -104,10 +104,15 @@ export class SseDecoder implements WireDecoder {
 
   end(): WireEvent[] {
     const last = this.#lines.end()
-    if (last) this.#field(last)
+    const isCutName = ['data:', 'event:'].some((name) => last !== '' && name.startsWith(last))
+    if (last && !isCutName) this.#field(last)
     const events: WireEvent[] = []
-    if (this.#data !== undefined) events.push({ name: this.#name, data: this.#data, isTail: true })
-    if (this.#stray.trim()) events.push({ name: 'stray', data: this.#stray })
+    if (this.#data !== undefined || isCutName) {
+      events.push({ name: this.#name, data: this.#data ?? '', isTail: true })
+    }
+    // A bare JSON error may itself be cut off; other text (HTML, say) is what it is.
+    const isTail = /^\s*[[{]/.test(this.#stray)
+    if (this.#stray.trim()) events.push({ name: 'stray', data: this.#stray, ...(isTail ? { isTail } : {}) })
     return events
   }
 
