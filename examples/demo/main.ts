@@ -3,13 +3,15 @@ import { isConvokeError } from 'convoke'
 import type { GenerateResponse, LLM } from 'convoke'
 import type { Simulator } from 'convoke/simulator'
 import { live, simulated } from './vendors.ts'
-import { Board, heading, note, paint, print, table } from './view.ts'
+import { act, Board, note, paint, print, table } from './view.ts'
 
 const question = 'Is 97 a prime number? Answer in one sentence.'
 const limits = { timeouts: { firstChunkMs: 8_000, totalMs: 10_000 } }
 
 const { llms, simulator, note: where } = await (process.argv.includes('--live') ? live() : simulated())
-print(paint(['bold', 'cyan'], 'convoke') + paint('dim', `  five vendors, one facade, over ${where}`))
+print(
+  paint(['bold', 'cyan'], 'convoke') + paint('dim', `  ${llms.length} vendors, one facade, over ${where}`),
+)
 if (llms.length === 0) {
   print('No vendor can be asked. Set a key such as OPENAI_API_KEY, or leave out --live.')
   process.exit(1)
@@ -27,7 +29,7 @@ await simulator?.close()
 
 /** Everybody at once; one loop a vendor, all on one event loop. */
 async function askAll(all: readonly LLM[]): Promise<[LLM, GenerateResponse | undefined][]> {
-  heading(`1  Ask ${all.length} vendors at once: ${question}`)
+  act(`Ask ${all.length} vendors at once: ${question}`)
   const board = new Board(all.map((llm) => llm.provider))
   return Promise.all(all.map(async (llm, row) => [llm, await askOne(llm, row, board)] as const)).then(
     (rows) => rows.map(([llm, reply]) => [llm, reply]),
@@ -49,14 +51,14 @@ async function askOne(llm: LLM, row: number, board: Board): Promise<GenerateResp
 }
 
 async function streamOne(llm: LLM): Promise<void> {
-  heading(`2  Stream one answer live (${llm.provider})`)
+  act(`Stream one answer live (${llm.provider})`)
   for await (const piece of llm.stream('Tell me a very short story.', limits).text)
     process.stdout.write(piece)
   print()
 }
 
 async function showRetry(llm: LLM, vendor: Simulator): Promise<void> {
-  heading('3  A rate limit: the vendor says 429 and Retry-After: 1')
+  act('A rate limit: the vendor says 429 and Retry-After: 1')
   vendor.failNext({ status: 429, retryAfter: '1' })
   const startedAt = performance.now()
   const reply = await llm.agenerate(question, limits)
@@ -67,7 +69,7 @@ async function showRetry(llm: LLM, vendor: Simulator): Promise<void> {
 }
 
 async function showTruncation(llm: LLM, vendor: Simulator): Promise<void> {
-  heading(`4  A connection that ends early, without any error (${llm.provider})`)
+  act(`A connection that ends early, without any error (${llm.provider})`)
   vendor.failNext({ endAfter: 0.6 })
   try {
     await llm.stream(question, limits).response.then(() => print('no error: this must not happen'))
@@ -79,7 +81,7 @@ async function showTruncation(llm: LLM, vendor: Simulator): Promise<void> {
 }
 
 async function showCancel(llm: LLM, vendor: Simulator | undefined): Promise<void> {
-  heading(`5  Leave the loop: the request is cancelled and its socket closed (${llm.provider})`)
+  act(`Leave the loop: the request is cancelled and its socket closed (${llm.provider})`)
   let pieces = 0
   const stream = llm.stream('Tell me a very short story.', limits)
   for await (const { content } of stream) if (content && ++pieces === 5) break
@@ -98,7 +100,7 @@ async function showCancel(llm: LLM, vendor: Simulator | undefined): Promise<void
 }
 
 function summary(rows: readonly [LLM, GenerateResponse | undefined][]): void {
-  heading('Summary of 1')
+  act('The answers of 1 in figures')
   table(
     ['vendor', 'model', 'first chunk ms', 'total ms', 'tokens in/out', 'finish reason'],
     rows.map(([{ provider, model = '' }, reply]) =>

@@ -15,8 +15,11 @@ export function print(text = ''): void {
   process.stdout.write(`${text}\n`)
 }
 
-export function heading(text: string): void {
-  print(`\n${paint('bold', text)}`)
+let acts = 0
+
+/** Begins the next act. */
+export function act(text: string): void {
+  print(`\n${paint('bold', `${++acts}  ${text}`)}`)
 }
 
 export function note(text: string): void {
