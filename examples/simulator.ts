@@ -2,7 +2,7 @@
 import OpenAI from 'openai'
 import { startSimulator } from 'convoke/simulator'
 
-await using simulator = await startSimulator({
+const simulator = await startSimulator({
   reply: ({ prompt }) => ({ text: `You said: ${prompt}`, chunkSize: 3 }),
 })
 const client = new OpenAI({ apiKey: 'any', baseURL: simulator.baseURL('openai'), maxRetries: 2 })
@@ -14,3 +14,4 @@ const completion = await client.chat.completions.create({
 })
 console.log(completion.choices[0]?.message.content)
 console.log(simulator.requests.map(({ path, status }) => `${path} ${status}`).join(', '))
+await simulator.close()

@@ -12,6 +12,7 @@ import { StreamClock } from './policies/stream-clock.ts'
 import { costUsd } from './prices.ts'
 import type { ChatRequest, Provider, ProviderChunk } from './providers/provider.ts'
 import type { StreamSink } from './stream.ts'
+import { holdProcess } from './transport/lean-fetch.ts'
 import type { FinishReason, GenerateResponse, StartChunk, StreamChunk, Timing, Warning } from './types.ts'
 
 /** Longest delay that a Node timer takes. */
@@ -99,10 +100,9 @@ export class Call {
       if (userSignal?.aborted) onAbort()
       userSignal?.addEventListener('abort', onAbort, { once: true })
       signal.throwIfAborted()
-      // Yields once, so that a stream's reader stands before its first chunk.
-      const provider = await this.#context.provider()
+      const provider = await this.#provider(signal)
       return await retry(
-        () => limiter.execute(() => this.#attempt(provider, attempt), signal),
+        (number) => limiter.execute(() => this.#attempt(provider, attempt), signal, number > 1),
         {
           ...settings.retry,
           attempts: settings.retry.replay === 'never' ? 1 : settings.retry.attempts,
@@ -118,6 +118,31 @@ export class Call {
       clearTimeout(this.#totalTimer)
       userSignal?.removeEventListener('abort', onAbort)
       this.#context.onEnd()
+    }
+  }
+
+  /** The provider, whose SDK may have to be loaded; an abort does not wait for that. */
+  async #provider(signal: AbortSignal): Promise<Provider> {
+    let onAbort = () => {}
+    const aborted = new Promise<never>((_, reject) => {
+      onAbort = () => reject(signal.reason as Error)
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
+    try {
+      return await Promise.race([this.#context.provider(), aborted])
+    } catch (error) {
+      if (signal.aborted) throw error
+      const isKnown = isConvokeError(error)
+      const message = error instanceof Error ? error.message : String(error)
+      throw this.#error(
+        isKnown ? error.code : 'configuration',
+        `The provider could not be made: ${message}`,
+        {
+          cause: error,
+        },
+      )
+    } finally {
+      signal.removeEventListener('abort', onAbort)
     }
   }
 
@@ -196,8 +221,9 @@ export class Call {
       this.#collector.add(chunk)
       if (chunk.type === 'finish') {
         const response = this.#finish(chunk)
-        const last: StreamChunk = { ...chunk, usage: response.usage }
-        for (const ready of start ? [start, last] : [last]) await this.#deliver(ready, sink, clock, signal)
+        // The end waits for no reader: it may pass the buffer's bound, and the slot is free at once.
+        if (start) void sink?.push(start)
+        void sink?.push({ ...chunk, usage: response.usage })
         return response
       }
       if (!isContent) continue
@@ -206,7 +232,7 @@ export class Call {
       }
       this.#isVisible = this.#isVisible || sink !== undefined
       this.#progress.firstChunkAtMs ??= performance.now()
-      if (start) await this.#deliver(start, sink, clock, signal)
+      if (start) void sink?.push(start)
       start = undefined
       const room = sink?.push(chunk as StreamChunk)
       if (room) await this.#waitForReader(room, clock, signal)
@@ -214,14 +240,14 @@ export class Call {
     throw this.#error('stream_truncated', 'The provider ended its stream without a finish chunk.')
   }
 
-  async #deliver(chunk: StreamChunk, sink: StreamSink | undefined, clock: StreamClock, signal: AbortSignal) {
-    const room = sink?.push(chunk)
-    if (room) await this.#waitForReader(room, clock, signal)
-  }
-
-  /** The reader is slow: the vendor is not to blame, and the socket is not read. */
+  /**
+   * The reader is slow: the vendor is not to blame, the socket is not read, and a script that has nothing else to do
+   * may end.
+   */
   async #waitForReader(room: Promise<void>, clock: StreamClock, signal: AbortSignal): Promise<void> {
     clock.pause()
+    holdProcess(signal, false)
+    this.#totalTimer?.unref()
     let onAbort = () => {}
     const aborted = new Promise<void>((resolve) => {
       onAbort = resolve
@@ -230,6 +256,8 @@ export class Call {
     await Promise.race([room, aborted])
     signal.removeEventListener('abort', onAbort)
     if (signal.aborted) throw signal.reason
+    this.#totalTimer?.ref()
+    holdProcess(signal, true)
     clock.resume()
   }
 
@@ -292,8 +320,9 @@ export class Call {
     let error = this.#typed(thrown)
     if (!error.provider) error = this.#error(error.code, error.message, { cause: error.cause })
     const { attempts } = this.#progress
-    // A call that never left the queue, or that the vendor refused, cost nothing.
-    const wasConsumed = attempts > 0 && (error.status === undefined || this.#collector.hasBegun)
+    // What never reached the vendor, or was refused by it, cost nothing.
+    const neverArrived = attempts === 0 || error.code === 'connection' || error.phase === 'connect'
+    const wasConsumed = this.#collector.hasBegun || !(neverArrived || error.status !== undefined)
     const partial = this.#response(error.code === 'cancelled' ? 'cancelled' : 'error', wasConsumed)
     return error.amend({ attempts, partial })
   }

@@ -25,6 +25,8 @@ export class Collector {
   /** Argument text of calls that are not whole yet, for the estimate. */
   #openArguments = ''
   #usage: ReportedUsage = {}
+  #estimatedInput: number | undefined
+  #estimatedContent = { length: 0, tokens: 0 }
   #rawFinishReason: string | undefined
   #raw: unknown
   #hasBegun = false
@@ -90,7 +92,7 @@ export class Collector {
       content: this.#content,
       ...(this.#reasoning ? { reasoning: this.#reasoning } : {}),
       ...(this.#refusal ? { refusal: this.#refusal } : {}),
-      toolCalls: this.#toolCalls,
+      toolCalls: [...this.#toolCalls],
       finishReason,
       ...(this.#rawFinishReason === undefined ? {} : { rawFinishReason: this.#rawFinishReason }),
       usage: this.#usageSoFar(isWhole, more.consumed ?? true),
@@ -99,7 +101,7 @@ export class Collector {
       id: this.#id,
       timing: more.timing,
       warnings: more.warnings,
-      message: { role: 'assistant', content: this.#parts },
+      message: { role: 'assistant', content: this.#parts.map((part) => ({ ...part })) },
       raw: this.#raw,
     }
   }
@@ -140,9 +142,11 @@ export class Collector {
   #usageSoFar(isWhole: boolean, wasConsumed: boolean): Usage {
     const told = this.#usage
     if (!wasConsumed) return { inputTokens: 0, outputTokens: 0, totalTokens: 0, source: 'estimated' }
-    const input = told.inputTokens ?? estimateInputTokens(this.#request)
-    const written = estimateTokens(this.#content + this.#reasoning + this.#refusal + this.#openArguments)
-    const output = isWhole ? (told.outputTokens ?? written) : Math.max(told.outputTokens ?? 0, written)
+    const input = told.inputTokens ?? (this.#estimatedInput ??= estimateInputTokens(this.#request))
+    const output =
+      isWhole && told.outputTokens !== undefined
+        ? told.outputTokens
+        : Math.max(told.outputTokens ?? 0, this.#estimateOutput())
     const isTold = isWhole && told.inputTokens !== undefined && told.outputTokens !== undefined
     return {
       inputTokens: input,
@@ -155,5 +159,13 @@ export class Collector {
       ...(told.reasoningTokens === undefined ? {} : { reasoningTokens: told.reasoningTokens }),
       source: isTold ? 'provider' : 'estimated',
     }
+  }
+
+  /** Of the text, only what came since the last time is estimated: a long one costs milliseconds. */
+  #estimateOutput(): number {
+    const { length, tokens } = this.#estimatedContent
+    const added = estimateTokens(this.#content.slice(length))
+    this.#estimatedContent = { length: this.#content.length, tokens: tokens + added }
+    return tokens + added + estimateTokens(this.#reasoning + this.#refusal + this.#openArguments)
   }
 }

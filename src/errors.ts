@@ -217,7 +217,7 @@ const sentences: Partial<Record<ErrorCode, string>> = {
  */
 export function vendorError(fault: VendorFault, options: ConvokeErrorOptions = {}): ConvokeError {
   const { status } = fault
-  const known = fault.kinds.filter((word) => codeOfKind[word])
+  const known = fault.kinds.filter((word) => Object.hasOwn(codeOfKind, word))
   const kind = known.find((word) => !generalKinds.has(word)) ?? (status ? undefined : known[0])
   const code = kind ? (codeOfKind[kind] as ErrorCode) : status ? codeOfStatus(status) : 'server_error'
   const isRetryable = fault.kinds.some((word) => finalKinds.has(word))

@@ -1,7 +1,7 @@
 import './runtime.ts'
 
 export { createLLM, LLM } from './llm.ts'
-export type { VendorClient } from './llm.ts'
+export type { RequestOptions, VendorClient } from './llm.ts'
 export { ResponseStream } from './stream.ts'
 export { ConvokeError, isConvokeError } from './errors.ts'
 export type { ConvokeErrorOptions, ErrorCode, TimeoutPhase } from './errors.ts'

@@ -3,14 +3,20 @@ import { Call } from './call.ts'
 import { conversation } from './prompt.ts'
 import { ConvokeError, isConvokeError } from './errors.ts'
 import { checkCallOptions, checkLLMOptions, mergeOptions, settingsOf } from './options.ts'
+import { Deadline } from './policies/deadline.ts'
 import { Limiter } from './policies/limiter.ts'
 import { RetryBudget } from './policies/retry-budget.ts'
 import { loadPrices } from './prices.ts'
+import { configure } from './providers/configure.ts'
 import { findProvider, recogniseClient } from './providers/registry.ts'
-import type { ProviderEntry } from './providers/registry.ts'
-import type { ApiKey, ChatRequest, LLMOptions, Provider, ProviderConfig } from './providers/provider.ts'
+import type { ChatRequest, LLMOptions, Provider } from './providers/provider.ts'
 import { ResponseStream } from './stream.ts'
 import type { GenerateOptions, GenerateResponse, ModelInfo, Prompt, PullProgress, Warning } from './types.ts'
+
+/** Options of a request beside the calls. */
+export interface RequestOptions {
+  signal?: AbortSignal
+}
 
 /** A client of one of the vendors' SDKs; which one is told by its structure. */
 export type VendorClient = object
@@ -23,6 +29,7 @@ export type VendorClient = object
  * when the SDK is not installed
  */
 export function createLLM(provider: string | VendorClient, options: LLMOptions = {}): LLM {
+  checkLLMOptions(options)
   if (typeof provider === 'string') {
     const slash = provider.indexOf('/')
     if (slash < 0) return new LLM(provider, options, undefined)
@@ -49,52 +56,24 @@ export class LLM implements AsyncDisposable {
   readonly #budget = new RetryBudget()
   readonly #load: () => Promise<Provider>
   readonly #calls = new Set<Call>()
+  /** Of the requests beside the calls: lists of models and the like. */
+  readonly #deadlines = new Set<Deadline>()
   #loaded: Promise<Provider> | undefined
   #isClosed = false
 
   /** @internal */
   constructor(name: string, options: LLMOptions, client: object | undefined) {
-    checkLLMOptions(options)
     const found = findProvider(name)
-    const {
-      apiKey,
-      baseURL,
-      headers,
-      fetch,
-      api,
-      maxConcurrent = 10,
-      maxQueue = 1_000,
-      maxLineBytes = 8_388_608,
-      maxResponseBytes = 268_435_456,
-      name: ownName,
-      ...defaults
-    } = options
-    this.provider = ownName ?? found.name
-    this.model = defaults.model
-    this.#defaults = defaults
+    const config = configure(found, options, client)
+    const { maxConcurrent = 10, maxQueue = 1_000 } = options
+    this.provider = config.name
+    this.model = options.model
+    this.#defaults = callDefaults(options)
     this.#limiter = new Limiter(maxConcurrent, maxQueue)
-    checkInstalled(found.name, found.entry, client)
-    if (client && apiKey) {
-      throw new ConvokeError('configuration', 'A client has its own key: leave apiKey out, or pass a name.', {
-        provider: this.provider,
-      })
+    this.#load = async () => {
+      const [{ create }] = await Promise.all([found.entry.load(), loadPrices()])
+      return create(config)
     }
-    const address = client ? baseURL : baseURLOf(this.provider, found.entry, baseURL)
-    const config: ProviderConfig = {
-      name: this.provider,
-      apiKey: client
-        ? () => Promise.resolve(undefined)
-        : keySource(this.provider, found.entry, apiKey, baseURL),
-      maxLineBytes,
-      maxResponseBytes,
-      ...(found.entry.preset ? { preset: found.entry.preset } : {}),
-      ...(address ? { baseURL: address } : {}),
-      ...(headers ? { headers } : {}),
-      ...(fetch ? { fetch } : {}),
-      ...(api ? { api } : {}),
-      ...(client ? { client } : {}),
-    }
-    this.#load = () => loadProvider(found.entry, config)
   }
 
   /**
@@ -106,9 +85,13 @@ export class LLM implements AsyncDisposable {
   agenerate(prompt: Prompt, options?: GenerateOptions & { stream?: false }): Promise<GenerateResponse>
   agenerate(
     prompt: Prompt,
+    options: GenerateOptions & { stream: boolean },
+  ): Promise<GenerateResponse> | ResponseStream
+  agenerate(
+    prompt: Prompt,
     options: GenerateOptions & { stream?: boolean } = {},
   ): Promise<GenerateResponse> | ResponseStream {
-    if (options.stream) return this.stream(prompt, options)
+    if (options?.stream) return this.stream(prompt, options)
     try {
       return this.#call(prompt, options).generate()
     } catch (error) {
@@ -127,39 +110,46 @@ export class LLM implements AsyncDisposable {
   }
 
   /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
-  async listModels(options: { signal?: AbortSignal } = {}): Promise<ModelInfo[]> {
-    const provider = await this.#ready()
-    if (!provider.listModels) throw this.#lacks('lists no models')
-    return this.#withSignal(options, (signal) => provider.listModels?.(signal) ?? [])
+  listModels(options: RequestOptions = {}): Promise<ModelInfo[]> {
+    return this.#request(options, (provider, signal) => {
+      if (!provider.listModels) throw this.#lacks('lists no models')
+      return provider.listModels(signal)
+    })
   }
 
   /** What the vendor says of one model (Ollama). */
-  async showModel(model: string, options: { signal?: AbortSignal } = {}): Promise<ModelInfo> {
-    const provider = await this.#ready()
-    if (!provider.showModel) throw this.#lacks('shows no single model')
-    return this.#withSignal(options, (signal) => provider.showModel?.(model, signal) as Promise<ModelInfo>)
-  }
-
-  /** Downloads a model (Ollama), step by step; leaving the loop stops it. */
-  async *pullModel(
-    model: string,
-    options: { signal?: AbortSignal } = {},
-  ): AsyncGenerator<PullProgress, void, void> {
-    const provider = await this.#ready()
-    if (!provider.pullModel) throw this.#lacks('pulls no models')
-    const link = this.#link(options.signal)
-    try {
-      yield* provider.pullModel(model, link.signal)
-    } finally {
-      link.release()
-    }
+  showModel(model: string, options: RequestOptions = {}): Promise<ModelInfo> {
+    return this.#request(options, (provider, signal) => {
+      if (!provider.showModel) throw this.#lacks('shows no single model')
+      return provider.showModel(model, signal)
+    })
   }
 
   /** Removes a model (Ollama). */
-  async deleteModel(model: string, options: { signal?: AbortSignal } = {}): Promise<void> {
-    const provider = await this.#ready()
-    if (!provider.deleteModel) throw this.#lacks('deletes no models')
-    return this.#withSignal(options, (signal) => provider.deleteModel?.(model, signal))
+  deleteModel(model: string, options: RequestOptions = {}): Promise<void> {
+    return this.#request(options, (provider, signal) => {
+      if (!provider.deleteModel) throw this.#lacks('deletes no models')
+      return provider.deleteModel(model, signal)
+    })
+  }
+
+  /**
+   * Downloads a model (Ollama), step by step; leaving the loop stops it. A server that says nothing for
+   * `timeouts.firstChunkMs` ends it with `timeout`.
+   */
+  async *pullModel(model: string, options: RequestOptions = {}): AsyncGenerator<PullProgress, void, void> {
+    const deadline = this.#deadline(options, 'firstChunkMs')
+    try {
+      const provider = await this.#ready()
+      if (!provider.pullModel) throw this.#lacks('pulls no models')
+      for await (const progress of provider.pullModel(model, deadline.signal)) {
+        deadline.touch()
+        yield progress
+        deadline.signal.throwIfAborted()
+      }
+    } finally {
+      this.#release(deadline)
+    }
   }
 
   /** Calls in flight and in line. */
@@ -171,7 +161,7 @@ export class LLM implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const call of this.#calls) call.cancel('the LLM was closed')
+    for (const running of [...this.#calls, ...this.#deadlines]) running.cancel('the LLM was closed')
     const provider = await this.#loaded?.catch(() => undefined)
     await provider?.close?.()
   }
@@ -220,36 +210,44 @@ export class LLM implements AsyncDisposable {
         new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.'),
       )
     }
-    this.#loaded ??= this.#load()
+    // A failure is forgotten: what was missing may be there at the next call.
+    this.#loaded ??= this.#load().catch((error: unknown) => {
+      this.#loaded = undefined
+      throw error
+    })
     return this.#loaded
   }
 
-  async #withSignal<T>(
-    options: { signal?: AbortSignal },
-    run: (signal: AbortSignal) => T | Promise<T>,
+  /** A small request beside the calls; it may be silent for `timeouts.idleMs`. */
+  async #request<T>(
+    options: RequestOptions,
+    run: (provider: Provider, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const link = this.#link(options.signal)
+    const deadline = this.#deadline(options, 'idleMs')
     try {
-      return await run(link.signal)
+      const answer = this.#ready().then((provider) => run(provider, deadline.signal))
+      return await Promise.race([answer, deadline.aborted])
     } finally {
-      link.release()
+      this.#release(deadline)
     }
   }
 
-  /** A signal that follows the user's, with a ConvokeError as its reason. */
-  #link(given: AbortSignal | undefined): { signal: AbortSignal; release: () => void } {
-    const controller = new AbortController()
-    const onAbort = () => {
-      controller.abort(
-        new ConvokeError('cancelled', 'The request was cancelled.', {
-          provider: this.provider,
-          cause: given?.reason,
-        }),
-      )
-    }
-    if (given?.aborted) onAbort()
-    given?.addEventListener('abort', onAbort, { once: true })
-    return { signal: controller.signal, release: () => given?.removeEventListener('abort', onAbort) }
+  #deadline(options: RequestOptions, limit: 'idleMs' | 'firstChunkMs'): Deadline {
+    const labels = { provider: this.provider }
+    const deadline = new Deadline(options?.signal, settingsOf(this.#defaults).timeouts[limit], {
+      cancelled: (cause) => new ConvokeError('cancelled', 'The request was cancelled.', { ...labels, cause }),
+      expired: (silenceMs) => {
+        const message = `The server said nothing for ${limit} ${silenceMs}.`
+        return new ConvokeError('timeout', message, { ...labels, phase: 'idle' })
+      },
+    })
+    this.#deadlines.add(deadline)
+    return deadline
+  }
+
+  #release(deadline: Deadline): void {
+    deadline.release()
+    this.#deadlines.delete(deadline)
   }
 
   #lacks(what: string): ConvokeError {
@@ -293,54 +291,20 @@ function chatRequest(
   }
 }
 
-async function loadProvider(entry: ProviderEntry, config: ProviderConfig): Promise<Provider> {
-  const [{ create }] = await Promise.all([entry.load(), loadPrices()])
-  return create(config)
-}
-
-function checkInstalled(name: string, entry: ProviderEntry, client: object | undefined): void {
-  if (!entry.package || client) return
-  try {
-    import.meta.resolve(entry.package)
-  } catch (cause) {
-    throw new ConvokeError(
-      'missing_dependency',
-      `The package ${entry.package} is not installed. Run: npm install ${entry.package}`,
-      { provider: name, cause },
-    )
-  }
-}
-
-function baseURLOf(provider: string, entry: ProviderEntry, given: string | undefined): string | undefined {
-  const found = given ?? fromEnvironment(entry.baseURLVariables) ?? entry.baseURL
-  if (!found && entry.needsBaseURL) {
-    throw new ConvokeError('configuration', 'No base URL. Pass baseURL, such as http://127.0.0.1:8080/v1.', {
-      provider,
-    })
-  }
-  // OLLAMA_HOST is customarily written without a scheme.
-  return found && !found.includes('://') ? `http://${found}` : found
-}
-
-/** Gives keys one after the other. @throws ConvokeError `configuration` when there is none and one is needed */
-function keySource(
-  provider: string,
-  entry: ProviderEntry,
-  given: ApiKey | undefined,
-  baseURL: string | undefined,
-): () => Promise<string | undefined> {
-  if (typeof given === 'function') return async () => given()
-  const keys = [given ?? fromEnvironment(entry.keyVariables) ?? []].flat().filter((key) => key !== '')
-  if (keys.length === 0 && entry.needsKey) {
-    const variable = entry.keyVariables[0]
-    const remedy = variable ? `Pass apiKey or set ${variable}.` : 'Pass apiKey.'
-    const hint = baseURL ? ' A server that wants none takes any text.' : ''
-    throw new ConvokeError('configuration', `No API key. ${remedy}${hint}`, { provider })
-  }
-  let next = 0
-  return () => Promise.resolve(keys[next++ % keys.length])
-}
-
-function fromEnvironment(names: readonly string[] | undefined): string | undefined {
-  return names?.map((name) => process.env[name]).find((value) => value)
+/** The part of an LLM's options that are defaults of its calls. */
+function callDefaults(options: LLMOptions): GenerateOptions {
+  const {
+    apiKey: _apiKey,
+    baseURL: _baseURL,
+    headers: _headers,
+    fetch: _fetch,
+    api: _api,
+    maxConcurrent: _maxConcurrent,
+    maxQueue: _maxQueue,
+    maxLineBytes: _maxLineBytes,
+    maxResponseBytes: _maxResponseBytes,
+    name: _name,
+    ...defaults
+  } = options
+  return mergeOptions(defaults, {})
 }

@@ -2,7 +2,7 @@
 import { ConvokeError } from './errors.ts'
 import type { ErrorCode } from './errors.ts'
 import type { LLMOptions } from './providers/provider.ts'
-import type { GenerateOptions, RetryOptions, StreamConfig, Timeouts } from './types.ts'
+import type { GenerateOptions, RetryOptions, Timeouts } from './types.ts'
 
 type Check = (value: unknown) => boolean
 const isText: Check = (value) => typeof value === 'string'
@@ -13,11 +13,23 @@ const isLimit: Check = (value) => typeof value === 'number' && value > 0
 const isDelay: Check = (value) => typeof value === 'number' && value >= 0 && Number.isFinite(value)
 const isList: Check = (value) => Array.isArray(value)
 const isFields: Check = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
-const anything: Check = () => true
+const isTexts: Check = (value) => Array.isArray(value) && value.every(isText)
 const oneOf =
   (...words: string[]): Check =>
   (value) =>
     words.includes(value as string)
+
+const efforts = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']
+const isReasoning: Check = (value) => {
+  if (typeof value === 'boolean' || oneOf(...efforts)(value)) return true
+  if (!isFields(value)) return false
+  const { effort, maxTokens } = value as { effort?: unknown; maxTokens?: unknown }
+  return (
+    (effort === undefined || oneOf(...efforts)(effort)) && (maxTokens === undefined || isCount(maxTokens))
+  )
+}
+const isTools: Check = (value) =>
+  Array.isArray(value) && value.every((tool) => isFields(tool) && isText((tool as { name?: unknown }).name))
 
 type Checks = Record<string, [Check, string]>
 
@@ -50,10 +62,10 @@ const callChecks: Checks = {
   topK: [isNumber, 'a number'],
   frequencyPenalty: [isNumber, 'a number'],
   presencePenalty: [isNumber, 'a number'],
-  stop: [(value) => isText(value) || isList(value), 'a text or a list of texts'],
+  stop: [(value) => isText(value) || isTexts(value), 'a text or a list of texts'],
   seed: [isNumber, 'a number'],
-  reasoning: [anything, ''],
-  tools: [isList, 'a list of tools'],
+  reasoning: [isReasoning, `true, false, ${efforts.join(', ')} or { effort, maxTokens }`],
+  tools: [isTools, 'a list of tools, each with a name'],
   toolChoice: [
     (value) =>
       oneOf('auto', 'none', 'required')(value) ||
@@ -71,7 +83,7 @@ const callChecks: Checks = {
 const llmChecks: Checks = {
   ...callChecks,
   apiKey: [
-    (value) => isText(value) || isList(value) || typeof value === 'function',
+    (value) => isText(value) || isTexts(value) || typeof value === 'function',
     'a text, a list or a function',
   ],
   baseURL: [
@@ -111,9 +123,15 @@ function checkNested(options: GenerateOptions, code: ErrorCode): void {
 }
 
 function check(options: object, checks: Checks, code: ErrorCode, prefix = ''): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new ConvokeError(
+      code,
+      `The ${prefix ? prefix.slice(0, -1) : 'options'} are ${shown(options)}; pass an object.`,
+    )
+  }
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue
-    const rule = checks[name]
+    const rule = Object.hasOwn(checks, name) ? checks[name] : undefined
     if (!rule) {
       throw new ConvokeError(
         code,
@@ -157,8 +175,10 @@ function editDistance(a: string, b: string): number {
 function shown(value: unknown): string {
   return typeof value === 'string'
     ? JSON.stringify(value.slice(0, 60))
-    : typeof value === 'object'
-      ? 'an object'
+    : typeof value === 'object' && value !== null
+      ? Array.isArray(value)
+        ? 'a list'
+        : 'an object'
       : String(value)
 }
 
@@ -171,28 +191,46 @@ export interface Settings {
 
 /** A call's options over the LLM's defaults; the grouped ones are merged name by name. */
 export function mergeOptions(defaults: GenerateOptions, options: GenerateOptions): GenerateOptions {
-  const merged: GenerateOptions = { ...defaults }
-  for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined) Object.assign(merged, { [name]: value })
-  }
+  const base = unfolded(defaults)
+  const over = unfolded(options)
+  const merged: GenerateOptions = { ...base, ...over }
   for (const name of ['timeouts', 'retry', 'streamConfig', 'vendor', 'metadata'] as const) {
-    if (defaults[name] && options[name])
-      Object.assign(merged, { [name]: { ...defaults[name], ...options[name] } })
+    if (base[name] && over[name]) Object.assign(merged, { [name]: { ...base[name], ...over[name] } })
   }
   return merged
 }
 
+/** Options without entries that are undefined, and with the stream's names of the two time-outs in their place. */
+function unfolded(options: GenerateOptions): GenerateOptions {
+  const { timeouts, retry, streamConfig, ...rest } = options
+  const { streamTimeoutMs: totalMs, chunkTimeoutMs: idleMs, ...stream } = streamConfig ?? {}
+  const limits = defined({ totalMs, idleMs, ...defined(timeouts ?? {}) }) as Timeouts
+  return defined({
+    ...rest,
+    ...(Object.keys(limits).length ? { timeouts: limits } : {}),
+    ...(retry ? { retry: defined(retry) } : {}),
+    ...(streamConfig ? { streamConfig: defined(stream) } : {}),
+  })
+}
+
+function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as T
+}
+
+/** The settings of merged options. */
 export function settingsOf(options: GenerateOptions): Settings {
-  const stream: StreamConfig = options.streamConfig ?? {}
   return {
     timeouts: {
       connectMs: 10_000,
       firstChunkMs: 120_000,
-      idleMs: stream.chunkTimeoutMs ?? 30_000,
-      totalMs: stream.streamTimeoutMs ?? 600_000,
+      idleMs: 30_000,
+      totalMs: 600_000,
       ...options.timeouts,
     },
     retry: { attempts: 3, minDelayMs: 1_000, maxDelayMs: 60_000, replay: 'before-output', ...options.retry },
-    stream: { maxChunks: stream.maxChunks ?? Infinity, bufferSize: stream.bufferSize ?? 100 },
+    stream: {
+      maxChunks: options.streamConfig?.maxChunks ?? Infinity,
+      bufferSize: options.streamConfig?.bufferSize ?? 100,
+    },
   }
 }

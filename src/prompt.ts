@@ -7,6 +7,7 @@ import type {
   ImagePart,
   Message,
   Prompt,
+  TextPart,
   ToolMessage,
   ToolResultPart,
   UserMessage,
@@ -74,8 +75,8 @@ function userParts(message: UserMessage): Extract<RequestMessage, { role: 'user'
   if (!Array.isArray(content) || content.length === 0) {
     throw bad('A user message has no content. Pass a text or a list of parts.')
   }
-  return (content as (UserMessage['content'][number] & object)[]).map((part) => {
-    switch (part.type) {
+  return (content as (TextPart | ImagePart | FilePart | undefined)[]).map((part) => {
+    switch (part?.type) {
       case 'text':
         return { type: 'text', text: text(part.text, 'text part') }
       case 'image':
@@ -83,9 +84,7 @@ function userParts(message: UserMessage): Extract<RequestMessage, { role: 'user'
       case 'file':
         return filePart(part)
       default:
-        throw bad(
-          `A user message has a part of type ${JSON.stringify((part as { type: unknown }).type)}. Use text, image or file.`,
-        )
+        throw bad(`A user message has a part of type ${typeOf(part)}. Use text, image or file.`)
     }
   })
 }
@@ -93,17 +92,27 @@ function userParts(message: UserMessage): Extract<RequestMessage, { role: 'user'
 function assistantParts(
   message: AssistantMessage,
 ): Extract<RequestMessage, { role: 'assistant' }>['content'] {
-  const { content, toolCalls = [] } = message
-  const parts =
-    typeof content === 'string' ? (content ? [{ type: 'text' as const, text: content }] : []) : [...content]
-  for (const part of parts) {
-    if (part.type !== 'text' && part.type !== 'reasoning' && part.type !== 'tool-call') {
-      throw bad(
-        `An assistant message has a part of type ${JSON.stringify((part as { type: unknown }).type)}. Use text, reasoning or tool-call.`,
-      )
+  // OpenAI's own form of a turn that only calls tools has null for its text.
+  const content = message.content ?? ''
+  const text = typeof content === 'string' && content ? [{ type: 'text' as const, text: content }] : []
+  const given = typeof content === 'string' ? text : list(content, 'An assistant message')
+  const calls = list(message.toolCalls ?? [], 'toolCalls').map((call) => ({
+    ...call,
+    type: 'tool-call' as const,
+  }))
+  return [...given, ...calls].map((part) => {
+    switch (part?.type) {
+      case 'text':
+      case 'reasoning':
+        return part
+      case 'tool-call':
+        return { ...part, arguments: json(part.arguments, `the arguments of the tool call ${part.name}`) }
+      default:
+        throw bad(
+          `An assistant message has a part of type ${typeOf(part)}. Use text, reasoning or tool-call.`,
+        )
     }
-  }
-  return [...parts, ...toolCalls.map((call) => ({ type: 'tool-call' as const, ...call }))]
+  })
 }
 
 function toolParts(
@@ -111,17 +120,39 @@ function toolParts(
   names: ReadonlyMap<string, string>,
 ): (ToolResultPart & { name: string })[] {
   const parts: readonly ToolResultPart[] =
-    'toolCallId' in message ? [{ ...message, type: 'tool-result', result: message.content }] : message.content
-  if (!Array.isArray(parts) || parts.length === 0)
-    throw bad('A tool message has no results. Pass tool-result parts.')
-  return parts.map(({ toolCallId, name = names.get(toolCallId), result, isError }) => {
+    'toolCallId' in message
+      ? [{ ...message, type: 'tool-result', result: message.content }]
+      : list(message.content, 'A tool message')
+  if (parts.length === 0) throw bad('A tool message has no results. Pass tool-result parts.')
+  return parts.map((part) => {
+    const { toolCallId, name = names.get(toolCallId), result, isError } = part ?? {}
     if (!toolCallId || name === undefined) {
       throw bad(
         `The tool result ${JSON.stringify(toolCallId)} answers no tool call before it. Pass the assistant message with the call first.`,
       )
     }
+    json(result, `the result of the tool ${name}`)
     return { type: 'tool-result', toolCallId, name, result, ...(isError ? { isError } : {}) }
   })
+}
+
+function list<T>(value: readonly T[], what: string): readonly T[] {
+  if (!Array.isArray(value)) throw bad(`${what} holds ${typeof value} where a list belongs.`)
+  return value
+}
+
+/** What goes over the wire as JSON must be JSON. */
+function json(value: unknown, what: string): unknown {
+  try {
+    JSON.stringify(value)
+    return value
+  } catch (cause) {
+    throw new ConvokeError('invalid_request', `JSON cannot hold ${what}: pass plain data.`, { cause })
+  }
+}
+
+function typeOf(part: unknown): string {
+  return JSON.stringify((part as { type?: unknown } | null)?.type) ?? String(part)
 }
 
 function imagePart({ image, mediaType }: ImagePart): MediaPart {
@@ -156,9 +187,7 @@ function mediaSource(value: string | URL | Uint8Array, what: string): Source {
   const data = /^data:([^;,]*)(;[^,]*)?,/.exec(value.slice(0, 200))
   if (data) {
     const rest = value.slice(data[0].length)
-    const base64 = data[2]?.endsWith(';base64')
-      ? rest
-      : Buffer.from(decodeURIComponent(rest)).toString('base64')
+    const base64 = data[2]?.endsWith(';base64') ? rest : Buffer.from(unescaped(rest, what)).toString('base64')
     return { base64, ...(data[1] ? { mediaType: data[1] } : {}) }
   }
   if (/^https?:\/\//i.test(value)) return { url: value }
@@ -168,6 +197,15 @@ function mediaSource(value: string | URL | Uint8Array, what: string): Source {
     )
   }
   return { base64: value }
+}
+
+function unescaped(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch (cause) {
+    const message = `An ${what} part holds a data URL with a broken % escape.`
+    throw new ConvokeError('invalid_request', message, { cause })
+  }
 }
 
 /** First bytes of the picture formats that vendors take, as base64. */

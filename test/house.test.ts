@@ -19,7 +19,7 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
     files: /^(options\.ts|providers\/(mapping|presets|tool-calls|vendor-connection)\.ts)$/,
   },
   { room: 'vendors', files: /^providers\/(openai|anthropic|gemini|cohere|ollama)[a-z-]*\.ts$/, apart: true },
-  { room: 'the registry', files: /^providers\/registry\.ts$/ },
+  { room: 'the registry and what it configures', files: /^providers\/(registry|configure)\.ts$/ },
   { room: 'tokens, prices and prompts', files: /^(tokens|prices|prompt)\.ts$/ },
   { room: 'calls and streams', files: /^(collect|stream|call)\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },

@@ -6,7 +6,7 @@ import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
-import { isConvokeError } from 'convoke'
+import { createLLM, isConvokeError } from 'convoke'
 import { leanFetch } from '../src/transport/lean-fetch.ts'
 
 type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void
@@ -144,21 +144,41 @@ test('an abort before the headers and one inside the body reject with its reason
   )
 })
 
-test('a kept-alive socket that the server closed in the meantime costs no error, and nothing is sent twice', async () => {
+test('a kept-alive socket that the server closed in the meantime costs no error, and nothing is answered twice', async () => {
   let requests = 0
   await serve(
     (request, response) => {
       requests++
       // Said to be kept, and closed at once: the next request finds it dead.
       response.setHeader('keep-alive', 'timeout=60')
-      response.end('ok', () => setImmediate(() => request.socket.destroy()))
+      response.setHeader('content-type', 'application/json')
+      const body = JSON.stringify({ choices: [{ message: { content: 'ok' }, finish_reason: 'stop' }] })
+      response.end(body, () => setImmediate(() => request.socket.destroy()))
     },
     async (url) => {
+      const llm = createLLM('openai', { model: 'm', apiKey: 'k', baseURL: url, retry: { attempts: 5 } })
+      let attempts = 0
       for (let at = 0; at < 50; at++) {
-        assert.equal(await (await leanFetch(url, { method: 'POST', body: '{}' })).text(), 'ok')
-        if (at % 2) await new Promise((resolve) => setImmediate(resolve))
+        const reply = await llm.agenerate('Hi')
+        assert.equal(reply.content, 'ok')
+        attempts += reply.timing.attempts
       }
-      assert.equal(requests, 50)
+      // Every request that is sent again is counted: none goes out behind the caller's back.
+      assert.ok(requests <= attempts, `${requests} requests, ${attempts} attempts`)
+    },
+  )
+})
+
+test('an answer by upgrade is an error, not a silence', async () => {
+  await serve(
+    () => {},
+    async (url, server) => {
+      server.on('upgrade', () => {})
+      server.removeAllListeners('request')
+      server.on('request', (_request, response) => {
+        response.writeHead(101, { connection: 'upgrade', upgrade: 'websocket' }).flushHeaders()
+      })
+      await assert.rejects(leanFetch(url), /upgrade to websocket/)
     },
   )
 })

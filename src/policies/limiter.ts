@@ -22,21 +22,24 @@ export class Limiter {
   }
 
   /**
-   * Runs `fn` as soon as a slot is free, and holds the slot until it settles.
+   * Runs `fn` as soon as a slot is free, and holds the slot until it settles. One that `mayExceed` joins the line even
+   * when it is full: it was admitted before.
    * @throws ConvokeError `queue_full` at once when the line is full; the signal's reason when it aborts in line
    */
-  async execute<T>(fn: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  async execute<T>(fn: () => Promise<T>, signal: AbortSignal, mayExceed = false): Promise<T> {
+    signal.throwIfAborted()
     if (this.#running < this.#maxConcurrent) this.#running++
-    else await this.#turn(signal)
+    else await this.#turn(signal, mayExceed)
     try {
+      signal.throwIfAborted()
       return await fn()
     } finally {
       this.#release()
     }
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
-    if (this.#waiting.size >= this.#maxQueue) {
+  #turn(signal: AbortSignal, mayExceed: boolean): Promise<void> {
+    if (this.#waiting.size >= this.#maxQueue && !mayExceed) {
       throw new ConvokeError(
         'queue_full',
         `${this.#running} calls are running and ${this.#waiting.size} wait: maxQueue is reached. Call less, or raise maxConcurrent or maxQueue.`,

@@ -192,12 +192,17 @@ export class MessagesFold implements EventFold {
     if (kind !== 'tool_use') return []
     const chunks = open.json || !isFilled(input) ? [] : this.#calls.delta({ id, index, arguments: input })
     // A call that was cut off waits for the stop reason, for its error.
-    return isCutOff(open.json) ? chunks : [...chunks, ...this.#calls.complete({ id, index })]
+    const mayBeCut = open.json ? isCutOff(open.json) : !isFilled(input)
+    return mayBeCut ? chunks : [...chunks, ...this.#calls.complete({ id, index })]
   }
 
   #finish(): ProviderChunk[] {
     const stops = [...this.#open.keys()].flatMap((index) => this.#blockStop(index))
-    const calls = this.#calls.complete(undefined, this.#stopReason)
+    const calls = this.#calls.complete(
+      undefined,
+      this.#stopReason,
+      finishReasonOf(this.#stopReason) === 'length',
+    )
     const usage = usageOf(this.#counts)
     return [
       ...stops,
@@ -231,6 +236,7 @@ export class MessagesFold implements EventFold {
 }
 
 function isFilled(input: unknown): boolean {
+  if (typeof input === 'string') return input !== ''
   return typeof input === 'object' && input !== null && Object.keys(input).length > 0
 }
 
@@ -248,7 +254,6 @@ function finishReasonOf(raw: string | null | undefined): FinishReason {
   switch (raw) {
     case 'end_turn':
     case 'stop_sequence':
-    case 'pause_turn':
       return 'stop'
     case 'max_tokens':
     case 'model_context_window_exceeded':

@@ -270,7 +270,7 @@ export class ChatFold implements EventFold {
     if (kind ?? error) {
       throw this.#failure(raw, kind ?? 'server_error', error || `The generation ended with ${reason}.`)
     }
-    const calls = this.#calls.complete(undefined, reason ?? undefined)
+    const calls = this.#calls.complete(undefined, reason ?? undefined, reason === 'MAX_TOKENS')
     const reported = chatUsage(usage)
     return [
       ...calls,

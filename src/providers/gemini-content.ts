@@ -5,6 +5,7 @@ import { FunctionCalls } from './gemini-function-calls.ts'
 import type { FunctionCallFields } from './gemini-function-calls.ts'
 import { argumentsObject, isOwnReasoning, reasoningOf, resultText, warnUnsupported } from './mapping.ts'
 import type { ChatRequest, MediaPart, ProviderChunk, ReportedUsage, RequestMessage } from './provider.ts'
+import { isMadeUpId } from './tool-calls.ts'
 import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
@@ -170,13 +171,11 @@ function responseOf(result: unknown, isError = false): unknown {
 }
 
 /**
- * Most of Gemini's calls have no id, and `ToolCalls` makes one up, `call_` and a UUID. Such an id stays here: to the
- * vendor it would be one that it never gave.
+ * Most of Gemini's calls have no id, and `ToolCalls` makes one up. Such an id stays here: to the vendor it would be one
+ * that it never gave.
  */
-const madeUpId = /^call_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-
 function vendorId(id: string): { id?: string } {
-  return madeUpId.test(id) ? {} : { id }
+  return isMadeUpId(id) ? {} : { id }
 }
 
 interface Candidate {
@@ -221,7 +220,9 @@ export class ContentFold implements EventFold {
     // Further candidates (vendor: { generationConfig: { candidateCount } }) are in `raw` alone.
     const candidate = candidates.find(({ index }) => !index)
     for (const part of asList(candidate?.content?.parts)) chunks.push(...this.#part(part as PartFields))
-    if (candidate?.finishReason) this.#finish = candidate.finishReason
+    const finish = candidate?.finishReason
+    // Vertex AI writes out the default of the field.
+    if (finish && finish !== 'FINISH_REASON_UNSPECIFIED') this.#finish = finish
     this.#marksEnd ||= Boolean(
       candidate?.content?.role || body['usageMetadata'] || body['modelVersion'] || body['responseId'],
     )

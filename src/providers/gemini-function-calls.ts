@@ -65,9 +65,10 @@ export class FunctionCalls {
    * @throws ConvokeError `malformed_response`: a call that was cut off must not look whole
    */
   complete(cutBy?: string): ProviderChunk[] {
-    if (cutBy === undefined || !this.#open) return this.#close()
+    // A text that no last piece closed is cut off, whatever the finish reason says.
+    if (!this.#open || (cutBy === undefined && !this.#open.arguments.isInText)) return this.#close()
     this.#calls.settle(this.#open.id, this.#open.arguments.unfinished)
-    return this.#calls.complete(undefined, cutBy)
+    return this.#calls.complete(undefined, cutBy, true)
   }
 
   #begin({ id, name }: FunctionCallFields, signature: string | undefined): ProviderChunk[] {
@@ -109,6 +110,11 @@ class StreamedArguments {
   #last: readonly Key[] = []
   /** The path of a text that is still open. */
   #openPath: string | undefined
+
+  /** Whether a text value waits for its next piece. */
+  get isInText(): boolean {
+    return this.#openPath !== undefined
+  }
 
   /** The JSON text that a piece adds; '' once that is not certain before the end. */
   add(piece: PartialArgument): string {

@@ -149,11 +149,11 @@ function withGlobalFetch<T>(fetch: Fetch, call: () => Promise<T>): Promise<T> {
 }
 
 class GenAISender implements Sender {
-  readonly #headers: Record<string, string> | undefined
+  readonly #config: ProviderConfig
   readonly #client: GoogleGenAI
 
-  constructor({ headers }: ProviderConfig, client: GoogleGenAI) {
-    this.#headers = headers
+  constructor(config: ProviderConfig, client: GoogleGenAI) {
+    this.#config = config
     this.#client = client
   }
 
@@ -185,7 +185,8 @@ class GenAISender implements Sender {
   }
 
   #httpOptions(fetch: Fetch) {
-    return { fetch, ...(this.#headers ? { headers: this.#headers } : {}) }
+    const { baseURL, headers } = this.#config
+    return { fetch, ...(baseURL ? { baseUrl: baseURL } : {}), ...(headers ? { headers } : {}) }
   }
 }
 

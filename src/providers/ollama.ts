@@ -81,25 +81,23 @@ class OllamaProvider implements Provider {
     const reply = await this.#exchange({ model }, signal, '/api/pull', (client) =>
       client.pull({ model, stream: true }),
     )
-    for await (const events of reply.events(new NdjsonDecoder(this.#config.maxLineBytes))) {
-      for (const event of events) {
-        const parsed = reply.parse(event)
-        if (!parsed) continue
-        const { body, raw } = parsed as { body: PullFields | null; raw: unknown }
-        if (body?.error) throw vendorError(readFault(raw), { provider: this.name, model })
-        if (typeof body?.status !== 'string') continue
-        yield progress(body)
-        if (body.status === 'success') return
+    try {
+      for await (const events of reply.events(new NdjsonDecoder(this.#config.maxLineBytes))) {
+        for (const event of events) {
+          const parsed = reply.parse(event)
+          if (!parsed) continue
+          const { body, raw } = parsed as { body: PullFields | null; raw: unknown }
+          if (body?.error) throw vendorError(readFault(raw), { provider: this.name, model })
+          if (typeof body?.status !== 'string') continue
+          yield progress(body)
+          if (body.status === 'success') return
+        }
       }
+    } finally {
+      reply.destroy()
     }
-    throw new ConvokeError(
-      'stream_truncated',
-      'The download ended without its last line ("status": "success").',
-      {
-        provider: this.name,
-        model,
-      },
-    )
+    const message = 'The download ended without its last line ("status": "success").'
+    throw new ConvokeError('stream_truncated', message, { provider: this.name, model })
   }
 
   async deleteModel(model: string, signal: AbortSignal): Promise<void> {
@@ -132,10 +130,10 @@ class OllamaProvider implements Provider {
   /** A client for one request: its fetch is that request's own. */
   #client(key: string | undefined, fetch: Fetch): Ollama {
     const own = (this.#config.client as OwnClient | undefined)?.config
-    const headers = new Headers(own ? own.headers : this.#config.headers)
+    const headers = new Headers(own?.headers)
+    for (const [name, value] of Object.entries(this.#config.headers ?? {})) headers.set(name, value)
     const host = this.#config.baseURL ?? own?.host
     if (key && !headers.has('authorization')) headers.set('authorization', `Bearer ${key}`)
-    if (own) this.#connection.secrets.addHeaders(Object.fromEntries(headers))
     return new this.#sdk({ ...(host ? { host } : {}), headers, fetch })
   }
 

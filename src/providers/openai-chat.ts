@@ -1,5 +1,7 @@
 /** OpenAI's chat completions, which a dozen other servers speak in dialects of their own. */
-import { ConvokeError } from '../errors.ts'
+import { createHash } from 'node:crypto'
+import { ConvokeError, vendorError } from '../errors.ts'
+import { readFault } from '../transport/fault.ts'
 import type { FinishReason, ToolChoice } from '../types.ts'
 import {
   argumentsText,
@@ -92,7 +94,7 @@ function chatMessages(
     case 'tool':
       return message.content.map((part) => ({
         role: 'tool',
-        tool_call_id: part.toolCallId,
+        tool_call_id: wireId(part.toolCallId, dialect),
         content: resultText(part.result),
       }))
   }
@@ -110,11 +112,14 @@ function assistantMessage(
   for (const part of message.content) {
     if (part.type === 'text') text += part.text
     else if (part.type === 'tool-call') {
-      const { id, name: tool, arguments: input } = part
+      const { name: tool, arguments: input, signature } = part
+      const id = wireId(part.id, dialect)
+      // Where Gemini stands behind a compatible server, its signature travels beside the call.
+      const extra = signature ? { extra_content: { google: { thought_signature: signature } } } : {}
       calls.push(
         isCustomCall(part, request.tools)
           ? { id, type: 'custom', custom: { name: tool, input } }
-          : { id, type: 'function', function: { name: tool, arguments: argumentsText(input) } },
+          : { id, type: 'function', function: { name: tool, arguments: argumentsText(input) }, ...extra },
       )
     } else if (isOwnReasoning(part, name, request)) reasoning += part.text
   }
@@ -124,6 +129,16 @@ function assistantMessage(
     ...(calls.length ? { tool_calls: calls } : {}),
     ...(reasoning && dialect.takesReasoning ? { reasoning_content: reasoning } : {}),
   }
+}
+
+/** An id that the server takes: another vendor's may be too long for it. The same id always becomes the same. */
+function wireId(id: string, { callIds }: Dialect): string {
+  if (callIds === 'nine') return /^[a-z0-9]{9}$/i.test(id) ? id : hashOf(id, 9)
+  return callIds === 'forty' && id.length > 40 ? hashOf(id, 40) : id
+}
+
+function hashOf(text: string, length: number): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, length)
 }
 
 function mediaPart(part: MediaPart, request: ChatRequest, name: string): Fields {
@@ -159,6 +174,9 @@ interface Choice {
   delta?: Delta
   message?: Delta
   finish_reason?: string | null
+  usage?: unknown
+  /** OpenRouter's report of a vendor that failed in mid-stream. */
+  error?: unknown
 }
 
 interface Delta {
@@ -166,13 +184,14 @@ interface Delta {
   reasoning_content?: unknown
   reasoning?: unknown
   refusal?: string | null
-  tool_calls?: ToolCallFields[] | null
+  tool_calls?: (ToolCallFields | null)[] | ToolCallFields | null
   function_call?: { name?: string; arguments?: unknown } | null
 }
 
 interface ToolCallFields {
-  id?: string | null
+  id?: string | number | null
   index?: number | null
+  extra_content?: { google?: { thought_signature?: string } } | null
   function?: { name?: string | null; arguments?: unknown }
   custom?: { name?: string | null; input?: string }
 }
@@ -184,6 +203,7 @@ export class ChatFold implements EventFold {
   readonly #needsDone: boolean
   readonly #calls: ToolCalls
   #isStarted = false
+  #hasChoice = false
   #finish: string | undefined
   #usage: ReportedUsage | undefined
   #raw: unknown
@@ -202,14 +222,20 @@ export class ChatFold implements EventFold {
       this.#isStarted = true
       chunks.push(startChunk(body))
     }
-    const usage = chatUsage(body['usage'])
+    const choices = (body['choices'] as (Choice | null)[] | null | undefined) ?? []
+    // Kimi tells usage in the choice, Groq in a field of its own.
+    const usage = chatUsage(
+      body['usage'] ?? choices[0]?.usage ?? (body['x_groq'] as Fields | null | undefined)?.['usage'],
+    )
     if (usage) {
       this.#usage = usage
       chunks.push({ type: 'usage', content: '', usage })
     }
-    for (const choice of (body['choices'] as Choice[] | null | undefined) ?? []) {
+    for (const choice of choices) {
       // Further choices (vendor: { n }) are in `raw` alone.
-      if (choice.index) continue
+      if (!choice || choice.index) continue
+      if (choice.error) throw this.#failure(choice, raw)
+      this.#hasChoice = true
       this.#delta(choice.delta ?? choice.message ?? {}, chunks)
       if (choice.finish_reason) this.#finish = choice.finish_reason
     }
@@ -217,6 +243,8 @@ export class ChatFold implements EventFold {
   }
 
   done(): ProviderChunk[] {
+    // Some gateways end every stream with [DONE], also one whose reply never came.
+    if (!this.#hasChoice) throw this.#truncated('The stream ended without a reply.')
     return this.#finishChunks()
   }
 
@@ -224,10 +252,7 @@ export class ChatFold implements EventFold {
     // `[DONE]` is the terminal event of OpenAI and of every server with a preset. Some others leave it out: there the
     // finish reason is.
     if (this.#finish && !this.#needsDone) return this.#finishChunks()
-    throw new ConvokeError('stream_truncated', 'The stream ended without its terminal event [DONE].', {
-      provider: this.#name,
-      model: this.#model,
-    })
+    throw this.#truncated('The stream ended without its terminal event [DONE].')
   }
 
   /** The chunks of a whole reply. */
@@ -248,18 +273,40 @@ export class ChatFold implements EventFold {
     if (text) chunks.push({ type: 'text', content: text })
     if (delta.refusal) chunks.push({ type: 'refusal', content: '', refusal: delta.refusal })
     if (delta.function_call) chunks.push(...this.#calls.delta({ index: 0, ...delta.function_call }))
-    for (const { id, index, function: call, custom } of delta.tool_calls ?? []) {
+    for (const part of [delta.tool_calls ?? []].flat()) {
+      const { id, index, function: call, custom, extra_content: extra } = part ?? {}
+      if (!part) continue
+      const signature = extra?.google?.thought_signature
       if (custom) {
         chunks.push(...this.#calls.delta({ id, index, name: custom.name, arguments: custom.input }, 'text'))
-      } else chunks.push(...this.#calls.delta({ id, index, name: call?.name, arguments: call?.arguments }))
+      } else {
+        chunks.push(
+          ...this.#calls.delta({ id, index, name: call?.name, arguments: call?.arguments, signature }),
+        )
+      }
     }
   }
 
+  #failure(choice: Choice, raw: unknown): ConvokeError {
+    const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
+    return vendorError(readFault({ error: choice.error }), {
+      provider: this.#name,
+      model: this.#model,
+      cause,
+    })
+  }
+
+  #truncated(message: string): ConvokeError {
+    return new ConvokeError('stream_truncated', message, { provider: this.#name, model: this.#model })
+  }
+
   #finishChunks(): ProviderChunk[] {
-    const calls = this.#calls.complete(undefined, this.#finish)
-    const reason = finishReasonOf(this.#finish ?? 'stop')
-    // A forced call ends with 'stop' at OpenAI itself.
-    const finishReason = reason === 'stop' && calls.length > 0 ? 'tool-calls' : reason
+    const reason = this.#finish ? finishReasonOf(this.#finish) : 'other'
+    const isCut = reason === 'length' || reason === 'content-filter'
+    const calls = this.#calls.complete(undefined, this.#finish, isCut)
+    // A forced call ends with 'stop' at OpenAI itself; some servers give no reason at all.
+    const isUnsaid = reason === 'stop' || !this.#finish
+    const finishReason = isUnsaid && calls.length > 0 ? 'tool-calls' : reason
     return [
       ...calls,
       {
@@ -340,8 +387,8 @@ export function chatUsage(value: unknown): ReportedUsage | undefined {
     reasoning && input !== undefined && completion !== undefined && total === input + completion + reasoning
   const output = isBeside ? completion + reasoning : completion
   return {
-    ...(input === undefined ? {} : { inputTokens: input }),
-    ...(output === undefined ? {} : { outputTokens: output }),
+    ...(typeof input === 'number' ? { inputTokens: input } : {}),
+    ...(typeof output === 'number' ? { outputTokens: output } : {}),
     ...(typeof cached === 'number' ? { cachedInputTokens: cached } : {}),
     ...(typeof reasoning === 'number' ? { reasoningTokens: reasoning } : {}),
   }

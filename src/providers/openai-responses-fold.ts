@@ -1,11 +1,10 @@
 /** OpenAI's Responses API: what its events and replies mean. */
-import { randomUUID } from 'node:crypto'
 import { ConvokeError, vendorError } from '../errors.ts'
 import { readFault } from '../transport/fault.ts'
 import type { FinishReason } from '../types.ts'
 import { argumentsText } from './mapping.ts'
 import type { ProviderChunk, ReportedUsage } from './provider.ts'
-import { ToolCalls } from './tool-calls.ts'
+import { makeCallId, ToolCalls } from './tool-calls.ts'
 import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
@@ -97,11 +96,19 @@ export class ResponsesFold implements EventFold {
         return this.#added(asFields(body['item']), body['output_index'])
       case 'response.output_item.done':
         return this.#done(asFields(body['item']), body['output_index'])
+      case 'response.output_text.done':
+        return this.#told('message', body, body['text'])
+      case 'response.function_call_arguments.done':
+        return this.#told('function_call', body, body['arguments'])
+      case 'response.custom_tool_call_input.done':
+        return this.#told('custom_tool_call', body, body['input'])
       case 'response.completed':
+      case 'response.done':
       case 'response.incomplete':
+      case 'response.cancelled':
       case 'response.failed':
         return this.#finish(
-          body['type'].slice('response.'.length),
+          body['type'].replace('response.', '').replace('done', 'completed'),
           asFields(body['response']),
           asFields(raw)['response'],
           raw,
@@ -111,6 +118,22 @@ export class ResponsesFold implements EventFold {
       default:
         return isWork(body['type']) ? signOfLife : []
     }
+  }
+
+  /** A text told whole: some servers send no deltas before it. */
+  #told(
+    type: 'message' | 'function_call' | 'custom_tool_call',
+    body: Fields,
+    whole: unknown,
+  ): readonly ProviderChunk[] {
+    if (typeof whole !== 'string') return []
+    if (type === 'message') {
+      const progress = this.#progress(type, body)
+      // Of several parts of a message, each is told; only the first can be told from what came.
+      return progress.text === '' ? this.#text(progress, whole) : []
+    }
+    const progress = this.#find(type, body)
+    return progress && progress.text === '' ? this.#arguments(progress, whole) : []
   }
 
   #added(item: Item, index: unknown): readonly ProviderChunk[] {
@@ -199,7 +222,7 @@ export class ResponsesFold implements EventFold {
     const announced = [...this.#items]
     const chunks = items.flatMap((item, index) => this.#settleLast(item, index, announced))
     const reason = asFields(response['incomplete_details'])['reason'] ?? status
-    chunks.push(...this.#calls.complete(undefined, String(reason)))
+    chunks.push(...this.#calls.complete(undefined, String(reason), status === 'incomplete'))
     const usage = usageOf(response['usage'])
     chunks.push({
       type: 'finish',
@@ -277,7 +300,7 @@ export class ResponsesFold implements EventFold {
       type,
       id,
       index: typeof index === 'number' ? index : undefined,
-      callId: callId || id || `call_${randomUUID()}`,
+      callId: callId || id || makeCallId(),
       text: '',
       refusal: '',
       isDone: false,

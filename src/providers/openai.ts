@@ -98,8 +98,10 @@ class OpenAIProvider implements Provider {
     return client && headers ? { headers } : {}
   }
 
-  /** The fetch of a user's own client stays in use. */
+  /** The fetch of a user's own client stays in use, where it is not merely the default. */
   #ownFetch(): Fetch | undefined {
-    return this.#config.fetch ?? (this.#config.client as { fetch?: Fetch } | undefined)?.fetch
+    const own = this.#config.client as { fetch?: Fetch; fetchOptions?: unknown } | undefined
+    const isDefault = own?.fetch === globalThis.fetch && !own.fetchOptions
+    return this.#config.fetch ?? (isDefault ? undefined : own?.fetch)
   }
 }

@@ -11,6 +11,8 @@ export interface Dialect {
   needsDone: boolean
   /** Whether its own reasoning goes back to it as `reasoning_content`; OpenAI's chat API has no place for it. */
   takesReasoning: boolean
+  /** What ids of tool calls it takes: OpenAI at most 40 characters, Mistral nine letters and digits. */
+  callIds: 'any' | 'forty' | 'nine'
   /** `effort`: the field `reasoning_effort`; `object`: OpenRouter's `reasoning`. */
   reasoning: 'effort' | 'object'
 }
@@ -32,6 +34,7 @@ export const openaiDialect: Dialect = {
   asksForUsage: true,
   needsDone: true,
   takesReasoning: false,
+  callIds: 'forty',
   reasoning: 'effort',
 }
 
@@ -40,6 +43,7 @@ const compatible: Dialect = {
   maxTokensField: 'max_tokens',
   hasTopK: true,
   takesReasoning: true,
+  callIds: 'any',
 }
 
 function local(baseURL: string, ...keyVariables: string[]): Preset {
@@ -68,6 +72,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     seedField: 'random_seed',
     asksForUsage: false,
     takesReasoning: false,
+    callIds: 'nine',
   }),
   xai: hosted('https://api.x.ai/v1', 'XAI_API_KEY'),
   openrouter: hosted('https://openrouter.ai/api/v1', 'OPENROUTER_API_KEY', {

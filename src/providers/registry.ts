@@ -14,6 +14,8 @@ export interface ProviderEntry {
   /** Environment variables that may hold the base URL, in order. */
   baseURLVariables?: readonly string[]
   baseURL?: string
+  /** The port of an address that may be written as host and port alone. */
+  defaultPort?: number
   /** Set for a server that only speaks OpenAI's API. */
   preset?: string
   /** Whether the user must say where the server is. */
@@ -56,6 +58,7 @@ const entries: Record<string, ProviderEntry> = {
     needsKey: false,
     baseURLVariables: ['OLLAMA_HOST'],
     baseURL: 'http://127.0.0.1:11434',
+    defaultPort: 11_434,
     load: () => import('./ollama.ts'),
   },
 }

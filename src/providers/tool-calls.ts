@@ -5,7 +5,7 @@ import type { ToolCall, ToolDefinition } from '../types.ts'
 import type { ProviderChunk } from './provider.ts'
 
 export interface ToolCallDelta {
-  id?: string | null | undefined
+  id?: string | number | null | undefined
   index?: number | null | undefined
   name?: string | null | undefined
   /** JSON text, or a value already parsed. */
@@ -29,6 +29,16 @@ interface OpenCall {
   isText: boolean
 }
 
+/** An id for a call that has none: at most 40 characters, since OpenAI takes no more. */
+export function makeCallId(): string {
+  return `call_${randomUUID().replaceAll('-', '')}`
+}
+
+/** Whether an id was made here: it means nothing to the vendor that sent the call without one. */
+export function isMadeUpId(id: string): boolean {
+  return /^call_[0-9a-f]{32}$/.test(id)
+}
+
 export class ToolCalls {
   readonly #provider: string
   readonly #calls: OpenCall[] = []
@@ -45,7 +55,9 @@ export class ToolCalls {
    * Adds a piece. A piece belongs to the call of its id, else of its index, else to the call that is open; one with a
    * new id and a name, or with a name and no call to belong to, begins a call. Gives the chunks to deliver.
    */
-  delta(delta: ToolCallDelta, kind: 'json' | 'text' = 'json'): ProviderChunk[] {
+  delta(given: ToolCallDelta, kind: 'json' | 'text' = 'json'): ProviderChunk[] {
+    // Some servers number their calls.
+    const delta = typeof given.id === 'number' ? { ...given, id: String(given.id) } : given
     const call = this.#find(delta) ?? this.#open(delta, kind)
     if (delta.id && !call.isIdKnown && !call.isStarted) Object.assign(call, { id: delta.id, isIdKnown: true })
     if (delta.name && !call.name) call.name = delta.name
@@ -74,10 +86,15 @@ export class ToolCalls {
   }
 
   /**
-   * Ends one call, or all that are still open. `why` is the vendor's finish reason, for the error.
+   * Ends one call, or all that are still open. `why` is the vendor's finish reason, for the error; `isCut` says that it
+   * broke the reply off, so that a call without any argument text is not one without arguments.
    * @throws ConvokeError `malformed_response` when the arguments are no JSON: a call that was cut off must not look whole
    */
-  complete(which?: { id?: string | undefined; index?: number | undefined }, why?: string): ProviderChunk[] {
+  complete(
+    which?: { id?: string | undefined; index?: number | undefined },
+    why?: string,
+    isCut = false,
+  ): ProviderChunk[] {
     const ending = which ? [this.#find(which)] : this.#calls
     return ending.flatMap((call) => {
       if (!call || call.isComplete) return []
@@ -85,32 +102,35 @@ export class ToolCalls {
       const start: ProviderChunk[] = call.isStarted
         ? []
         : [{ type: 'tool-call-start', content: '', id: call.id, name: call.name }]
-      return [...start, { type: 'tool-call', content: '', toolCall: this.#toolCall(call, why) }]
+      return [...start, { type: 'tool-call', content: '', toolCall: this.#toolCall(call, why, isCut) }]
     })
   }
 
-  #toolCall(call: OpenCall, why: string | undefined): ToolCall {
-    const { id, name, text, signature } = call
+  #toolCall(call: OpenCall, why: string | undefined, isCut: boolean): ToolCall {
+    const { id, name, text, isText, signature } = call
+    const isEmpty = text.trim() === ''
+    if (isCut && isEmpty && !isText) throw this.#broken(call, why)
     let parsed: unknown = text
-    if (!call.isText) {
+    if (!isText) {
       try {
-        parsed = text.trim() === '' ? {} : JSON.parse(text)
-      } catch (cause) {
-        const end = why ? ` The reply ended with '${why}'; a higher maxTokens may help.` : ''
-        throw new ConvokeError(
-          'malformed_response',
-          `The arguments of the tool call ${name || id} are not whole JSON: ${text.slice(0, 120)}.${end}`,
-          { provider: this.#provider, cause },
-        )
+        parsed = isEmpty ? {} : JSON.parse(text)
+      } catch {
+        throw this.#broken(call, why)
       }
     }
     return { id, name, arguments: parsed, ...(signature ? { signature } : {}) }
   }
 
+  #broken({ id, name, text }: OpenCall, why: string | undefined): ConvokeError {
+    const end = why ? ` The reply ended with '${why}'; a higher maxTokens may help.` : ''
+    const message = `The arguments of the tool call ${name || id} are not whole JSON: ${text.slice(0, 120)}.${end}`
+    return new ConvokeError('malformed_response', message, { provider: this.#provider })
+  }
+
   #find(delta: ToolCallDelta): OpenCall | undefined {
     if (delta.id) {
       const known = this.#calls.findLast((call) => call.isIdKnown && call.id === delta.id)
-      if (known) return isNumberedAnew(known, delta) && beginsAnother(known, delta) ? undefined : known
+      if (known) return this.#isRepeated(known, delta) ? undefined : known
       const same = this.#ofIndex(delta.index)
       // An id that comes after its call's first piece, or (older vLLM) another id in every piece.
       return same && !same.isComplete && (!delta.name || !(same.isIdKnown || same.isStarted))
@@ -124,13 +144,21 @@ export class ToolCalls {
     return !delta.name || (typeof delta.index !== 'number' && isAwaiting(latest, delta)) ? latest : undefined
   }
 
+  /** Whether an id that is known stands for another call: some servers give all calls of a turn the same. */
+  #isRepeated(known: OpenCall, delta: ToolCallDelta): boolean {
+    if (!delta.name) return false
+    return (
+      known.isComplete || (isNumberedAnew(known, delta) && (beginsAnother(known, delta) || isWhole(known)))
+    )
+  }
+
   #ofIndex(index: number | null | undefined): OpenCall | undefined {
     return typeof index === 'number' ? this.#calls.findLast((call) => call.index === index) : undefined
   }
 
   #open(delta: ToolCallDelta, kind: 'json' | 'text'): OpenCall {
     const call: OpenCall = {
-      id: delta.id || `call_${randomUUID()}`,
+      id: delta.id ? String(delta.id) : makeCallId(),
       isIdKnown: Boolean(delta.id),
       index: delta.index ?? undefined,
       name: '',

@@ -2,8 +2,9 @@
 import { ConvokeError, isConvokeError, vendorError } from '../errors.ts'
 import type { WireDecoder, WireEvent } from '../transport/decode.ts'
 import { exchange } from '../transport/exchange.ts'
-import type { Fetch, Reply } from '../transport/exchange.ts'
+import type { Fetch } from '../transport/exchange.ts'
 import { readFault } from '../transport/fault.ts'
+import type { Reply } from '../transport/reply.ts'
 import { Secrets } from '../transport/secrets.ts'
 import type { ProviderChunk, ProviderConfig } from './provider.ts'
 
@@ -19,6 +20,8 @@ export interface EventFold {
   event(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
   /** The text `[DONE]` came (OpenAI and its kin). */
   done?(): readonly ProviderChunk[]
+  /** The chunks of a whole reply, which some servers send although a stream was asked for. */
+  whole?(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
   /**
    * The connection ended, `isCut` inside an event. Gives the finish chunk where the vendor has no terminal event of its
    * own.
@@ -50,7 +53,7 @@ export class VendorConnection {
     path: string,
     call: (fetch: Fetch) => Promise<unknown>,
   ): Promise<Reply> {
-    const { name, maxLineBytes, maxResponseBytes } = this.#config
+    const { name, maxResponseBytes } = this.#config
     return exchange(
       {
         ...plainLimits,
@@ -59,7 +62,6 @@ export class VendorConnection {
         signal,
         fetch: request.fetch ?? this.#config.fetch,
         path,
-        maxLineBytes,
         maxResponseBytes,
         secrets: this.secrets,
       },
@@ -87,10 +89,12 @@ export class VendorConnection {
     const batches = reply.events(decoder)
     let isEnded = false
     let isCut = false
+    let hasBegun = false
     try {
       for (let next = await batches.next(); !next.done; next = await batches.next()) {
         for (const event of next.value) {
-          const read = this.#read(reply, event, fold, model)
+          const read = this.#read(reply, event, fold, model, hasBegun)
+          hasBegun = true
           if (!read) isCut = true
           for (const chunk of read ?? []) {
             if (chunk.type === 'finish') isEnded = true
@@ -102,8 +106,8 @@ export class VendorConnection {
       isEnded = true
       yield* fold.end(isCut)
     } finally {
-      if (isEnded) void drain(batches)
-      else void batches.return().catch(() => {})
+      if (isEnded) void drain(reply, batches)
+      else reply.destroy()
     }
   }
 
@@ -121,17 +125,23 @@ export class VendorConnection {
     event: WireEvent,
     fold: EventFold,
     model: string,
+    hasBegun: boolean,
   ): readonly ProviderChunk[] | undefined {
-    if (fold.done && event.data === '[DONE]') return fold.done()
+    const isBlank = event.data.trim() === '' && !event.isTail
+    if (isBlank && event.name !== 'error') return []
+    if (fold.done && event.data.trim() === '[DONE]') return fold.done()
     const parsed = reply.parse(event)
     if (!parsed) return undefined
     const body = parsed.body
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw this.error('malformed_response', 'The vendor sent an event that is not a JSON object.', model)
     }
-    this.#throwIfFault(body as Record<string, unknown>, parsed.raw, event.name, model)
+    const fields = body as Record<string, unknown>
+    this.#throwIfFault(fields, parsed.raw, event.name, model)
     try {
-      return fold.event(body as Record<string, unknown>, parsed.raw)
+      if (event.name !== 'stray') return fold.event(fields, parsed.raw)
+      if (fold.whole && !hasBegun) return fold.whole(fields, parsed.raw)
+      throw this.error('malformed_response', 'The vendor sent something beside the stream.', model)
     } catch (error) {
       if (isConvokeError(error)) throw error
       throw new ConvokeError(
@@ -147,7 +157,9 @@ export class VendorConnection {
   }
 
   #throwIfFault(body: Record<string, unknown>, raw: unknown, name: string | undefined, model: string): void {
-    if (!body['error'] && name !== 'error' && name !== 'stray') return
+    // vLLM's older form, and Groq's, of an error inside a stream.
+    const groq = (body['x_groq'] as { error?: unknown } | null | undefined)?.error
+    if (!body['error'] && body['object'] !== 'error' && !groq && name !== 'error') return
     const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
     throw vendorError(readFault(raw), { provider: this.#config.name, model, cause })
   }
@@ -157,18 +169,15 @@ export class VendorConnection {
 const drainMs = 1_000
 
 /** Reads a body to its end after the terminal event, so that its socket can be used again. */
-async function drain(batches: AsyncGenerator<WireEvent[], void, void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<{ done: true }>((resolve) => {
-    timer = setTimeout(() => resolve({ done: true }), drainMs)
-    timer.unref()
-  })
+async function drain(reply: Reply, batches: AsyncGenerator<WireEvent[], void, void>): Promise<void> {
+  const timer = setTimeout(() => reply.destroy(), drainMs)
+  timer.unref()
   try {
-    while (!(await Promise.race([batches.next(), limit])).done);
+    while (!(await batches.next()).done);
   } catch {
     // The reply was whole; what breaks after it concerns nobody.
   } finally {
     clearTimeout(timer)
-    void batches.return().catch(() => {})
+    reply.destroy()
   }
 }

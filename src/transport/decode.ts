@@ -72,9 +72,6 @@ function lineEnd(text: string, from: number): number {
   return feed < 0 ? back : back < 0 ? feed : Math.min(feed, back)
 }
 
-/** Stray text kept at most: enough for a vendor's error object. */
-const maxStrayLength = 65_536
-
 /**
  * Server-sent events (WHATWG HTML, 9.2.6), with two liberties. Text at the end without its blank line is given as a
  * tail. Lines that are no field of an event are kept and given at the end as an event named `stray`: some vendors
@@ -85,8 +82,10 @@ export class SseDecoder implements WireDecoder {
   #data: string | undefined
   #name: string | undefined
   #stray = ''
+  readonly #maxStrayLength: number
 
   constructor(maxLineBytes: number) {
+    this.#maxStrayLength = maxLineBytes
     this.#lines = new LineSplitter(maxLineBytes, true)
   }
 
@@ -116,14 +115,16 @@ export class SseDecoder implements WireDecoder {
     return events
   }
 
-  #field(line: string): void {
+  #field(given: string): void {
+    // A blank before the name is outside of the standard, and has been recorded.
+    const line = /^[ \t]+(?:data|event):/.test(given) ? given.trimStart() : given
     if (line.startsWith('data:')) {
       const value = line.slice(line.charCodeAt(5) === 32 ? 6 : 5)
       this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`
     } else if (line.startsWith('event:')) {
       this.#name = line.slice(6).trim()
     } else if (line.charCodeAt(0) !== 58 /* a comment */ && !/^(id|retry|data|event)\b/.test(line)) {
-      if (this.#stray.length < maxStrayLength) this.#stray += `${line}\n`
+      if (this.#stray.length < this.#maxStrayLength) this.#stray += `${line}\n`
     }
   }
 }

@@ -5,11 +5,12 @@
  */
 import http from 'node:http'
 import https from 'node:https'
+import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream'
 import zlib from 'node:zlib'
 import { ConvokeError } from '../errors.ts'
-import { headerPairs } from './secrets.ts'
+import { headerPairs, isSecretHeader } from './secrets.ts'
 
 /** What an SDK may pass; `connectMs` is convoke's own. */
 export interface LeanRequest {
@@ -22,8 +23,6 @@ export interface LeanRequest {
 }
 
 const redirects = 5
-/** Headers that another origin must not see. */
-const credentials = ['authorization', 'cookie', 'x-api-key', 'x-goog-api-key', 'api-key']
 
 /** The part of a Response that the SDKs read, and the body as a Node stream. */
 export class LeanResponse {
@@ -76,35 +75,32 @@ export async function leanFetch(input: string | URL, init: LeanRequest = {}): Pr
   let url = new URL(input)
   const headers = plainHeaders(init.headers)
   for (let hop = 0; ; hop++) {
-    const response = await sendOnce(url, init, headers)
+    const response = await send(url, init, headers)
     const location = redirectOf(response, init.method ?? 'GET')
     if (!location || hop === redirects) return response
     response.stream.resume()
     const next = new URL(location, url)
-    if (next.origin !== url.origin) for (const name of credentials) delete headers[name]
+    if (next.origin !== url.origin) {
+      for (const name of Object.keys(headers)) if (isSecretHeader(name)) delete headers[name]
+    }
     url = next
   }
 }
 
-/** A request on a kept-alive socket that the server had just closed is sent again, once, on a fresh one. */
-async function sendOnce(url: URL, init: LeanRequest, headers: Record<string, string>): Promise<LeanResponse> {
-  try {
-    return await send(url, init, headers)
-  } catch (error) {
-    if (error instanceof StaleSocket && !init.signal?.aborted) return send(url, init, headers, false)
-    throw error
-  }
+/** A reused socket broke before a byte of the response: the server had most likely closed it already. */
+export class StaleSocket extends Error {}
+
+/** The sockets of requests in flight, by the signal that ends them. */
+const sockets = new WeakMap<AbortSignal, Socket>()
+
+/** Says whether the request of this signal keeps the process alive: not while nobody waits for it. */
+export function holdProcess(signal: AbortSignal, holds: boolean): void {
+  const socket = sockets.get(signal)
+  if (holds) socket?.ref()
+  else socket?.unref()
 }
 
-/** A reused socket that broke before a byte of the response. */
-class StaleSocket extends Error {}
-
-function send(
-  url: URL,
-  init: LeanRequest,
-  headers: Record<string, string>,
-  mayBeStale = true,
-): Promise<LeanResponse> {
+function send(url: URL, init: LeanRequest, headers: Record<string, string>): Promise<LeanResponse> {
   return new Promise((resolve, reject) => {
     const signal = init.signal ?? undefined
     if (signal?.aborted) return reject(signal.reason as Error)
@@ -126,11 +122,20 @@ function send(
     }
     request.once('error', (error: NodeJS.ErrnoException) => {
       release()
-      const stale = mayBeStale && request.reusedSocket && /^(ECONNRESET|EPIPE)$/.test(error.code ?? '')
-      reject(signal?.aborted ? (signal.reason as Error) : stale ? new StaleSocket('stale socket') : error)
+      const isStale = request.reusedSocket && /^(ECONNRESET|EPIPE)$/.test(error.code ?? '')
+      const failure = isStale ? new StaleSocket(error.message, { cause: error }) : error
+      reject(signal?.aborted ? (signal.reason as Error) : failure)
+    })
+    request.once('upgrade', (message, socket) => {
+      socket.destroy()
+      release()
+      reject(
+        new Error(`The server answered with an upgrade to ${message.headers.upgrade ?? 'another protocol'}.`),
+      )
     })
     request.once('response', (message) => {
       stopClock()
+      if (signal) sockets.set(signal, message.socket)
       const stream = decompressed(message)
       // An abort after the headers ends the body with the signal's reason, and the socket with it.
       signal?.removeEventListener('abort', onAbort)
@@ -201,19 +206,22 @@ const agents = new Map<string, http.Agent | https.Agent>()
 
 /**
  * One keep-alive Agent per protocol for the whole process: sockets are shared between LLMs of one origin, idle ones
- * never hold the process. `HTTPS_PROXY` and its kin are honoured where Node's Agent can (24.5 and newer).
+ * never hold the process. `HTTPS_PROXY` and its kin are honoured where Node's Agent can (24.5 and newer), but never on
+ * the way to this machine itself.
  */
 function agentFor(url: URL): http.Agent | https.Agent {
-  let agent = agents.get(url.protocol)
+  const isLocal = /^(localhost|127\.[\d.]+|\[::1\])$/.test(url.hostname)
+  const name = `${url.protocol}${isLocal ? 'local' : ''}`
+  let agent = agents.get(name)
   if (!agent) {
     const options = {
       keepAlive: true,
       maxFreeSockets: 1_024,
       scheduling: 'lifo' as const,
-      proxyEnv: process.env,
+      ...(isLocal ? {} : { proxyEnv: process.env }),
     }
     agent = url.protocol === 'https:' ? new https.Agent(options) : new http.Agent(options)
-    agents.set(url.protocol, agent)
+    agents.set(name, agent)
   }
   return agent
 }

@@ -3,37 +3,70 @@
 const placeholder = '[redacted]'
 /** Shorter values ('x', 'test') are placeholders of local servers and would tear ordinary words. */
 const minLength = 6
-/** Keys remembered at most; a function may give a new one for every request. */
+/** Keys remembered at most; a function may give a new one for every request, and each request knows its own. */
 const maxRemembered = 32
 const secretHeader = /^(authorization|proxy-authorization|cookie|.*(api-?key|token|secret).*)$/i
 
+/** Whether a header customarily carries a key. */
+export function isSecretHeader(name: string): boolean {
+  return secretHeader.test(name)
+}
+
 export class Secrets {
+  readonly #parent: Secrets | undefined
   readonly #values = new Set<string>()
+
+  /** Keys of one request join those of its parent without staying there. */
+  constructor(parent?: Secrets) {
+    this.#parent = parent
+  }
 
   /** Remembers a key. */
   add(value: string | undefined): void {
     const bare = value?.replace(/^(Bearer|Basic)\s+/i, '')
-    if (!bare || bare.length < minLength || this.#values.has(bare)) return
-    if (this.#values.size >= maxRemembered) this.#values.delete(this.#values.values().next().value as string)
-    this.#values.add(bare)
+    if (!bare || bare.length < minLength) return
+    // The forms in which an echo may quote it: as it is, in a URL, in JSON with escaped slashes.
+    for (const form of new Set([bare, encodeURIComponent(bare), bare.replaceAll('/', '\\/')])) {
+      this.#values.delete(form)
+      this.#values.add(form)
+    }
+    while (this.#values.size > maxRemembered * 3)
+      this.#values.delete(this.#values.values().next().value as string)
   }
 
   /** Remembers the headers that carry keys. */
   addHeaders(headers: unknown): void {
-    for (const [name, value] of headerPairs(headers)) if (secretHeader.test(name)) this.add(String(value))
+    for (const [name, value] of headerPairs(headers)) if (isSecretHeader(name)) this.add(String(value))
   }
 
   /** The text without any key. */
   redact(text: string): string {
-    let clean = text
-    for (const value of this.#values) clean = clean.replaceAll(value, placeholder)
+    let clean = this.#parent?.redact(text) ?? text
+    for (const value of this.#values) if (clean.includes(value)) clean = clean.replaceAll(value, placeholder)
     return clean
   }
 
-  /** A parsed value without any key; `text` is what it was parsed from, and decides whether there is work at all. */
+  /**
+   * A parsed value without any key; `text` is what it was parsed from, and decides whether there is work at all. A key
+   * may hide in the text behind escapes (`\\/`, `\\u0073`), and stands plain in the value.
+   */
   clean(value: unknown, text: string): unknown {
-    for (const secret of this.#values) if (text.includes(secret)) return JSON.parse(this.redact(text))
-    return value
+    const mayHide = text.includes('\\u') || text.includes('\\/')
+    return mayHide || this.#isIn(text) ? this.#walk(value) : value
+  }
+
+  #isIn(text: string): boolean {
+    for (const value of this.#values) if (text.includes(value)) return true
+    return this.#parent ? this.#parent.#isIn(text) : false
+  }
+
+  #walk(value: unknown): unknown {
+    if (typeof value === 'string') return this.redact(value)
+    if (Array.isArray(value)) return value.map((item) => this.#walk(item))
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(
+      Object.entries(value).map(([name, item]) => [this.redact(name), this.#walk(item)]),
+    )
   }
 }
 

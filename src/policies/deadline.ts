@@ -1,0 +1,51 @@
+/** A signal that follows the user's, a clock that every sign of life restarts, and its owner's word. */
+
+export interface DeadlineErrors {
+  cancelled: (cause: unknown) => Error
+  expired: (silenceMs: number) => Error
+}
+
+/** Longest delay that a Node timer takes. */
+const maxTimerMs = 2_147_483_647
+
+export class Deadline {
+  readonly signal: AbortSignal
+  /** Rejects with the signal's reason, for those who wait for something that does not listen to it. */
+  readonly aborted: Promise<never>
+  readonly #controller = new AbortController()
+  readonly #given: AbortSignal | undefined
+  readonly #errors: DeadlineErrors
+  readonly #timer: NodeJS.Timeout | undefined
+  readonly #onAbort = () => this.cancel(this.#given?.reason)
+
+  constructor(given: AbortSignal | undefined, silenceMs: number, errors: DeadlineErrors) {
+    this.signal = this.#controller.signal
+    this.#given = given
+    this.#errors = errors
+    this.aborted = new Promise((_, reject) => {
+      this.signal.addEventListener('abort', () => reject(this.signal.reason as Error), { once: true })
+    })
+    this.aborted.catch(() => {})
+    if (silenceMs <= maxTimerMs) {
+      this.#timer = setTimeout(() => this.#controller.abort(errors.expired(silenceMs)), silenceMs)
+    }
+    if (given?.aborted) this.#onAbort()
+    given?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  /** Something came: the clock starts again. */
+  touch(): void {
+    this.#timer?.refresh()
+  }
+
+  cancel(cause: unknown): void {
+    this.#controller.abort(this.#errors.cancelled(cause))
+  }
+
+  /** The work is done, one way or the other: lets go of the user's signal, and closes what is still open. */
+  release(): void {
+    clearTimeout(this.#timer)
+    this.#given?.removeEventListener('abort', this.#onAbort)
+    this.cancel(undefined)
+  }
+}

@@ -1,0 +1,203 @@
+/** A vendor's answer whose bytes nobody has touched: read as a whole, or event by event. */
+import { ConvokeError, isConvokeError, vendorError } from '../errors.ts'
+import { Body } from './body.ts'
+import type { AnyResponse } from './body.ts'
+import type { WireDecoder, WireEvent } from './decode.ts'
+import { readFault } from './fault.ts'
+import type { Secrets } from './secrets.ts'
+
+/** What a reply belongs to. */
+export interface ReplyContext {
+  provider: string
+  model?: string
+  signal: AbortSignal
+  /** Longest silence inside the body of a plain reply. */
+  idleMs: number
+  maxResponseBytes: number
+  secrets: Secrets
+}
+
+export class Reply {
+  readonly #response: AnyResponse
+  readonly #context: ReplyContext
+  readonly #body: Body
+  #bytesRead = 0
+
+  constructor(response: AnyResponse, context: ReplyContext) {
+    this.#response = response
+    this.#context = context
+    this.#body = new Body(response)
+  }
+
+  /** Closes the socket, unless the body was read to its end. */
+  destroy(): void {
+    this.#body.destroy()
+  }
+
+  /** The body as text. @throws ConvokeError `stream_truncated` when it breaks off, `timeout` when it stands still */
+  async text(): Promise<string> {
+    const decoder = new TextDecoder()
+    let text = ''
+    try {
+      for (;;) {
+        const bytes = await this.#inTime(this.#next())
+        if (!bytes) return text + decoder.decode()
+        text += decoder.decode(bytes, { stream: true })
+      }
+    } finally {
+      this.destroy()
+    }
+  }
+
+  /** The body as JSON, and the same with every key of the caller taken out. */
+  async json(): Promise<{ body: unknown; raw: unknown }> {
+    const text = await this.text()
+    const body = this.#parse(text)
+    return { body, raw: this.#context.secrets.clean(body, text) }
+  }
+
+  /** The events of the body, batch by batch as the network gives them. `destroy()` ends it from outside. */
+  async *events(decoder: WireDecoder): AsyncGenerator<WireEvent[], void, void> {
+    for (let bytes = await this.#next(); bytes; bytes = await this.#next()) {
+      let events: WireEvent[]
+      try {
+        events = decoder.push(bytes)
+      } catch (error) {
+        throw this.#named(error)
+      }
+      if (events.length > 0) yield events
+    }
+    const tail = decoder.end()
+    if (tail.length > 0) yield tail
+  }
+
+  /** Parses the data of one event; undefined for a tail that the end of the connection cut off. */
+  parse(event: WireEvent): { body: unknown; raw: unknown } | undefined {
+    let body: unknown
+    try {
+      body = JSON.parse(event.data)
+    } catch {
+      // The parser's own error quotes the text, keys and all.
+      if (event.isTail) return undefined
+      throw this.#malformed(`The vendor sent an event that is not JSON: ${this.#excerpt(event.data)}`)
+    }
+    return { body, raw: this.#context.secrets.clean(body, event.data) }
+  }
+
+  /** The body of a failed request as an error. */
+  async failure(): Promise<ConvokeError> {
+    const { status, headers } = this.#response
+    const { secrets } = this.#context
+    let text: string
+    try {
+      text = await this.text()
+    } catch (error) {
+      // The status is known; a body that breaks off does not change what it says.
+      if (isConvokeError(error) && (error.code === 'cancelled' || error.code === 'timeout')) throw error
+      text = ''
+    }
+    let body: unknown
+    try {
+      body = secrets.clean(JSON.parse(text), text)
+    } catch {
+      // Plain text or HTML, as proxies send it.
+      body = secrets.redact(text)
+    }
+    const shown = Object.fromEntries([...headers].map(([name, value]) => [name, secrets.redact(value)]))
+    const cause = Object.assign(new Error(`status ${status}`), { status, body, headers: shown })
+    cause.name = 'VendorResponse'
+    return vendorError(readFault(body, status, headers), { ...this.#labels(), cause })
+  }
+
+  #labels(): { provider: string; model?: string } {
+    const { provider, model } = this.#context
+    return model ? { provider, model } : { provider }
+  }
+
+  #parse(text: string): unknown {
+    try {
+      return JSON.parse(text)
+    } catch {
+      if (!isCutOff(text)) throw this.#malformed(`The vendor's reply is not JSON: ${this.#excerpt(text)}`)
+      throw new ConvokeError(
+        'stream_truncated',
+        `The reply ended before it was whole: ${this.#excerpt(text)}`,
+        this.#labels(),
+      )
+    }
+  }
+
+  #excerpt(text: string): string {
+    const clean = this.#context.secrets.redact(text)
+    return clean.length > 120 ? `${clean.slice(0, 120)}…` : clean || '(empty)'
+  }
+
+  #malformed(message: string): ConvokeError {
+    return new ConvokeError('malformed_response', message, this.#labels())
+  }
+
+  #named(error: unknown): unknown {
+    return isConvokeError(error) && !error.provider
+      ? new ConvokeError(error.code, error.message, { ...this.#labels(), cause: error.cause })
+      : error
+  }
+
+  /** The next piece of the body, undefined at its end. */
+  async #next(): Promise<Uint8Array | undefined> {
+    const { signal, maxResponseBytes } = this.#context
+    let result: IteratorResult<Uint8Array, undefined>
+    try {
+      result = await this.#body.next()
+    } catch (error) {
+      if (signal.aborted) throw signal.reason
+      throw new ConvokeError('stream_truncated', 'The connection broke before the reply was whole.', {
+        ...this.#labels(),
+        cause: error,
+      })
+    }
+    if (signal.aborted) throw signal.reason
+    if (result.done) return undefined
+    this.#bytesRead += result.value.length
+    if (this.#bytesRead <= maxResponseBytes) return result.value
+    this.destroy()
+    throw this.#malformed(
+      `The reply is longer than maxResponseBytes ${maxResponseBytes}. Raise maxResponseBytes if the vendor means it.`,
+    )
+  }
+
+  /** Ends the wait for a piece after `idleMs`; its headers came, so the vendor had begun. */
+  async #inTime(piece: Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> {
+    const { idleMs } = this.#context
+    if (idleMs === Infinity) return piece
+    let timer: NodeJS.Timeout | undefined
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const message = `The reply stood still for idleMs ${idleMs}.`
+        reject(new ConvokeError('timeout', message, { ...this.#labels(), phase: 'idle' }))
+      }, idleMs)
+    })
+    try {
+      return await Promise.race([piece, silence])
+    } finally {
+      clearTimeout(timer)
+      piece.catch(() => {})
+    }
+  }
+}
+
+/** Whether a text is the beginning of a JSON object or list: a bracket or a string in it is still open. */
+function isCutOff(text: string): boolean {
+  if (!/^\s*([[{]|$)/.test(text)) return false
+  let depth = 0
+  let isInString = false
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]
+    if (isInString) {
+      if (character === '\\') at++
+      else if (character === '"') isInString = false
+    } else if (character === '"') isInString = true
+    else if (character === '{' || character === '[') depth++
+    else if (character === '}' || character === ']') depth--
+  }
+  return depth > 0 || isInString || text.trim() === ''
+}
