@@ -1,8 +1,13 @@
 /** A script that closes nothing still ends, whatever its calls met. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import http from 'node:http'
+import net from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { createLLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 
 const run = promisify(execFile)
@@ -23,6 +28,10 @@ const script = `
   seen.push(await code(nowhere.agenerate('Hi')))
   seen.push(await code(nowhere.stream('Hi').response))
   void llm.stream('Hi')
+  void llm.stream('long', { streamConfig: { bufferSize: 2 } })
+  const left = llm.stream('long', { streamConfig: { bufferSize: 2 } })[Symbol.asyncIterator]()
+  await left.next()
+  await new Promise((resolve) => setTimeout(resolve, 50))
   console.log(seen.join())
 `
 
@@ -30,7 +39,9 @@ for (const name of ['openai', 'anthropic', 'gemini', 'cohere', 'ollama']) {
   test(`a script that calls ${name} and closes nothing ends by itself, and prints nothing of its own`, async () => {
     await using simulator = await startSimulator({
       reply: ({ prompt }) => ({
-        text: 'A reply of some length, so that it can break in the middle.',
+        text: 'A reply of some length, so that it can break in the middle.'.repeat(
+          prompt === 'long' ? 500 : 1,
+        ),
         paceMs: 2,
         ...(prompt === 'stall' ? { fault: { stallAfter: 0.5 } } : {}),
         ...(prompt === 'cut' ? { fault: { cutAfter: 0.5 } } : {}),
@@ -51,3 +62,47 @@ for (const name of ['openai', 'anthropic', 'gemini', 'cohere', 'ollama']) {
     assert.equal(stdout, 'ok,timeout,stream_truncated,timeout,cancelled,connection,connection\n')
   })
 }
+
+test('a server that leaves the connection open behind the end of a reply holds nobody, and its socket is closed', async () => {
+  let closed = 0
+  const server = http.createServer((request, response) => {
+    request.resume()
+    response.on('close', () => closed++)
+    response.write(
+      'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+    )
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
+  const text = `
+    import { createLLM } from 'convoke'
+    const llm = createLLM('openai', { model: 'm', apiKey: 'sk-0123456789', baseURL: process.argv[1] })
+    console.log((await Promise.all([1, 2, 3].map(() => llm.stream('Hi').response))).map(({ content }) => content).join())
+  `
+  try {
+    const options = ['--conditions=convoke-source', '--input-type=module', '-e', text, baseURL]
+    const { stdout } = await run(process.execPath, options, { timeout: 8_000 })
+    assert.equal(stdout, 'Hi,Hi,Hi\n')
+    const llm = createLLM('openai', { model: 'm', apiKey: 'sk-0123456789', baseURL })
+    assert.equal((await llm.stream('Hi').response).content, 'Hi')
+    for (let at = 0; at < 300 && closed < 4; at++) await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.equal(closed, 4)
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
+test('a silent server ends a list of models by a time-out or by close()', async () => {
+  const server = net.createServer((socket) => socket.on('error', () => {}))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const llm = createLLM('ollama', { baseURL, timeouts: { idleMs: 50, firstChunkMs: 50 } })
+  await assert.rejects(llm.listModels(), { code: 'timeout' })
+  await assert.rejects(llm.pullModel('m').next(), { code: 'timeout' })
+  const patient = createLLM('ollama', { baseURL })
+  const listing = assert.rejects(patient.listModels(), { code: 'cancelled' })
+  await patient.close()
+  await listing
+  server.close()
+})

@@ -62,3 +62,17 @@ test('a failure frees its slot', async () => {
   await assert.rejects(limiter.execute(() => Promise.reject(new Error('no')), never))
   assert.equal(limiter.running, 0)
 })
+
+test('one that may exceed joins a full line; one that is aborted already runs nothing', async () => {
+  const limiter = new Limiter(1, 0)
+  let open = () => {}
+  const first = limiter.execute(() => new Promise<void>((resolve) => (open = resolve)), never)
+  const second = limiter.execute(async () => 2, never, true)
+  await assert.rejects(
+    limiter.execute(async () => assert.fail('ran'), AbortSignal.abort(new Error('gone'))),
+    /gone/,
+  )
+  open()
+  await first
+  assert.equal(await second, 2)
+})

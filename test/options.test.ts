@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLLM, isConvokeError, providerNames, registerProvider } from 'convoke'
 import type { ErrorCode, LLMOptions } from 'convoke'
-import { mergeOptions } from '../src/options.ts'
+import { mergeOptions, settingsOf } from '../src/options.ts'
 
 const key = { apiKey: 'sk-test-0123456789' }
 
@@ -29,10 +29,17 @@ for (const [name, options, words] of [
   ['an unknown time-out', { timeouts: { idle: 5 } }, /no option timeouts\.idle\. Did you mean idleMs\?/],
   ['an unknown replay', { retry: { replay: 'always' } }, /replay is "always"; it takes 'before-output'/],
   ['a relative base URL', { baseURL: 'localhost/v1' }, /baseURL is "localhost\/v1"; it takes a URL/],
+  ['a name of every object', { constructor: 1 }, /no option constructor/],
+  ['null for options', null, /The options are null; pass an object/],
+  ['null for time-outs', { timeouts: null }, /timeouts is null; it takes an object/],
+  ['an unknown effort', { reasoning: 'hihg' }, /reasoning is "hihg"; it takes true, false, none, minimal/],
+  ['a tool without a name', { tools: [{}] }, /tools is a list; it takes a list of tools, each with a name/],
+  ['a number among stop texts', { stop: [1] }, /stop is a list; it takes a text or a list of texts/],
   ['no room at all', { maxConcurrent: 0 }, /maxConcurrent is 0/],
-] as [string, object, RegExp][]) {
+] as [string, object | null, RegExp][]) {
   test(`createLLM refuses ${name}`, () => {
-    refused(() => createLLM('openai', { ...key, ...options } as LLMOptions), 'configuration', words)
+    const given = options && { ...key, ...options }
+    refused(() => createLLM('openai', given as LLMOptions), 'configuration', words)
   })
 }
 
@@ -111,4 +118,27 @@ test('options of a call win over the defaults, the grouped ones name by name', (
     { temperature: 1, topP: undefined as unknown as number, timeouts: { totalMs: 3 }, vendor: { b: 2 } },
   )
   assert.deepEqual(merged, { temperature: 1, timeouts: { idleMs: 1, totalMs: 3 }, vendor: { a: 1, b: 2 } })
+})
+
+test('an option that is undefined leaves its default alone', () => {
+  const nothing = undefined as never
+  const merged = mergeOptions(
+    { timeouts: { idleMs: nothing }, retry: { attempts: nothing } },
+    { timeouts: { totalMs: nothing, firstChunkMs: 5 }, streamConfig: { bufferSize: nothing } },
+  )
+  const { timeouts, retry, stream } = settingsOf(merged)
+  assert.deepEqual(timeouts, { connectMs: 10_000, firstChunkMs: 5, idleMs: 30_000, totalMs: 600_000 })
+  assert.deepEqual([retry.attempts, stream.bufferSize], [3, 100])
+})
+
+test("a call's streamConfig wins over the LLM's timeouts: they are two names of the same", () => {
+  const merged = mergeOptions({ timeouts: { idleMs: 5_000 } }, { streamConfig: { chunkTimeoutMs: 200 } })
+  assert.equal(settingsOf(merged).timeouts.idleMs, 200)
+})
+
+test('a key function that fails or gives nothing is configuration', async () => {
+  for (const apiKey of [() => '', () => Promise.reject(new Error('vault is closed'))]) {
+    const llm = createLLM('openai', { model: 'm', apiKey, baseURL: 'http://127.0.0.1:9/v1' })
+    await assert.rejects(llm.agenerate('Hi'), { code: 'configuration', message: /apiKey function/ })
+  }
 })

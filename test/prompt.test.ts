@@ -85,6 +85,15 @@ test('tool results find the name of their call, in either form', () => {
   }
 })
 
+test("a turn that only calls tools may have null for its text, as in OpenAI's own form", () => {
+  const turn = { role: 'assistant', content: null, toolCalls: [{ id: 't1', name: 'clock', arguments: {} }] }
+  const { messages } = read([{ role: 'user', content: 'Time?' }, turn as unknown as Message])
+  assert.deepEqual(messages[1]?.content, [{ type: 'tool-call', id: 't1', name: 'clock', arguments: {} }])
+})
+
+const circular: Record<string, unknown> = {}
+circular['self'] = circular
+
 for (const [name, prompt, remedy] of [
   ['an empty text', '', /empty/],
   ['no messages', [], /empty/],
@@ -99,6 +108,17 @@ for (const [name, prompt, remedy] of [
     /Load the file/,
   ],
   ['a file without its kind', { role: 'user', content: [{ type: 'file', file: 'AAAA' }] }, /mediaType/],
+  ['no part at all', { role: 'user', content: [null] }, /type null/],
+  [
+    'a data URL with a broken escape',
+    { role: 'user', content: [{ type: 'image', image: 'data:a/b,%E0%A' }] },
+    /escape/,
+  ],
+  [
+    'arguments that are no JSON',
+    { role: 'assistant', content: '', toolCalls: [{ id: 'x', name: 'f', arguments: circular }] },
+    /JSON cannot hold the arguments of the tool call f/,
+  ],
   ['a result without its call', { role: 'tool', toolCallId: 'x', content: 'y' }, /"x" answers no tool call/],
 ] as [string, unknown, RegExp][]) {
   test(`${name} is refused, saying what to do`, () => {

@@ -142,7 +142,7 @@ for (const [way, config] of Object.entries(ways)) {
   })
 
   test(`${way}: a conversation with media, thoughts, calls and results goes back as it came`, async () => {
-    const made = 'call_00000000-0000-4000-8000-000000000000'
+    const made = 'call_00000000000040008000000000000000'
     const call = { type: 'tool-call', id: made, name: 'look', arguments: { at: 1 }, signature } as const
     const result = { type: 'tool-result', toolCallId: made, name: 'look', result: 'dark' } as const
     const messages: ChatRequest['messages'] = [
@@ -305,14 +305,16 @@ test('streamed arguments are put together, and their JSON text comes in pieces',
   assert.equal(only(chunks, 'finish')[0]?.finishReason, 'tool-calls')
 })
 
-test('arguments that come out of order, or without their last piece, are whole all the same', async () => {
+test('arguments that come out of order are whole all the same, and a text left open is cut off', async () => {
   const begin = piece({ name: 'cook', willContinue: true })
   const a = value('$.a[0]', { stringValue: 'x' })
   const b = value('$.b', { stringValue: 'y', willContinue: true })
   const c = value('$.a[1]', { stringValue: 'z' })
   const stop = reply([{ text: '' }], { finishReason: 'STOP' })
   const d = value('$.d', { stringValue: '1', willContinue: true })
-  const chunks = await stream(sse(begin, a, b, c, d, d, stop))
+  const end = value('$.d', { stringValue: '' })
+  await assert.rejects(stream(sse(begin, a, b, c, d, d, stop)), { code: 'malformed_response' })
+  const chunks = await stream(sse(begin, a, b, c, d, d, end, stop))
   assert.deepEqual(only(chunks, 'tool-call')[0]?.toolCall.arguments, { a: ['x', 'z'], b: 'y', d: '11' })
   const cutOff = sse(begin, a, b, reply([], { finishReason: 'MAX_TOKENS' }))
   await assert.rejects(stream(cutOff), { code: 'malformed_response' })

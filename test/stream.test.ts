@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createLLM, isConvokeError, registerProvider } from 'convoke'
-import type { ConvokeError, LLMOptions, ProviderChunk } from 'convoke'
+import { ConvokeError, createLLM, isConvokeError, registerProvider } from 'convoke'
+import type { GenerateResponse, LLMOptions, ProviderChunk } from 'convoke'
 
 /** How many chunks the provider below was asked for. */
 let given = 0
@@ -210,4 +210,85 @@ test('`await using` ends a stream and an LLM', async () => {
     assert.equal(llm.activity.running, 1)
   }
   assert.equal(llm.activity.running, 0)
+})
+
+test('a finish that finds the buffer full ends the call at once: nothing hangs, and finish comes last', async () => {
+  const llm = counter('3', { streamConfig: { bufferSize: 5 }, timeouts: { totalMs: 200 } })
+  const stream = llm.stream('Hi')
+  await pause(20)
+  assert.deepEqual(llm.activity, { running: 0, queued: 0 })
+  await pause(250)
+  const types = []
+  for await (const { type } of stream) types.push(type)
+  assert.deepEqual(types, ['start', 'text', 'text', 'text', 'finish'])
+})
+
+test('a call that is cancelled before it joins the line is cancelled', async () => {
+  const llm = counter('1:wait', { maxConcurrent: 1 })
+  const running = llm.stream('Hi')
+  await pause(5)
+  const second = llm.stream('Hi')
+  second.cancel()
+  const controller = new AbortController()
+  const third = llm.agenerate('Hi', { signal: controller.signal })
+  controller.abort()
+  for (const promise of [second.response, third]) {
+    const error = await failure(promise)
+    assert.deepEqual([error.code, error.attempts, error.partial?.usage.totalTokens], ['cancelled', 0, 0])
+  }
+  assert.deepEqual(llm.activity, { running: 1, queued: 0 })
+  running.cancel()
+  await failure(running.response)
+})
+
+test('partial is a snapshot: what comes later does not change it', async () => {
+  const stream = counter('500', { streamConfig: { bufferSize: 2 } }).stream('Hi')
+  let early: GenerateResponse | undefined
+  for await (const { content } of stream) if (content === '5 ') early = stream.partial
+  assert.deepEqual(early?.message.content, [{ type: 'text', text: early?.content }])
+  assert.ok((early?.content.length ?? 0) < numbers(500).length)
+})
+
+test('a provider that could not be made is made again at the next call', async () => {
+  let tries = 0
+  registerProvider('flaky', () => {
+    if (++tries === 1) throw new Error('not yet')
+    return {
+      name: 'flaky',
+      async *stream() {
+        yield { type: 'text', content: 'ok' }
+        yield { type: 'finish', content: '', finishReason: 'stop' }
+      },
+    }
+  })
+  const llm = createLLM('flaky/m')
+  const error = await failure(llm.agenerate('Hi'))
+  assert.deepEqual([error.code, error.provider], ['configuration', 'flaky'])
+  assert.match(error.message, /could not be made: not yet/)
+  assert.equal((await llm.agenerate('Hi')).content, 'ok')
+})
+
+test('a provider that is never made does not hold a cancelled call', async () => {
+  registerProvider('never', () => new Promise(() => {}))
+  const stream = createLLM('never/m').stream('Hi')
+  setTimeout(() => stream.cancel(), 10)
+  assert.equal((await failure(stream.response)).code, 'cancelled')
+})
+
+test('a call that was admitted before is not refused by a full line when it tries again', async () => {
+  let tries = 0
+  registerProvider('busy', () => ({
+    name: 'busy',
+    async *stream({ model }) {
+      if (model === 'fails once' && ++tries === 1) throw new ConvokeError('overloaded', 'Busy.')
+      await pause(30)
+      yield { type: 'finish', content: '', finishReason: 'stop' }
+    },
+  }))
+  const llm = createLLM('busy', { maxConcurrent: 1, maxQueue: 0, retry: { minDelayMs: 5 } })
+  const first = llm.agenerate('Hi', { model: 'fails once' })
+  await pause(1)
+  const second = llm.agenerate('Hi', { model: 'slow' }).catch((error: ConvokeError) => error.code)
+  assert.equal((await first).timing.attempts, 2)
+  await second
 })
