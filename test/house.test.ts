@@ -10,17 +10,17 @@ const source = join(root, 'src')
 /** Each room may import from the rooms below it and, unless said otherwise, from itself. */
 const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   { room: 'runtime', files: /^runtime\.ts$/ },
-  { room: 'types and errors', files: /^(types|errors)\.ts$/ },
+  { room: 'types and errors', files: /^(types|errors|did-you-mean)\.ts$/ },
   { room: 'the provider contract', files: /^providers\/provider\.ts$/ },
   { room: 'policies', files: /^policies\// },
   { room: 'transport', files: /^transport\// },
   {
     room: 'what the vendors share',
-    files: /^(options\.ts|providers\/(mapping|presets|tool-calls|vendor-connection)\.ts)$/,
+    files: /^(providers\/(mapping|presets|tool-calls|vendor-connection)\.ts)$/,
   },
   { room: 'vendors', files: /^providers\/(openai|anthropic|gemini|cohere|ollama)[a-z-]*\.ts$/, apart: true },
   { room: 'the registry and what it configures', files: /^providers\/(registry|configure)\.ts$/ },
-  { room: 'tokens, prices and prompts', files: /^(tokens|prices|prompt)\.ts$/ },
+  { room: 'options, prompts, tokens and prices', files: /^(options|tokens|prices|prompt)\.ts$/ },
   { room: 'calls and streams', files: /^(collect|stream|call)\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
   { room: 'the public names', files: /^index\.ts$/ },

@@ -1,6 +1,6 @@
 /** Which providers there are: name to lazy import, keys and addresses from the environment, clients by structure. */
+import { didYouMean } from '../did-you-mean.ts'
 import { ConvokeError } from '../errors.ts'
-import { didYouMean } from '../options.ts'
 import { presets } from './presets.ts'
 import type { CreateProvider } from './provider.ts'
 
