@@ -321,7 +321,8 @@ export class ChatFold implements EventFold {
   }
 }
 
-function startChunk(body: Fields): ProviderChunk {
+/** The chunk that begins a reply, with its id and model as the vendor tells them. */
+export function startChunk(body: Fields): ProviderChunk {
   const { id, model } = body
   return {
     type: 'start',

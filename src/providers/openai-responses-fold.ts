@@ -3,6 +3,7 @@ import { ConvokeError, vendorError } from '../errors.ts'
 import { readFault } from '../transport/fault.ts'
 import type { FinishReason } from '../types.ts'
 import { argumentsText } from './mapping.ts'
+import { startChunk } from './openai-chat.ts'
 import type { ProviderChunk, ReportedUsage } from './provider.ts'
 import { makeCallId, ToolCalls } from './tool-calls.ts'
 import type { EventFold } from './vendor-connection.ts'
@@ -316,15 +317,6 @@ export class ResponsesFold implements EventFold {
 
   #error(code: 'stream_truncated' | 'malformed_response', message: string): ConvokeError {
     return new ConvokeError(code, message, { provider: this.#name, model: this.#model })
-  }
-}
-
-function startChunk({ id, model }: Fields): ProviderChunk {
-  return {
-    type: 'start',
-    content: '',
-    ...(typeof id === 'string' ? { id } : {}),
-    ...(typeof model === 'string' && model ? { model } : {}),
   }
 }
 
