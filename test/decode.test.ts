@@ -18,7 +18,7 @@ const sizes = [1, 2, 3, 5, 7, 64, 10_000]
 
 test('server-sent events come out the same however the bytes are cut', () => {
   const text =
-    '\ufeff: a comment\nevent: first\ndata: {"a":"😀 é"}\n\ndata:no space\ndata: two lines\r\n\r\ndata: \u2028 \0\r\rid: 7\nretry: 5\n\n'
+    '\ufeff: a comment\nevent: first\ndata: {"a":"😀 é"}\n\ndata:no space\r\ndata: two lines\r\n\r\ndata: \u2028 \0\r\rid: 7\nretry: 5\n\n'
   for (const size of sizes) {
     assert.deepEqual(decode(new SseDecoder(limit), text, size), [
       { name: 'first', data: '{"a":"😀 é"}' },

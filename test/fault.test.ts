@@ -58,6 +58,7 @@ const causes: [code: string, isRetryable: boolean, status: number | undefined, b
   ['invalid_request', false, 400, { error: { type: 'invalid_request_error', message: 'no' } }],
   ['invalid_request', false, 422, { detail: [{ msg: 'field required' }] }],
   ['context_length_exceeded', false, 400, { error: { code: 'context_length_exceeded', message: 'long' } }],
+  ['rate_limited', true, 429, { message: 'slow' }],
   ['rate_limited', true, 429, { error: { type: 'rate_limit_error', message: 'slow' } }],
   ['rate_limited', true, 429, { error: { code: 429, status: 'RESOURCE_EXHAUSTED', message: 'slow' } }],
   [
