@@ -53,7 +53,8 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
 
   /**
    * The whole reply, at the end. Rejects with the error that ended the stream; a cancelled one too (`cancelled`), with
-   * what had arrived, and its usage, as `error.partial`.
+   * what had arrived, and its usage, as `error.partial`. Await it behind the loop, not inside: there the loop is the
+   * reader that the end waits for.
    */
   get response(): Promise<GenerateResponse> {
     this.#isCollected = true
