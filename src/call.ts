@@ -2,9 +2,11 @@
  * One call from the queue to its end: retry → limiter → attempt under the clocks → provider. What a stream and a plain
  * call do the same way stands here once.
  */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { Collector } from './collect.ts'
 import { ConvokeError, isConvokeError } from './errors.ts'
 import type { Settings } from './options.ts'
+import { parseOutput } from './output.ts'
 import type { Limiter } from './policies/limiter.ts'
 import { retry } from './policies/retry.ts'
 import type { RetryBudget } from './policies/retry-budget.ts'
@@ -25,6 +27,8 @@ export interface CallContext {
   settings: Settings
   request: ChatRequest
   warnings: Warning[]
+  /** What the reply must fit. */
+  schema: StandardSchemaV1 | undefined
   /** The user's signal. */
   signal: AbortSignal | undefined
   /** The provider, loaded on first use. */
@@ -220,7 +224,7 @@ export class Call {
       }
       this.#collector.add(chunk)
       if (chunk.type === 'finish') {
-        const response = this.#finish(chunk)
+        const response = await this.#finish(chunk)
         // The end waits for no reader: it may pass the buffer's bound, and the slot is free at once.
         if (start) void sink?.push(start)
         void sink?.push({ ...chunk, usage: response.usage })
@@ -291,10 +295,15 @@ export class Call {
     }, totalMs)
   }
 
-  #finish(chunk: Extract<ProviderChunk, { type: 'finish' }>): GenerateResponse {
+  async #finish(chunk: Extract<ProviderChunk, { type: 'finish' }>): Promise<GenerateResponse> {
     this.#progress.firstChunkAtMs ??= performance.now()
-    this.#finished = this.#response(chunk.finishReason)
-    return this.#finished
+    const response = this.#response(chunk.finishReason)
+    const { schema } = this.#context
+    // Before the finish chunk: a stream ends by it or by an error, never by both.
+    if (schema && response.toolCalls.length === 0)
+      response.output = await parseOutput(response.content, schema)
+    this.#finished = response
+    return response
   }
 
   #response(finishReason: FinishReason, consumed = true): GenerateResponse {

@@ -1,7 +1,9 @@
 /** createLLM: the facade over the providers, and the only place where the parts are wired. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { Call } from './call.ts'
 import { conversation } from './prompt.ts'
 import { ConvokeError, isConvokeError } from './errors.ts'
+import { jsonSchemaOf } from './output.ts'
 import { checkCallOptions, checkLLMOptions, mergeOptions, settingsOf } from './options.ts'
 import { Deadline } from './policies/deadline.ts'
 import { Limiter } from './policies/limiter.ts'
@@ -81,6 +83,10 @@ export class LLM implements AsyncDisposable {
    *
    * @throws ConvokeError with a `code` that is the same for the same cause on every vendor
    */
+  agenerate<Output>(
+    prompt: Prompt,
+    options: GenerateOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
+  ): Promise<GenerateResponse<Output>>
   agenerate(prompt: Prompt, options: GenerateOptions & { stream: true }): ResponseStream
   agenerate(prompt: Prompt, options?: GenerateOptions & { stream?: false }): Promise<GenerateResponse>
   agenerate(
@@ -197,6 +203,7 @@ export class LLM implements AsyncDisposable {
       settings,
       request: chatRequest(prompt, merged, settings.timeouts, warnings),
       warnings,
+      schema: merged.schema,
       signal: merged.signal,
       provider: () => this.#ready(),
       onEnd: () => this.#calls.delete(call),
@@ -265,6 +272,7 @@ function chatRequest(
     model,
     stop,
     signal: _signal,
+    schema,
     timeouts: _timeouts,
     retry: _retry,
     streamConfig: _config,
@@ -287,6 +295,7 @@ function chatRequest(
     ...(stop === undefined ? {} : { stop: [stop].flat() as string[] }),
     connectMs: timeouts.connectMs,
     idleMs: timeouts.idleMs,
+    ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
     warn,
   }
 }

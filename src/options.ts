@@ -73,6 +73,10 @@ const callChecks: Checks = {
       (isFields(value) && isText((value as { name: unknown }).name)),
     "'auto', 'none', 'required' or { name }",
   ],
+  schema: [
+    (value) => (isFields(value) || typeof value === 'function') && '~standard' in (value as object),
+    'a schema that implements Standard Schema, such as one of zod',
+  ],
   signal: [(value) => value instanceof AbortSignal, 'an AbortSignal'],
   metadata: [isFields, 'an object of texts'],
   timeouts: [isFields, 'an object'],

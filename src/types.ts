@@ -1,4 +1,5 @@
 /** The words that users type: messages, options, responses and chunks. Types only; nothing here runs. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 
 /** Text that is visible to the reader. `signature` is the vendor's own proof of it (Gemini), to be sent back. */
 export interface TextPart {
@@ -169,6 +170,12 @@ export interface GenerateOptions {
   reasoning?: ReasoningOption
   tools?: readonly ToolDefinition[]
   toolChoice?: ToolChoice
+  /**
+   * What the reply must be, as a schema of any library that implements Standard Schema and Standard JSON Schema (zod 4.2
+   * and newer among them). The vendor is asked for it, and `response.output` has the validated value; a reply that does
+   * not fit is `invalid_output`. A reply that calls tools has none.
+   */
+  schema?: StandardSchemaV1
   signal?: AbortSignal
   /** Labels for the vendor's dashboard, where it has one. */
   metadata?: Record<string, string>
@@ -217,12 +224,14 @@ export interface Timing {
 }
 
 /** A whole reply. Of a failed call (`error.partial`), as much of it as had arrived. */
-export interface GenerateResponse {
+export interface GenerateResponse<Output = unknown> {
   /** The visible text. */
   content: string
   reasoning?: string
   refusal?: string
   toolCalls: ToolCall[]
+  /** The validated value, when a schema was given. */
+  output?: Output
   finishReason: FinishReason
   rawFinishReason?: string
   usage: Usage

@@ -28,6 +28,7 @@ const shows: Record<string, RegExp> = {
     /openai.*: A single red dot\.\nanthropic.*: A single red dot\.\ngemini.*: A single red dot\./,
   'reasoning.ts': /Nine\./,
   'simulator.ts': /You said: Hi\n\/v1\/chat\/completions 503, \/v1\/chat\/completions 200/,
+  'structured-output.ts': /Paris has 2,103,000 inhabitants\./,
   'streaming.ts': /it said so\.\n\d+ tokens, ended by stop/,
   'tool-call.ts': /weather\({"city":"Oslo"}\)\nIt is 4 degrees/,
 }

@@ -20,7 +20,10 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   },
   { room: 'vendors', files: /^providers\/(openai|anthropic|gemini|cohere|ollama)[a-z-]*\.ts$/, apart: true },
   { room: 'the registry and what it configures', files: /^providers\/(registry|configure)\.ts$/ },
-  { room: 'options, prompts, tokens and prices', files: /^(options|tokens|prices|prompt)\.ts$/ },
+  {
+    room: 'options, prompts, output, tokens and prices',
+    files: /^(options|output|tokens|prices|prompt)\.ts$/,
+  },
   { room: 'calls and streams', files: /^(collect|stream|call)\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
   { room: 'the public names', files: /^index\.ts$/ },

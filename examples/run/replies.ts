@@ -6,6 +6,7 @@ export function reply({ prompt, tools, messages }: SimulatedRequest): ScriptedRe
   if (tools.length && !hasResult) return { toolCalls: [{ name: 'weather', arguments: { city: 'Oslo' } }] }
   if (hasResult) return { text: 'It is 4 degrees and snowing in Oslo.' }
   if (/sheep/.test(prompt)) return { text: 'Nine.', reasoning: 'All but nine run away, so nine stay.' }
+  if (/as JSON/.test(prompt)) return { text: '{"city":"Paris","inhabitants":2103000}' }
   if (/capital/.test(prompt)) return { text: 'Paris.' }
   if (/picture/.test(prompt)) return { text: 'A single red dot.' }
   if (/story/.test(prompt)) return { text: 'Once upon a time a stream ended, and it said so.', paceMs: 5 }

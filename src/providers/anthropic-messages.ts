@@ -39,7 +39,8 @@ export function messagesBody(
       "headers: { 'anthropic-version': '2023-06-01' } asks for the last version of the API that had it."
     warnUnsupported(request, name, samplingOptions, remedy)
   }
-  const { thinkingTokens, ...reasoning } = reasoningFields(request)
+  const { thinkingTokens, effort, ...reasoning } = reasoningFields(request)
+  const schema = request.outputSchema
   const body: Fields = {
     model,
     max_tokens: request.maxTokens ?? defaultMaxTokens + thinkingTokens,
@@ -56,18 +57,22 @@ export function messagesBody(
     })),
     tool_choice: tools && toolChoice(request.toolChoice),
     ...reasoning,
+    output_config:
+      effort || schema
+        ? { ...(effort ? { effort } : {}), ...(schema ? { format: { type: 'json_schema', schema } } : {}) }
+        : undefined,
   }
   return { ...body, ...request.vendor, stream }
 }
 
 /** `thinkingTokens` is what thinking may take of the output. */
-function reasoningFields(request: ChatRequest): Fields & { thinkingTokens: number } {
+function reasoningFields(request: ChatRequest): Fields & { thinkingTokens: number; effort?: string } {
   const { effort, maxTokens, isOn } = reasoningOf(request.reasoning)
   if (isOn === undefined) return { thinkingTokens: 0 }
   if (!isOn || maxTokens === 0) return { thinking: { type: 'disabled' }, thinkingTokens: 0 }
   return {
     thinking: maxTokens ? { type: 'enabled', budget_tokens: maxTokens } : { type: 'adaptive' },
-    ...(effort ? { output_config: { effort: effort === 'minimal' ? 'low' : effort } } : {}),
+    ...(effort ? { effort: effort === 'minimal' ? 'low' : effort } : {}),
     thinkingTokens: maxTokens ?? adaptiveThinkingTokens,
   }
 }

@@ -47,6 +47,7 @@ export function chatRequest(request: ChatRequest, name: string): Fields {
     strictTools: strictTools(request, name),
     toolChoice: tools && toolChoice(request.toolChoice, request, name),
     thinking: thinking(request, name),
+    responseFormat: request.outputSchema && { type: 'json_object', jsonSchema: request.outputSchema },
   })
   return withVendorFields(body, request.vendor)
 }

@@ -30,6 +30,9 @@ export function contentBody(request: ChatRequest, name: string): Fields & { gene
       presencePenalty: request.presencePenalty,
       frequencyPenalty: request.frequencyPenalty,
       thinkingConfig: thinkingConfig(request, name),
+      ...(request.outputSchema
+        ? { responseMimeType: 'application/json', responseJsonSchema: request.outputSchema }
+        : {}),
     },
   }
 }

@@ -52,6 +52,22 @@ export function toolParameters(tool: ToolDefinition): Record<string, unknown> {
   return tool.parameters ?? { type: 'object', properties: {} }
 }
 
+/**
+ * Whether a schema is one that OpenAI's strict mode takes: every object closed, and all of its properties required.
+ * Source: OpenAI, "Structured Outputs", supported schemas.
+ */
+export function isStrictSchema(schema: unknown): boolean {
+  if (Array.isArray(schema)) return schema.every(isStrictSchema)
+  if (typeof schema !== 'object' || schema === null) return true
+  const { type, properties, required, additionalProperties } = schema as Record<string, unknown>
+  if (type === 'object') {
+    const names = Object.keys((properties as object | undefined) ?? {})
+    const needed = new Set((required as string[] | undefined) ?? [])
+    if (additionalProperties !== false || !names.every((name) => needed.has(name))) return false
+  }
+  return Object.values(schema).every(isStrictSchema)
+}
+
 /** The effort word and the token budget of a reasoning option. */
 export function reasoningOf(option: ReasoningOption | undefined): {
   effort?: ReasoningEffort

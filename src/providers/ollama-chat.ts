@@ -76,6 +76,7 @@ function sharedFields(request: ChatRequest, name: string): Fields {
   warnUnsupported(request, name, ['metadata'])
   return {
     think: think(request, name),
+    format: request.outputSchema,
     options: {
       temperature: request.temperature,
       num_predict: request.maxTokens,

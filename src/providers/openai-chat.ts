@@ -7,6 +7,7 @@ import {
   argumentsText,
   dataUrl,
   isOwnReasoning,
+  isStrictSchema,
   reasoningOf,
   refuse,
   resultText,
@@ -51,6 +52,14 @@ export function chatBody(request: ChatRequest, name: string, dialect: Dialect, s
       },
     })),
     tool_choice: (tools ?? request.vendor?.['tools']) && toolChoice(request.toolChoice),
+    response_format: request.outputSchema && {
+      type: 'json_schema',
+      json_schema: {
+        name: 'output',
+        schema: request.outputSchema,
+        strict: isStrictSchema(request.outputSchema),
+      },
+    },
     ...reasoningFields(request, name, dialect),
     stream,
     ...(stream && dialect.asksForUsage ? { stream_options: { include_usage: true } } : {}),

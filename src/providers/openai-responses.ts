@@ -4,6 +4,7 @@ import {
   argumentsText,
   dataUrl,
   isOwnReasoning,
+  isStrictSchema,
   reasoningOf,
   refuse,
   resultText,
@@ -45,6 +46,14 @@ export function responsesBody(request: ChatRequest, name: string, stream: boolea
       strict: tool.strict ?? false,
     })),
     tool_choice: (tools ?? request.vendor?.['tools']) && toolChoice(request.toolChoice),
+    text: request.outputSchema && {
+      format: {
+        type: 'json_schema',
+        name: 'output',
+        schema: request.outputSchema,
+        strict: isStrictSchema(request.outputSchema),
+      },
+    },
     ...reasoningFields(request, name),
   }
   return { ...body, ...request.vendor, stream }

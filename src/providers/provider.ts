@@ -47,6 +47,8 @@ export interface ChatRequest {
   tools?: readonly ToolDefinition[]
   toolChoice?: ToolChoice
   metadata?: Record<string, string>
+  /** JSON Schema (draft 2020-12) that the reply's text must fit. */
+  outputSchema?: Record<string, unknown>
   vendor?: Record<string, unknown>
   connectMs: number
   idleMs: number

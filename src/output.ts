@@ -1,0 +1,41 @@
+/** Validated output: a schema of the user's becomes JSON Schema for the vendor, and judges what comes back. */
+import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
+import { ConvokeError } from './errors.ts'
+
+/**
+ * The JSON Schema of what the model is to write: the schema's input, before its own transforms.
+ * @throws ConvokeError `invalid_request` for a schema whose library gives none
+ */
+export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> {
+  const standard = schema['~standard'] as StandardSchemaV1['~standard'] &
+    Partial<StandardJSONSchemaV1['~standard']>
+  if (standard.jsonSchema) return standard.jsonSchema.input({ target: 'draft-2020-12' })
+  throw new ConvokeError(
+    'invalid_request',
+    `The schema of ${standard.vendor} has no JSON Schema. Use one that implements Standard JSON Schema (zod 4.2 and newer do), or wrap it with its library's converter.`,
+  )
+}
+
+/**
+ * The validated value that a reply's text holds. A fence of Markdown around the JSON is taken off.
+ * @throws ConvokeError `invalid_output` when the text is no JSON or does not fit, with every issue and its path
+ */
+export async function parseOutput(content: string, schema: StandardSchemaV1): Promise<unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(/^\s*```(?:json)?\s*\n([^]*?)\n\s*```\s*$/.exec(content)?.[1] ?? content)
+  } catch {
+    throw new ConvokeError('invalid_output', `The reply is not JSON: ${excerpt(content)}`)
+  }
+  const result = await schema['~standard'].validate(value)
+  if (!result.issues) return result.value
+  const issues = result.issues.map(({ message, path = [] }) => {
+    const keys = path.map((segment) => String(typeof segment === 'object' ? segment.key : segment))
+    return `${keys.join('.') || 'the whole'}: ${message}`
+  })
+  throw new ConvokeError('invalid_output', `The reply does not fit the schema. ${issues.join('; ')}.`)
+}
+
+function excerpt(text: string): string {
+  return text.length > 120 ? `${text.slice(0, 120)}…` : text || '(empty)'
+}
