@@ -300,10 +300,28 @@ export class Call {
     const response = this.#response(chunk.finishReason)
     const { schema } = this.#context
     // Before the finish chunk: a stream ends by it or by an error, never by both.
-    if (schema && response.toolCalls.length === 0)
-      response.output = await parseOutput(response.content, schema)
+    if (schema && response.toolCalls.length === 0) response.output = await this.#output(response, schema)
     this.#finished = response
     return response
+  }
+
+  /** A refusal and a cut have causes of their own: the schema is not to blame. */
+  async #output(response: GenerateResponse, schema: StandardSchemaV1): Promise<unknown> {
+    const { refusal, finishReason, content } = response
+    if (refusal || finishReason === 'content-filter') {
+      throw this.#error(
+        'content_filtered',
+        `The model gave no output: ${refusal ?? 'its reply was filtered'}`,
+      )
+    }
+    try {
+      return await parseOutput(content, schema)
+    } catch (error) {
+      if (finishReason === 'length' && isConvokeError(error)) {
+        error.message += ' The reply ended at its length limit: raise maxTokens.'
+      }
+      throw error
+    }
   }
 
   #response(finishReason: FinishReason, consumed = true): GenerateResponse {

@@ -149,9 +149,10 @@ export class LLM implements AsyncDisposable {
       const provider = await this.#ready()
       if (!provider.pullModel) throw this.#lacks('pulls no models')
       for await (const progress of provider.pullModel(model, deadline.signal)) {
-        deadline.touch()
+        deadline.pause()
         yield progress
         deadline.signal.throwIfAborted()
+        deadline.touch()
       }
     } finally {
       this.#release(deadline)

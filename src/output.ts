@@ -9,7 +9,13 @@ import { ConvokeError } from './errors.ts'
 export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> {
   const standard = schema['~standard'] as StandardSchemaV1['~standard'] &
     Partial<StandardJSONSchemaV1['~standard']>
-  if (standard.jsonSchema) return standard.jsonSchema.input({ target: 'draft-2020-12' })
+  if (standard.jsonSchema) {
+    try {
+      return standard.jsonSchema.input({ target: 'draft-2020-12' })
+    } catch (cause) {
+      throw new ConvokeError('invalid_request', `The schema has no JSON Schema: ${words(cause)}`, { cause })
+    }
+  }
   throw new ConvokeError(
     'invalid_request',
     `The schema of ${standard.vendor} has no JSON Schema. Use one that implements Standard JSON Schema (zod 4.2 and newer do), or wrap it with its library's converter.`,
@@ -23,17 +29,27 @@ export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> 
 export async function parseOutput(content: string, schema: StandardSchemaV1): Promise<unknown> {
   let value: unknown
   try {
-    value = JSON.parse(/^\s*```(?:json)?\s*\n([^]*?)\n\s*```\s*$/.exec(content)?.[1] ?? content)
+    const text = content.replace(/^\uFEFF/, '')
+    value = JSON.parse(/^\s*```(?:json)?\s*\n([^]*?)\n\s*```\s*$/i.exec(text)?.[1] ?? text)
   } catch {
     throw new ConvokeError('invalid_output', `The reply is not JSON: ${excerpt(content)}`)
   }
-  const result = await schema['~standard'].validate(value)
+  let result: StandardSchemaV1.Result<unknown>
+  try {
+    result = await schema['~standard'].validate(value)
+  } catch (cause) {
+    throw new ConvokeError('invalid_output', `The schema failed on the reply: ${words(cause)}`, { cause })
+  }
   if (!result.issues) return result.value
   const issues = result.issues.map(({ message, path = [] }) => {
     const keys = path.map((segment) => String(typeof segment === 'object' ? segment.key : segment))
     return `${keys.join('.') || 'the whole'}: ${message}`
   })
   throw new ConvokeError('invalid_output', `The reply does not fit the schema. ${issues.join('; ')}.`)
+}
+
+function words(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
 }
 
 function excerpt(text: string): string {

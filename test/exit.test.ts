@@ -93,6 +93,36 @@ test('a server that leaves the connection open behind the end of a reply holds n
   }
 })
 
+test('a reply that came whole before its slow reader was done holds nobody', async () => {
+  const server = http.createServer((request, response) => {
+    request.resume()
+    const event = 'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
+    const end = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    response.setHeader('keep-alive', 'timeout=60')
+    response.end(event.repeat(300) + end)
+  })
+  server.keepAliveTimeout = 60_000
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
+  const text = `
+    import { createLLM } from 'convoke'
+    const llm = createLLM('openai', { model: 'm', apiKey: 'sk-0123456789', baseURL: process.argv[1] })
+    let count = 0
+    for await (const { content } of llm.stream('Hi')) {
+      if (content && ++count % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    console.log(count)
+  `
+  try {
+    const options = ['--conditions=convoke-source', '--input-type=module', '-e', text, baseURL]
+    const { stdout } = await run(process.execPath, options, { timeout: 8_000 })
+    assert.equal(stdout, '300\n')
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+})
+
 test('a silent server ends a list of models by a time-out or by close()', async () => {
   const server = net.createServer((socket) => socket.on('error', () => {}))
   await once(server.listen(0, '127.0.0.1'), 'listening')

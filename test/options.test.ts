@@ -103,6 +103,30 @@ test('servers of the user’s own need no key; hosted ones do; a base URL must b
   refused(() => createLLM('openai-compatible/m'), 'configuration', /No base URL/)
 })
 
+for (const [host, wanted] of [
+  ['0.0.0.0', 'http://127.0.0.1:11434/api/tags'],
+  [':8080', 'http://127.0.0.1:8080/api/tags'],
+  [' "10.0.0.2" ', 'http://10.0.0.2:11434/api/tags'],
+  ['::1', 'http://[::1]:11434/api/tags'],
+  ['my-host/ollama', 'http://my-host:11434/ollama/api/tags'],
+  ['https://example.com', 'https://example.com:443/api/tags'],
+] as const) {
+  test(`OLLAMA_HOST=${host} is ${wanted}`, async () => {
+    process.env['OLLAMA_HOST'] = host
+    let asked = ''
+    const fetch: typeof globalThis.fetch = async (input) => {
+      asked = String(input)
+      return Response.json({ models: [] })
+    }
+    try {
+      await createLLM('ollama', { fetch }).listModels()
+    } finally {
+      delete process.env['OLLAMA_HOST']
+    }
+    assert.equal(asked, wanted)
+  })
+}
+
 test('a provider of one’s own is registered once, under a name that is free', () => {
   const create = () => ({ name: 'mine', stream: () => assert.fail('not called') })
   registerProvider('mine', create)

@@ -86,6 +86,30 @@ for (const [name, text, words] of [
   })
 }
 
+test('a refusal and a cut are named as what they are', async () => {
+  simulator.setReply({ refusal: 'I cannot help with that.' })
+  await assert.rejects(connect('openai').agenerate('Weather?', { schema: weather }), {
+    code: 'content_filtered',
+    message: /I cannot help with that/,
+  })
+  simulator.setReply({ text: '{"city":"Os', finishReason: 'length' })
+  await assert.rejects(connect('openai').agenerate('Weather?', { schema: weather }), {
+    code: 'invalid_output',
+    message: /raise maxTokens/,
+  })
+})
+
+test('a schema that throws is the schema’s fault, by name', async () => {
+  simulator.setReply('{"city":"Oslo","degrees":4}')
+  await assert.rejects(connect('openai').agenerate('Hi', { schema: z.object({ at: z.date() }) }), {
+    code: 'invalid_request',
+  })
+  const broken = weather.transform(() => {
+    throw new Error('boom')
+  })
+  await assert.rejects(connect('openai').agenerate('Hi', { schema: broken }), { code: 'invalid_output' })
+})
+
 test('a reply that calls tools has no output yet', async () => {
   simulator.setReply({ toolCalls: [{ name: 'look', arguments: {} }] })
   const reply = await connect('openai').agenerate('Weather?', { schema: weather, tools: [{ name: 'look' }] })

@@ -288,6 +288,24 @@ test('gives thinking between tools with its signatures, and usage that counts ca
   ])
 })
 
+test('a call without arguments keeps its place among the blocks; the last one, cut off, is no call', async () => {
+  const other = { ...tool, id: 'toolu_2' }
+  const blocks = [
+    ...block(0, tool),
+    ...block(1, { type: 'text', text: 'So.' }),
+    ...block(2, other, jsonDelta('{"a":1}')),
+  ]
+  const sent = await send({}, [begin, ...blocks, ...end('tool_use')])
+  const order = visible(sent).map(({ type }) => type)
+  assert.deepEqual(
+    order.filter((type) => type === 'tool-call' || type === 'text'),
+    ['tool-call', 'text', 'tool-call'],
+  )
+  await assert.rejects(send({}, [begin, ...block(0, tool), ...end('max_tokens')]), {
+    code: 'malformed_response',
+  })
+})
+
 test('takes the input of a tool call from where the block starts, when no deltas follow', async () => {
   const sent = await send({}, [begin, ...block(0, { ...tool, input: { a: 7 } }), ...end('tool_use')])
   const call = {

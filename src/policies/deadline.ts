@@ -15,27 +15,35 @@ export class Deadline {
   readonly #controller = new AbortController()
   readonly #given: AbortSignal | undefined
   readonly #errors: DeadlineErrors
-  readonly #timer: NodeJS.Timeout | undefined
+  readonly #silenceMs: number
+  #timer: NodeJS.Timeout | undefined
   readonly #onAbort = () => this.cancel(this.#given?.reason)
 
   constructor(given: AbortSignal | undefined, silenceMs: number, errors: DeadlineErrors) {
     this.signal = this.#controller.signal
     this.#given = given
     this.#errors = errors
+    this.#silenceMs = silenceMs
     this.aborted = new Promise((_, reject) => {
       this.signal.addEventListener('abort', () => reject(this.signal.reason as Error), { once: true })
     })
     this.aborted.catch(() => {})
-    if (silenceMs <= maxTimerMs) {
-      this.#timer = setTimeout(() => this.#controller.abort(errors.expired(silenceMs)), silenceMs)
-    }
+    this.touch()
     if (given?.aborted) this.#onAbort()
     given?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
   /** Something came: the clock starts again. */
   touch(): void {
-    this.#timer?.refresh()
+    clearTimeout(this.#timer)
+    if (this.#silenceMs > maxTimerMs) return
+    const expire = () => this.#controller.abort(this.#errors.expired(this.#silenceMs))
+    this.#timer = setTimeout(expire, this.#silenceMs)
+  }
+
+  /** The caller is at work, and the other side not to blame. */
+  pause(): void {
+    clearTimeout(this.#timer)
   }
 
   cancel(cause: unknown): void {

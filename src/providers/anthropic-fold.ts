@@ -59,6 +59,8 @@ export class MessagesFold implements EventFold {
   readonly #open = new Map<number, OpenBlock>()
   #start: ProviderChunk | undefined
   #hasContent = false
+  /** A call without arguments that has stopped: whether it was cut off is not known before something follows it. */
+  #waiting: { id: string | undefined; index: number } | undefined
   #stopReason: string | undefined
   /** Counts as Anthropic words them. Later events give totals, and may leave fields out. */
   readonly #counts: Fields = {}
@@ -123,6 +125,7 @@ export class MessagesFold implements EventFold {
       this.#start ??= { type: 'start', content: '', ...(id ? { id } : {}), ...(model ? { model } : {}) }
       this.#calls = new ToolCalls(this.#name)
       this.#open.clear()
+      this.#waiting = undefined
       this.#hasContent = false
       chunks.push(this.#start)
     }
@@ -136,6 +139,13 @@ export class MessagesFold implements EventFold {
 
   #blockStart(block: Block, index: number): ProviderChunk[] {
     this.#hasContent = true
+    // Only the last block of a message can have been cut off.
+    const before = this.#waiting ? this.#calls.complete(this.#waiting) : []
+    this.#waiting = undefined
+    return [...before, ...this.#blockBegin(block, index)]
+  }
+
+  #blockBegin(block: Block, index: number): ProviderChunk[] {
     const { id, input, signature = '' } = block
     const open: OpenBlock = { kind: 'other', id, index, input, json: '', signature }
     this.#open.set(index, open)
@@ -193,6 +203,7 @@ export class MessagesFold implements EventFold {
     const chunks = open.json || !isFilled(input) ? [] : this.#calls.delta({ id, index, arguments: input })
     // A call that was cut off waits for the stop reason, for its error.
     const mayBeCut = open.json ? isCutOff(open.json) : !isFilled(input)
+    if (mayBeCut && !open.json) this.#waiting = { id, index }
     return mayBeCut ? chunks : [...chunks, ...this.#calls.complete({ id, index })]
   }
 

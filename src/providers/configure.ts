@@ -1,4 +1,5 @@
 /** From what the user passed, and the environment, to what a provider is made from: key, address, package. */
+import { isIPv6 } from 'node:net'
 import { ConvokeError } from '../errors.ts'
 import type { ApiKey, LLMOptions, ProviderConfig } from './provider.ts'
 import type { ProviderEntry } from './registry.ts'
@@ -59,17 +60,24 @@ function addressOf(provider: string, entry: ProviderEntry, given: string | undef
       provider,
     })
   }
-  return found && entry.defaultPort ? hostURL(found, entry.defaultPort) : found
+  return found && entry.defaultPort ? hostURL(provider, found, entry.defaultPort) : found
 }
 
 /**
  * An address as OLLAMA_HOST has it: scheme, host and port may each be missing, and `0.0.0.0`, where a server listens
  * everywhere, is this machine to a client. Source: `envconfig.Host` of ollama.
  */
-function hostURL(text: string, defaultPort: number): string {
+function hostURL(provider: string, given: string, defaultPort: number): string {
+  const text = given.trim().replace(/^["']+|["']+$/g, '')
   if (text.includes('://')) return text.replace('//0.0.0.0', '//127.0.0.1')
-  const [, host = '', port = '', path = ''] = /^(\[[^\]]*\]|[^:/]*)(:\d+)?(\/.*)?$/.exec(text) ?? []
-  return `http://${host === '' || host === '0.0.0.0' ? '127.0.0.1' : host}${port || `:${defaultPort}`}${path}`
+  const parts = /^([^@/]*@)?(\[[^\]]*\]|[^:/]*)(:\d+)?(\/.*)?$/.exec(isIPv6(text) ? `[${text}]` : text)
+  if (!parts) {
+    throw new ConvokeError('configuration', `${JSON.stringify(text)} is no address of a server.`, {
+      provider,
+    })
+  }
+  const [, user = '', host = '', port = `:${defaultPort}`, path = ''] = parts
+  return `http://${user}${host === '' || host === '0.0.0.0' ? '127.0.0.1' : host}${port}${path}`
 }
 
 /** Gives keys one after the other. @throws ConvokeError `configuration` when there is none and one is needed */

@@ -161,7 +161,9 @@ export class VendorConnection {
     const groq = (body['x_groq'] as { error?: unknown } | null | undefined)?.error
     if (!body['error'] && body['object'] !== 'error' && !groq && name !== 'error') return
     const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
-    throw vendorError(readFault(raw), { provider: this.#config.name, model, cause })
+    const told =
+      groq && !body['error'] ? { error: (raw as { x_groq: { error: unknown } }).x_groq.error } : raw
+    throw vendorError(readFault(told), { provider: this.#config.name, model, cause })
   }
 }
 

@@ -135,7 +135,11 @@ function send(url: URL, init: LeanRequest, headers: Record<string, string>): Pro
     })
     request.once('response', (message) => {
       stopClock()
-      if (signal) sockets.set(signal, message.socket)
+      if (signal) {
+        sockets.set(signal, message.socket)
+        // From the message's end on the socket is the pool's, or another request's.
+        message.once('end', () => sockets.delete(signal))
+      }
       const stream = decompressed(message)
       // An abort after the headers ends the body with the signal's reason, and the socket with it.
       signal?.removeEventListener('abort', onAbort)
@@ -161,10 +165,16 @@ function watchConnect(request: http.ClientRequest, url: URL, connectMs = Infinit
       }),
     )
   }, connectMs)
-  const stop = () => clearTimeout(timer)
+  const event = url.protocol === 'https:' ? 'secureConnect' : 'connect'
+  let connecting: Socket | undefined
+  const stop = () => {
+    clearTimeout(timer)
+    // A socket that still connects goes to the next request when this one is cancelled.
+    connecting?.removeListener(event, stop)
+  }
   request.once('socket', (socket) => {
     if (!socket.connecting) return stop()
-    socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', stop)
+    connecting = socket.once(event, stop)
   })
   return stop
 }
