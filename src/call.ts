@@ -14,7 +14,7 @@ import { StreamClock } from './policies/stream-clock.ts'
 import { costUsd } from './prices.ts'
 import type { ChatRequest, Provider, ProviderChunk } from './providers/provider.ts'
 import type { StreamSink } from './stream.ts'
-import { holdProcess } from './transport/lean-fetch.ts'
+import { holdProcess } from './transport/hold.ts'
 import type { FinishReason, GenerateResponse, StartChunk, StreamChunk, Timing, Warning } from './types.ts'
 
 /** Longest delay that a Node timer takes. */

@@ -53,13 +53,13 @@ test('every entry point can be imported from the built package', async () => {
   assert.equal(stdout, 'convoke true\nconvoke/simulator true\nconvoke/conformance true\nconvoke\n')
 })
 
-test('importing convoke loads no vendor SDK, no price list and no simulator', async () => {
+test('importing convoke loads no vendor SDK, no price list, no transport and no simulator', async () => {
   const { stdout } = await script(`
     import { registerHooks } from 'node:module'
     const loaded = []
     registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })
     await import('convoke')
-    console.log(loaded.filter((url) => /openai|anthropic|google|cohere|ollama|genai|simulator/.test(url)).join())
+    console.log(loaded.filter((url) => /openai|anthropic|google|cohere|ollama|genai|simulator|lean-fetch/.test(url)).join())
     console.log(loaded.length)
   `)
   const [sdks, count] = stdout.split('\n')

@@ -10,6 +10,7 @@ import type { Readable } from 'node:stream'
 import { finished } from 'node:stream'
 import zlib from 'node:zlib'
 import { ConvokeError } from '../errors.ts'
+import { lendSocket, returnSocket } from './hold.ts'
 import { headerPairs, isSecretHeader } from './secrets.ts'
 
 /** What an SDK may pass; `connectMs` is convoke's own. */
@@ -90,16 +91,6 @@ export async function leanFetch(input: string | URL, init: LeanRequest = {}): Pr
 /** A reused socket broke before a byte of the response: the server had most likely closed it already. */
 export class StaleSocket extends Error {}
 
-/** The sockets of requests in flight, by the signal that ends them. */
-const sockets = new WeakMap<AbortSignal, Socket>()
-
-/** Says whether the request of this signal keeps the process alive: not while nobody waits for it. */
-export function holdProcess(signal: AbortSignal, holds: boolean): void {
-  const socket = sockets.get(signal)
-  if (holds) socket?.ref()
-  else socket?.unref()
-}
-
 function send(url: URL, init: LeanRequest, headers: Record<string, string>): Promise<LeanResponse> {
   return new Promise((resolve, reject) => {
     const signal = init.signal ?? undefined
@@ -136,9 +127,9 @@ function send(url: URL, init: LeanRequest, headers: Record<string, string>): Pro
     request.once('response', (message) => {
       stopClock()
       if (signal) {
-        sockets.set(signal, message.socket)
+        lendSocket(signal, message.socket)
         // From the message's end on the socket is the pool's, or another request's.
-        message.once('end', () => sockets.delete(signal))
+        message.once('end', () => returnSocket(signal))
       }
       const stream = decompressed(message)
       // An abort after the headers ends the body with the signal's reason, and the socket with it.
