@@ -8,6 +8,7 @@ import { ConvokeError, isConvokeError } from './errors.ts'
 import type { Settings } from './options.ts'
 import { parseOutput } from './output.ts'
 import type { Limiter } from './policies/limiter.ts'
+import { maxTimerMs } from './policies/max-timer-ms.ts'
 import { retry } from './policies/retry.ts'
 import type { RetryBudget } from './policies/retry-budget.ts'
 import { StreamClock } from './policies/stream-clock.ts'
@@ -16,9 +17,6 @@ import type { ChatRequest, Provider, ProviderChunk } from './providers/provider.
 import type { StreamSink } from './stream.ts'
 import { holdProcess } from './transport/hold.ts'
 import type { FinishReason, GenerateResponse, StartChunk, StreamChunk, Timing, Warning } from './types.ts'
-
-/** Longest delay that a Node timer takes. */
-const maxTimerMs = 2_147_483_647
 
 export interface CallContext {
   name: string

@@ -76,6 +76,22 @@ test('a key in a reply shows in no raw', async () => {
   })
 })
 
+test('a key in an error inside a reply shows nowhere, wherever the server puts the error', async () => {
+  const errors = [
+    { error: { message: `bad ${key}` } },
+    { object: 'error', message: `bad ${key}` },
+    { x_groq: { error: { message: `bad ${key}` } } },
+    { choices: [{ error: { message: `bad ${key}` }, finish_reason: 'error' }] },
+  ]
+  for (const body of errors) {
+    await answered(200, JSON.stringify(body), async (baseURL) => {
+      const error = await errorOf({ baseURL })
+      assert.match(error.message, /bad \[redacted\]/)
+      assert.ok(!seen(error).includes(key), seen(error))
+    })
+  }
+})
+
 test('an error of the user’s own fetch shows no key', async () => {
   const fetch = (_: unknown, init?: RequestInit) =>
     Promise.reject(Object.assign(new Error(`failed with ${key}`), { code: 'EOTHER', config: init }))

@@ -3,27 +3,8 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { Ollama } from 'ollama'
 import { startSimulator } from '../src/simulator/index.ts'
-import type { ScriptedReply, Simulator } from '../src/simulator/index.ts'
-
-const messages = [{ role: 'user' as const, content: 'Hi' }]
-const model = 'model-1'
-const CALLS: ScriptedReply = {
-  text: 'I will look.',
-  toolCalls: [
-    {
-      id: 'call-1',
-      name: 'weather',
-      arguments: { city: 'Zürich', days: [1, 2] },
-    },
-    { id: 'call-2', name: 'time', arguments: {} },
-  ],
-}
-const REASONED: ScriptedReply = { text: 'Four.', reasoning: 'Two and two…', signature: 'c2lnbmVk' }
-const USED: ScriptedReply = {
-  text: 'Four.',
-  reasoning: 'Hm.',
-  usage: { inputTokens: 100, outputTokens: 50, cachedInputTokens: 30, reasoningTokens: 20 },
-}
+import type { Simulator } from '../src/simulator/index.ts'
+import { CALLS, messages, model, REASONED, USED } from './simulator-scripts.ts'
 
 let simulator: Simulator
 let ollama: Ollama

@@ -1,12 +1,10 @@
 /** A signal that follows the user's, a clock that every sign of life restarts, and its owner's word. */
+import { maxTimerMs } from './max-timer-ms.ts'
 
 export interface DeadlineErrors {
   cancelled: (cause: unknown) => Error
   expired: (silenceMs: number) => Error
 }
-
-/** Longest delay that a Node timer takes. */
-const maxTimerMs = 2_147_483_647
 
 export class Deadline {
   readonly signal: AbortSignal

@@ -1,12 +1,10 @@
 /** The two clocks of a stream: until its first content, and between its chunks. */
+import { maxTimerMs } from './max-timer-ms.ts'
 
 export interface StreamLimits {
   firstChunkMs: number
   idleMs: number
 }
-
-/** Longest delay that a Node timer takes. */
-const maxTimerMs = 2_147_483_647
 
 /**
  * One timer for a whole stream: a chunk only notes the time, and the timer, when it rings, looks how long the silence

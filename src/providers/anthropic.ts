@@ -6,7 +6,7 @@ import type { ModelInfo } from '../types.ts'
 import { MessagesFold } from './anthropic-fold.ts'
 import { hasSampling, messagesBody } from './anthropic-messages.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
-import { sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
+import { fetchOf, sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
 
 /** Models per page: all that Anthropic allows. */
 const pageSize = 1_000
@@ -115,9 +115,7 @@ class AnthropicProvider implements Provider {
 
   /** The fetch of a user's own client stays in use, where it is not merely the default. */
   #ownFetch(): Fetch | undefined {
-    const own = this.#config.client as { fetch?: Fetch; fetchOptions?: unknown } | undefined
-    const isDefault = own?.fetch === globalThis.fetch && !own.fetchOptions
-    return this.#config.fetch ?? (isDefault ? undefined : own?.fetch)
+    return fetchOf(this.#config, this.#config.client as Parameters<typeof fetchOf>[1])
   }
 }
 

@@ -1,6 +1,6 @@
 /** Cohere's Chat API, version 2: what a request becomes, and what its events and replies mean. */
-import { ConvokeError, vendorError } from '../errors.ts'
-import { readFault } from '../transport/fault.ts'
+import { ConvokeError } from '../errors.ts'
+import { readFault, replyError } from '../transport/fault.ts'
 import type { FinishReason, ToolChoice } from '../types.ts'
 import {
   argumentsText,
@@ -289,8 +289,7 @@ export class ChatFold implements EventFold {
   /** An error that came inside a reply. */
   #failure(raw: unknown, kind?: string, message?: string): ConvokeError {
     const fault = kind ? { kinds: [kind], message: message ?? '' } : readFault(raw)
-    const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
-    return vendorError(fault, { provider: this.#name, model: this.#model, cause })
+    return replyError(fault, raw, { provider: this.#name, model: this.#model })
   }
 }
 

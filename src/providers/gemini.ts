@@ -6,7 +6,7 @@ import type { Fetch } from '../transport/exchange.ts'
 import type { ModelInfo } from '../types.ts'
 import { contentBody, ContentFold } from './gemini-content.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
-import { VendorConnection } from './vendor-connection.ts'
+import { fetchOf, VendorConnection } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
 
@@ -86,8 +86,7 @@ class GeminiProvider implements Provider {
 
   /** The fetch of a user's own client stays in use, where it is not merely the default. */
   #ownFetch(): Fetch | undefined {
-    const { ownFetch } = this.#sender
-    return this.#config.fetch ?? (ownFetch === globalThis.fetch ? undefined : ownFetch)
+    return fetchOf(this.#config, { fetch: this.#sender.ownFetch })
   }
 }
 

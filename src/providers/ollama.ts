@@ -10,7 +10,7 @@ import { readFault } from '../transport/fault.ts'
 import type { ModelInfo, PullProgress } from '../types.ts'
 import { chatBody, ChatFold, generateBody, wantsGenerate } from './ollama-chat.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
-import { VendorConnection } from './vendor-connection.ts'
+import { fetchOf, VendorConnection } from './vendor-connection.ts'
 
 export const create: CreateProvider = async (config) => {
   const { Ollama } = await import('ollama')
@@ -139,8 +139,7 @@ class OllamaProvider implements Provider {
 
   /** The fetch of a user's own client stays in use, where it is not merely the default. */
   #ownFetch(): Fetch | undefined {
-    const own = (this.#config.client as OwnClient | undefined)?.fetch
-    return this.#config.fetch ?? (own === globalThis.fetch ? undefined : own)
+    return fetchOf(this.#config, this.#config.client as OwnClient | undefined)
   }
 }
 

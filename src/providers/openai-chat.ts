@@ -1,7 +1,6 @@
 /** OpenAI's chat completions, which a dozen other servers speak in dialects of their own. */
 import { createHash } from 'node:crypto'
-import { ConvokeError, vendorError } from '../errors.ts'
-import { readFault } from '../transport/fault.ts'
+import { ConvokeError } from '../errors.ts'
 import type { FinishReason, ToolChoice } from '../types.ts'
 import {
   argumentsText,
@@ -184,8 +183,6 @@ interface Choice {
   message?: Delta
   finish_reason?: string | null
   usage?: unknown
-  /** OpenRouter's report of a vendor that failed in mid-stream. */
-  error?: unknown
 }
 
 interface Delta {
@@ -243,7 +240,6 @@ export class ChatFold implements EventFold {
     for (const choice of choices) {
       // Further choices (vendor: { n }) are in `raw` alone.
       if (!choice || choice.index) continue
-      if (choice.error) throw this.#failure(choice, raw)
       this.#hasChoice = true
       this.#delta(choice.delta ?? choice.message ?? {}, chunks)
       if (choice.finish_reason) this.#finish = choice.finish_reason
@@ -294,15 +290,6 @@ export class ChatFold implements EventFold {
         )
       }
     }
-  }
-
-  #failure(choice: Choice, raw: unknown): ConvokeError {
-    const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
-    return vendorError(readFault({ error: choice.error }), {
-      provider: this.#name,
-      model: this.#model,
-      cause,
-    })
   }
 
   #truncated(message: string): ConvokeError {

@@ -1,6 +1,6 @@
 /** OpenAI's Responses API: what its events and replies mean. */
-import { ConvokeError, vendorError } from '../errors.ts'
-import { readFault } from '../transport/fault.ts'
+import { ConvokeError } from '../errors.ts'
+import { readFault, replyError } from '../transport/fault.ts'
 import type { FinishReason } from '../types.ts'
 import { argumentsText } from './mapping.ts'
 import { startChunk } from './openai-chat.ts'
@@ -311,8 +311,7 @@ export class ResponsesFold implements EventFold {
   }
 
   #failure(fault: unknown, raw: unknown): ConvokeError {
-    const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
-    return vendorError(readFault(fault), { provider: this.#name, model: this.#model, cause })
+    return replyError(readFault(fault), raw, { provider: this.#name, model: this.#model })
   }
 
   #error(code: 'stream_truncated' | 'malformed_response', message: string): ConvokeError {

@@ -7,7 +7,7 @@ import { chatBody, ChatFold } from './openai-chat.ts'
 import { responsesBody, ResponsesFold } from './openai-responses.ts'
 import { openaiDialect, presets } from './presets.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
-import { sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
+import { fetchOf, sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
 
 export const create: CreateProvider = async (config) => {
   const { OpenAI } = await import('openai')
@@ -100,8 +100,6 @@ class OpenAIProvider implements Provider {
 
   /** The fetch of a user's own client stays in use, where it is not merely the default. */
   #ownFetch(): Fetch | undefined {
-    const own = this.#config.client as { fetch?: Fetch; fetchOptions?: unknown } | undefined
-    const isDefault = own?.fetch === globalThis.fetch && !own.fetchOptions
-    return this.#config.fetch ?? (isDefault ? undefined : own?.fetch)
+    return fetchOf(this.#config, this.#config.client as Parameters<typeof fetchOf>[1])
   }
 }

@@ -1,9 +1,9 @@
 /** What every built-in provider does the same way: one exchange through its SDK, and the reading of the reply. */
-import { ConvokeError, isConvokeError, vendorError } from '../errors.ts'
+import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { WireDecoder, WireEvent } from '../transport/decode.ts'
 import { exchange } from '../transport/exchange.ts'
 import type { Fetch } from '../transport/exchange.ts'
-import { readFault } from '../transport/fault.ts'
+import { findFault, readFault, replyError } from '../transport/fault.ts'
 import type { Reply } from '../transport/reply.ts'
 import { Secrets } from '../transport/secrets.ts'
 import type { ProviderChunk, ProviderConfig } from './provider.ts'
@@ -13,6 +13,18 @@ const plainLimits = { connectMs: 10_000, idleMs: 30_000 }
 
 /** Above any time-out of ours, and below what a Node timer holds: the SDKs' own clocks never ring. */
 export const sdkTimeoutMs = 2_000_000_000
+
+/**
+ * The fetch that requests go out by: the LLM's own option, or that of the user's client, which stays in use where it is
+ * not merely the default; undefined for convoke's transport.
+ */
+export function fetchOf(
+  config: ProviderConfig,
+  client: { fetch?: Fetch | undefined; fetchOptions?: unknown } | undefined,
+): Fetch | undefined {
+  const isDefault = client?.fetch === globalThis.fetch && !client.fetchOptions
+  return config.fetch ?? (isDefault ? undefined : client?.fetch)
+}
 
 /** Turns the events of one stream into chunks. */
 export interface EventFold {
@@ -75,7 +87,7 @@ export class VendorConnection {
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw this.error('malformed_response', 'The reply is not a JSON object.', model)
     }
-    this.#throwIfFault(body as Record<string, unknown>, raw, undefined, model)
+    this.#throwIfFault(raw, undefined, model)
     return { body: body as Record<string, unknown>, raw }
   }
 
@@ -137,7 +149,7 @@ export class VendorConnection {
       throw this.error('malformed_response', 'The vendor sent an event that is not a JSON object.', model)
     }
     const fields = body as Record<string, unknown>
-    this.#throwIfFault(fields, parsed.raw, event.name, model)
+    this.#throwIfFault(parsed.raw, event.name, model)
     try {
       if (event.name !== 'stray') return fold.event(fields, parsed.raw)
       if (fold.whole && !hasBegun) return fold.whole(fields, parsed.raw)
@@ -156,14 +168,10 @@ export class VendorConnection {
     }
   }
 
-  #throwIfFault(body: Record<string, unknown>, raw: unknown, name: string | undefined, model: string): void {
-    // vLLM's older form, and Groq's, of an error inside a stream.
-    const groq = (body['x_groq'] as { error?: unknown } | null | undefined)?.error
-    if (!body['error'] && body['object'] !== 'error' && !groq && name !== 'error') return
-    const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
-    const told =
-      groq && !body['error'] ? { error: (raw as { x_groq: { error: unknown } }).x_groq.error } : raw
-    throw vendorError(readFault(told), { provider: this.#config.name, model, cause })
+  /** `raw` has the shape of the body and no key, so what it tells may be shown. */
+  #throwIfFault(raw: unknown, name: string | undefined, model: string): void {
+    const told = findFault(raw as Record<string, unknown>) ?? (name === 'error' ? raw : undefined)
+    if (told) throw replyError(readFault(told), raw, { provider: this.#config.name, model })
   }
 }
 

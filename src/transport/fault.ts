@@ -1,5 +1,6 @@
 /** Reads what a vendor says of its own failure: the body of an error, an error event, and the headers about retries. */
-import type { VendorFault } from '../errors.ts'
+import { vendorError } from '../errors.ts'
+import type { ConvokeError, VendorFault } from '../errors.ts'
 
 type Fields = Record<string, unknown>
 
@@ -32,6 +33,29 @@ export function readFault(body: unknown, status?: number, headers?: Headers): Ve
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(shouldRetry === 'true' || shouldRetry === 'false' ? { shouldRetry: shouldRetry === 'true' } : {}),
   }
+}
+
+/**
+ * The part of a reply, or of an event, that tells of a failure although the status said success; undefined where there
+ * is none. Besides the plain form: vLLM's older `{ object: 'error' }`, Groq's `x_groq`, and OpenRouter's choice.
+ */
+export function findFault(body: Fields): unknown {
+  if (body['error'] || body['object'] === 'error') return body
+  const groq = asFields(body['x_groq'])?.['error']
+  if (groq) return { error: groq }
+  const choices = Array.isArray(body['choices']) ? (body['choices'] as (Fields | null)[]) : []
+  const error = choices.find((choice) => choice && !choice['index'])?.['error']
+  return error ? { error } : undefined
+}
+
+/** A failure told inside a reply, as an error; `raw` is the vendor's own event, without any key. */
+export function replyError(
+  fault: VendorFault,
+  raw: unknown,
+  labels: { provider: string; model: string },
+): ConvokeError {
+  const cause = Object.assign(new Error('error inside a reply'), { body: raw, name: 'VendorResponse' })
+  return vendorError(fault, { ...labels, cause })
 }
 
 /**
