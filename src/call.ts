@@ -42,6 +42,14 @@ interface Progress {
   attempts: number
 }
 
+/** What of a stream has been handed on. */
+interface Delivery {
+  /** A start chunk that waits for content, so that an attempt that fails before it leaves no trace. */
+  start: StartChunk | undefined
+  /** Chunks with content. */
+  count: number
+}
+
 export class Call {
   readonly #context: CallContext
   readonly #controller = new AbortController()
@@ -203,60 +211,70 @@ export class Call {
   }
 
   async #pump(
-    chunks: AsyncIterable<ProviderChunk>,
+    batches: AsyncIterable<ProviderChunk | readonly ProviderChunk[]>,
     signal: AbortSignal,
     clock: StreamClock,
     sink: StreamSink | undefined,
   ): Promise<GenerateResponse> {
-    const { maxChunks } = this.#context.settings.stream
-    /** A start chunk waits for content, so that an attempt that fails before it leaves no trace. */
-    let start: StartChunk | undefined
-    let count = 0
-    for await (const chunk of chunks) {
+    const delivery: Delivery = { start: undefined, count: 0 }
+    for await (const given of batches) {
       if (signal.aborted) throw signal.reason
-      const isContent = isContentChunk(chunk)
-      clock.touch(isContent)
-      if (chunk.type === 'start') {
-        if (count > 0) this.#beginAnew(sink)
-        start = chunk
+      const chunks = 'type' in given ? [given] : given
+      clock.touch(chunks.some(isContentChunk))
+      for (const chunk of chunks) {
+        const room = this.#deliver(chunk, delivery, sink)
+        if (room) await this.#waitForReader(room, clock, signal)
+        if (chunk.type === 'finish') return this.#end(chunk, delivery, sink)
       }
-      this.#collector.add(chunk)
-      if (chunk.type === 'finish') {
-        const response = await this.#finish(chunk)
-        // The end waits for no reader: it may pass the buffer's bound, and the slot is free at once.
-        if (start) void sink?.push(start)
-        void sink?.push({ ...chunk, usage: response.usage })
-        return response
-      }
-      if (!isContent) continue
-      if (++count > maxChunks) {
-        throw this.#error('budget_exceeded', `The stream passed maxChunks ${maxChunks}.`)
-      }
-      this.#isVisible = this.#isVisible || sink !== undefined
-      this.#progress.firstChunkAtMs ??= performance.now()
-      if (start) void sink?.push(start)
-      start = undefined
-      const room = sink?.push(chunk as StreamChunk)
-      if (room) await this.#waitForReader(room, clock, signal)
     }
     throw this.#error('stream_truncated', 'The provider ended its stream without a finish chunk.')
   }
 
+  /** Hands a chunk on. A promise means that the reader has enough for now. */
+  #deliver(
+    chunk: ProviderChunk,
+    delivery: Delivery,
+    sink: StreamSink | undefined,
+  ): Promise<void> | undefined {
+    if (chunk.type === 'start') {
+      if (delivery.count > 0) this.#beginAnew(sink)
+      delivery.start = chunk
+    }
+    this.#collector.add(chunk)
+    if (!isContentChunk(chunk)) return undefined
+    const { maxChunks } = this.#context.settings.stream
+    if (++delivery.count > maxChunks) {
+      throw this.#error('budget_exceeded', `The stream passed maxChunks ${maxChunks}.`)
+    }
+    this.#progress.firstChunkAtMs ??= performance.now()
+    if (!sink) return undefined
+    this.#isVisible = true
+    if (delivery.start) void sink.push(delivery.start)
+    delivery.start = undefined
+    return sink.push(chunk as StreamChunk)
+  }
+
+  /** The end waits for no reader: it may pass the buffer's bound, and the slot is free at once. */
+  async #end(
+    chunk: Extract<ProviderChunk, { type: 'finish' }>,
+    { start }: Delivery,
+    sink: StreamSink | undefined,
+  ): Promise<GenerateResponse> {
+    const response = await this.#finish(chunk)
+    if (start) void sink?.push(start)
+    void sink?.push({ ...chunk, usage: response.usage })
+    return response
+  }
+
   /**
    * The reader is slow: the vendor is not to blame, the socket is not read, and a script that has nothing else to do
-   * may end.
+   * may end. A call that ends meanwhile makes room, too.
    */
   async #waitForReader(room: Promise<void>, clock: StreamClock, signal: AbortSignal): Promise<void> {
     clock.pause()
     holdProcess(signal, false)
     this.#totalTimer?.unref()
-    let onAbort = () => {}
-    const aborted = new Promise<void>((resolve) => {
-      onAbort = resolve
-      signal.addEventListener('abort', onAbort, { once: true })
-    })
-    await Promise.race([room, aborted])
-    signal.removeEventListener('abort', onAbort)
+    await room
     if (signal.aborted) throw signal.reason
     this.#totalTimer?.ref()
     holdProcess(signal, true)

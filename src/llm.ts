@@ -308,6 +308,7 @@ function callDefaults(options: LLMOptions): GenerateOptions {
     baseURL: _baseURL,
     headers: _headers,
     fetch: _fetch,
+    proxy: _proxy,
     api: _api,
     maxConcurrent: _maxConcurrent,
     maxQueue: _maxQueue,

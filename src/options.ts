@@ -97,6 +97,10 @@ const llmChecks: Checks = {
   ],
   headers: [isFields, 'an object of texts'],
   fetch: [(value) => typeof value === 'function', 'a function'],
+  proxy: [
+    (value) => value === false || (isText(value) && URL.canParse(value as string)),
+    'a URL, such as http://proxy.example:3128, or false',
+  ],
   api: [oneOf('chat', 'responses'), "'chat' or 'responses'"],
   maxConcurrent: [(value) => isCount(value) || value === Infinity, 'a whole number from 1, or Infinity'],
   maxQueue: [

@@ -6,8 +6,15 @@ const listNames: Readonly<Record<string, string>> = { gemini: 'google', xai: 'x-
 /** Servers of the user's own: nobody sends a bill. */
 const free = new Set(['ollama', 'lmstudio', 'mlx', 'vllm', 'llamacpp'])
 
-type CalcPrice = (typeof import('@pydantic/genai-prices'))['calcPrice']
-let calcPrice: CalcPrice | undefined
+type Prices = typeof import('@pydantic/genai-prices')
+type ListProvider = NonNullable<ReturnType<Prices['calcPrice']>>['provider']
+
+let calcPrice: Prices['calcPrice'] | undefined
+
+/** The list's entry by provider and model, `null` where there is none: a look-up takes dozens of patterns, 20 µs. */
+const entries = new Map<string, ListProvider | null>()
+/** A server that answers with a new model's name every time must not fill the memory. */
+const maxEntries = 1_000
 
 export async function loadPrices(): Promise<void> {
   calcPrice ??= (await import('@pydantic/genai-prices')).calcPrice
@@ -16,6 +23,9 @@ export async function loadPrices(): Promise<void> {
 /** US dollars; undefined while the list is not loaded, or for a model that it does not know. */
 export function costUsd(provider: string, model: string, usage: Usage): number | undefined {
   if (free.has(provider) || !calcPrice) return undefined
+  const key = `${provider} ${model}`
+  const entry = entries.get(key)
+  if (entry === null) return undefined
   const counted = {
     input_tokens: usage.inputTokens,
     output_tokens: usage.outputTokens,
@@ -23,7 +33,13 @@ export function costUsd(provider: string, model: string, usage: Usage): number |
     ...(usage.cacheWriteInputTokens ? { cache_write_tokens: usage.cacheWriteInputTokens } : {}),
   }
   try {
-    return calcPrice(counted, model, { providerId: listNames[provider] ?? provider })?.total_price
+    const where = entry ? { provider: entry } : { providerId: listNames[provider] ?? provider }
+    const price = calcPrice(counted, model, where)
+    if (!entry) {
+      if (entries.size >= maxEntries) entries.clear()
+      entries.set(key, price && { ...price.provider, models: [price.model] })
+    }
+    return price?.total_price
   } catch {
     // A price is a courtesy: a list that cannot count this usage must not cost the reply.
     return undefined

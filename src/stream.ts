@@ -150,6 +150,8 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
   #end(error: ConvokeError | undefined): void {
     this.#isEnded = true
     this.#error = error
+    // Who waits for the reader waits no longer.
+    this.#release()
     for (const reader of this.#readers.splice(0)) {
       const failure = this.#error
       this.#error = undefined

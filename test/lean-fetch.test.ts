@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import zlib from 'node:zlib'
 import { createLLM, isConvokeError } from 'convoke'
 import { leanFetch } from '../src/transport/lean-fetch.ts'
+import type { LeanResponse } from '../src/transport/lean-fetch.ts'
 
 type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void
 
@@ -23,6 +24,15 @@ async function serve(
     server.closeAllConnections()
     server.close()
   }
+}
+
+async function read({ source }: LeanResponse): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for (let bytes = await source.read(); bytes; bytes = await source.read()) {
+    text += decoder.decode(bytes, { stream: true })
+  }
+  return text
 }
 
 test('sends method, headers in any form, and a body with its length in bytes', async () => {
@@ -45,7 +55,7 @@ test('sends method, headers in any form, and a body with its length in bytes', a
         [['x-mark', '1']],
       ]) {
         const response = await leanFetch(url, { method: 'POST', headers, body: '{"a":"é😀"}' })
-        const seen = (await response.json()) as {
+        const seen = JSON.parse(await read(response)) as {
           method: string
           headers: Record<string, string>
           body: string
@@ -76,8 +86,8 @@ test('unpacks gzip, deflate and brotli, and tells a cut one from a whole one', a
     },
     async (url) => {
       for (const encoding of Object.keys(packed)) {
-        assert.equal(await (await leanFetch(`${url}/${encoding}`)).text(), 'hello '.repeat(100))
-        await assert.rejects((await leanFetch(`${url}/${encoding}/cut`)).text(), encoding)
+        assert.equal(await read(await leanFetch(`${url}/${encoding}`)), 'hello '.repeat(100))
+        await assert.rejects(read(await leanFetch(`${url}/${encoding}/cut`)), encoding)
       }
     },
   )
@@ -94,8 +104,8 @@ test('follows a redirect that keeps the method, and hides credentials from anoth
         },
         async (url) => {
           const init = { method: 'POST', body: '{}', headers: { authorization: 'Bearer k', 'x-other': '1' } }
-          assert.equal(await (await leanFetch(`${url}/near`, init)).text(), 'POST')
-          const seen = (await (await leanFetch(`${url}/far`, init)).json()) as Record<string, string>
+          assert.equal(await read(await leanFetch(`${url}/near`, init)), 'POST')
+          const seen = JSON.parse(await read(await leanFetch(`${url}/far`, init))) as Record<string, string>
           assert.equal(seen['authorization'], undefined)
           assert.equal(seen['x-other'], '1')
         },
@@ -131,9 +141,7 @@ test('an abort before the headers and one inside the body reject with its reason
       for (const path of ['/slow', '/body']) {
         const controller = new AbortController()
         const reason = new Error('enough')
-        const reading = leanFetch(url + path, { signal: controller.signal }).then((response) =>
-          response.text(),
-        )
+        const reading = leanFetch(url + path, { signal: controller.signal }).then(read)
         setTimeout(() => controller.abort(reason), 20)
         await assert.rejects(reading, reason)
         await new Promise((resolve) => setTimeout(resolve, 5))
@@ -178,7 +186,7 @@ test('an answer by upgrade is an error, not a silence', async () => {
       server.on('request', (_request, response) => {
         response.writeHead(101, { connection: 'upgrade', upgrade: 'websocket' }).flushHeaders()
       })
-      await assert.rejects(leanFetch(url), /upgrade to websocket/)
+      await assert.rejects(leanFetch(url), /upgrade/)
     },
   )
 })

@@ -74,7 +74,7 @@ async function send(
     const chunks = Array.isArray(reply)
       ? provider.stream(whole, signal)
       : ((await provider.generate?.(whole, signal)) ?? [])
-    for await (const chunk of chunks) sent.chunks.push(chunk)
+    for await (const given of chunks) sent.chunks.push(...[given].flat())
     return sent
   } finally {
     server.closeAllConnections()

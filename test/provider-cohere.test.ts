@@ -63,7 +63,7 @@ async function send(more: Partial<ChatRequest> = {}, config: Partial<ProviderCon
 async function stream(...events: unknown[]): Promise<ProviderChunk[]> {
   answers.push(events)
   const chunks: ProviderChunk[] = []
-  for await (const chunk of (await provider()).stream(chat(), signal)) chunks.push(chunk)
+  for await (const given of (await provider()).stream(chat(), signal)) chunks.push(...[given].flat())
   return chunks
 }
 

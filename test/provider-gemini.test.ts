@@ -95,7 +95,7 @@ async function send(more: Partial<ChatRequest> = {}, config: Partial<ProviderCon
 async function stream(body?: string, config: Partial<ProviderConfig> = {}): Promise<ProviderChunk[]> {
   if (body !== undefined) answers.push({ body })
   const chunks: ProviderChunk[] = []
-  for await (const chunk of (await provider(config)).stream(chat(), signal)) chunks.push(chunk)
+  for await (const given of (await provider(config)).stream(chat(), signal)) chunks.push(...[given].flat())
   return chunks
 }
 

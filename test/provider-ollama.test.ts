@@ -64,7 +64,7 @@ async function send(more: Partial<ChatRequest> = {}, config: Partial<ProviderCon
 
 async function stream(lines: unknown[], more: Partial<ChatRequest> = {}): Promise<ProviderChunk[]> {
   answers.push({ lines })
-  return gather((await provider()).stream(chat(more), signal))
+  return (await gather((await provider()).stream(chat(more), signal))).flat()
 }
 
 async function gather<T>(items: AsyncIterable<T> | undefined): Promise<T[]> {

@@ -16,6 +16,7 @@ export class StreamClock {
   #timer: NodeJS.Timeout | undefined
   #sinceMs = performance.now()
   #phase: 'firstChunk' | 'idle' = 'firstChunk'
+  #isPaused = false
 
   constructor(limits: StreamLimits, onExpire: (phase: 'firstChunk' | 'idle', limitMs: number) => void) {
     this.#limits = limits
@@ -31,13 +32,17 @@ export class StreamClock {
     this.#arm(this.#limitMs)
   }
 
+  /** Stands still, and holds no process meanwhile. The timer goes on: a fast reader pauses it for microseconds. */
   pause(): void {
-    clearTimeout(this.#timer)
+    this.#isPaused = true
+    this.#timer?.unref()
   }
 
   resume(): void {
+    this.#isPaused = false
     this.#sinceMs = performance.now()
-    this.#arm(this.#limitMs)
+    if (this.#timer) this.#timer.ref()
+    else this.#arm(this.#limitMs)
   }
 
   stop(): void {
@@ -50,8 +55,11 @@ export class StreamClock {
 
   #arm(delayMs: number): void {
     clearTimeout(this.#timer)
+    this.#timer = undefined
     if (delayMs > maxTimerMs) return
     this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      if (this.#isPaused) return
       const leftMs = this.#limitMs - (performance.now() - this.#sinceMs)
       if (leftMs > 0.5) this.#arm(leftMs)
       else this.#onExpire(this.#phase, this.#limitMs)

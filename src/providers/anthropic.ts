@@ -1,12 +1,13 @@
 /** Anthropic through the `@anthropic-ai/sdk` SDK: its Messages API. */
 import type Anthropic from '@anthropic-ai/sdk'
 import { SseDecoder } from '../transport/decode.ts'
+import { carriedFetch, carry } from '../transport/exchange.ts'
 import type { Fetch } from '../transport/exchange.ts'
 import type { ModelInfo } from '../types.ts'
 import { MessagesFold } from './anthropic-fold.ts'
 import { hasSampling, messagesBody } from './anthropic-messages.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
-import { fetchOf, sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
+import { Clients, fetchOf, sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
 
 /** Models per page: all that Anthropic allows. */
 const pageSize = 1_000
@@ -27,6 +28,7 @@ class AnthropicProvider implements Provider {
   readonly #connection: VendorConnection
   /** Options of every request. Headers stand here, so that a user's own client sends them too. */
   readonly #options: { headers?: Record<string, string> }
+  readonly #clients = new Clients((key) => this.#makeClient(key))
   #takesSampling: boolean | undefined
 
   constructor(config: ProviderConfig, sdk: typeof Anthropic) {
@@ -37,10 +39,13 @@ class AnthropicProvider implements Provider {
     this.#options = config.headers ? { headers: config.headers } : {}
   }
 
-  async *stream(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ProviderChunk, void, void> {
-    const reply = await this.#send(request, signal, true)
-    const fold = new MessagesFold(this.name, request.model)
-    yield* this.#connection.chunks(reply, new SseDecoder(this.#config.maxLineBytes), fold, request.model)
+  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
+    return this.#connection.chunks(
+      () => this.#send(request, signal, true),
+      new SseDecoder(this.#config.maxLineBytes),
+      new MessagesFold(this.name, request.model),
+      request.model,
+    )
   }
 
   async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
@@ -56,7 +61,7 @@ class AnthropicProvider implements Provider {
       const key = await this.#connection.key()
       const query = { limit: pageSize, ...(after ? { after_id: after } : {}) }
       const reply = await this.#connection.exchange({ fetch: this.#ownFetch() }, signal, '', (fetch) =>
-        this.#client(key, fetch).models.list(query, this.#options).asResponse(),
+        this.#client(key, fetch).models.list(query, this.#perRequest(fetch)).asResponse(),
       )
       const { body } = await this.#connection.body(reply, '')
       models.push(...((body['data'] as ModelFields[] | undefined) ?? []).map(modelInfo))
@@ -75,7 +80,7 @@ class AnthropicProvider implements Provider {
       const body = messagesBody(request, this.name, stream, takesSampling)
       // The SDK gets no signal: it would leave a listener on it for every call. The exchange obeys it.
       // The mapped body is wider than the SDK's types: `vendor` may hold fields of any name.
-      return client.messages.create(body as never, this.#options).asResponse()
+      return client.messages.create(body as never, this.#perRequest(fetch)).asResponse()
     })
   }
 
@@ -92,25 +97,32 @@ class AnthropicProvider implements Provider {
     return this.#takesSampling
   }
 
-  /** A client for one request: its fetch is that request's own. */
+  /** A user's own client may be changed at any time, so it is copied for every request; it costs 17 µs. */
   #client(key: string | undefined, fetch: Fetch): Anthropic {
     const { client, baseURL } = this.#config
-    // With a time-out of its own, the SDK does not refuse plain calls that may take longer than ten minutes.
-    const once = { maxRetries: 0, timeout: sdkTimeoutMs }
-    if (client) {
-      return (client as Anthropic).withOptions({ ...once, fetch, ...(baseURL ? { baseURL } : {}) })
-    }
+    if (!client) return this.#clients.of(key)
+    const once = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
+    return (client as Anthropic).withOptions({ ...once, ...(baseURL ? { baseURL } : {}) })
+  }
+
+  #makeClient(key: string | undefined): Anthropic {
     return new this.#sdk({
-      ...once,
-      fetch,
+      fetch: carriedFetch,
+      maxRetries: 0,
+      // With a time-out of its own, the SDK does not refuse plain calls that may take longer than ten minutes.
+      timeout: sdkTimeoutMs,
       apiKey: key ?? 'none',
       // Left out, it would be read from ANTHROPIC_AUTH_TOKEN.
       authToken: null,
-      baseURL: baseURL ?? null,
+      baseURL: this.#config.baseURL ?? null,
       // The key goes in the one since SDK 1.0, in the other before.
       ...(key ? {} : { defaultHeaders: { authorization: null, 'x-api-key': null } }),
       logLevel: 'off',
     })
+  }
+
+  #perRequest(fetch: Fetch): { headers?: Record<string, string>; fetchOptions?: object } {
+    return this.#config.client ? this.#options : { ...this.#options, fetchOptions: carry(fetch) }
   }
 
   /** The fetch of a user's own client stays in use, where it is not merely the default. */

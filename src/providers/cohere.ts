@@ -36,10 +36,13 @@ class CohereProvider implements Provider {
     this.#options = config.client === undefined ? undefined : optionsOf(config.client, config.name)
   }
 
-  async *stream(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ProviderChunk, void, void> {
-    const reply = await this.#send(request, signal, true)
-    const fold = new ChatFold(this.name, request.model)
-    yield* this.#connection.chunks(reply, new SseDecoder(this.#config.maxLineBytes), fold, request.model)
+  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
+    return this.#connection.chunks(
+      () => this.#send(request, signal, true),
+      new SseDecoder(this.#config.maxLineBytes),
+      new ChatFold(this.name, request.model),
+      request.model,
+    )
   }
 
   async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {

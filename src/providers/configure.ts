@@ -7,7 +7,6 @@ import type { ProviderEntry } from './registry.ts'
 const bareIPv6 = /^[\da-f]*:[\da-f]*:[\da-f:.]*$/i
 
 const defaultMaxLineBytes = 8 * 1_024 * 1_024
-const defaultMaxResponseBytes = 256 * 1_024 * 1_024
 
 /**
  * The configuration of one LLM's provider. Nothing is loaded yet.
@@ -18,8 +17,8 @@ export function configure(
   options: LLMOptions,
   client: object | undefined,
 ): ProviderConfig {
-  const { apiKey, baseURL, headers, fetch, api, name = found.name } = options
-  const { maxLineBytes = defaultMaxLineBytes, maxResponseBytes = defaultMaxResponseBytes } = options
+  const { apiKey, baseURL, headers, fetch, proxy, api, name = found.name } = options
+  const { maxLineBytes = defaultMaxLineBytes, maxResponseBytes } = options
   const { entry } = found
   if (!client) checkInstalled(name, entry)
   if (client && apiKey) {
@@ -27,16 +26,26 @@ export function configure(
       provider: name,
     })
   }
+  if (fetch && proxy) {
+    throw new ConvokeError(
+      'configuration',
+      'A fetch of your own takes its own way: leave proxy out, or fetch.',
+      {
+        provider: name,
+      },
+    )
+  }
   const address = client ? baseURL : addressOf(name, entry, baseURL)
   return {
     name,
     apiKey: client ? () => Promise.resolve(undefined) : keySource(name, entry, apiKey, baseURL),
     maxLineBytes,
-    maxResponseBytes,
+    ...(maxResponseBytes === undefined ? {} : { maxResponseBytes }),
     ...(entry.preset ? { preset: entry.preset } : {}),
     ...(address ? { baseURL: address } : {}),
     ...(headers ? { headers } : {}),
     ...(fetch ? { fetch } : {}),
+    ...(proxy === undefined ? {} : { proxy }),
     ...(api ? { api } : {}),
     ...(client ? { client } : {}),
   }

@@ -52,10 +52,13 @@ class GeminiProvider implements Provider {
     this.#connection = new VendorConnection(config)
   }
 
-  async *stream(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ProviderChunk, void, void> {
-    const reply = await this.#send(request, signal, true)
-    const fold = new ContentFold(this.name, request.model)
-    yield* this.#connection.chunks(reply, new SseDecoder(this.#config.maxLineBytes), fold, request.model)
+  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
+    return this.#connection.chunks(
+      () => this.#send(request, signal, true),
+      new SseDecoder(this.#config.maxLineBytes),
+      new ContentFold(this.name, request.model),
+      request.model,
+    )
   }
 
   async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {

@@ -36,10 +36,13 @@ class OllamaProvider implements Provider {
     this.#connection = new VendorConnection(config)
   }
 
-  async *stream(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ProviderChunk, void, void> {
-    const reply = await this.#send(request, signal, true)
-    const fold = new ChatFold(this.name, request.model)
-    yield* this.#connection.chunks(reply, new NdjsonDecoder(this.#config.maxLineBytes), fold, request.model)
+  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
+    return this.#connection.chunks(
+      () => this.#send(request, signal, true),
+      new NdjsonDecoder(this.#config.maxLineBytes),
+      new ChatFold(this.name, request.model),
+      request.model,
+    )
   }
 
   async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
@@ -82,8 +85,11 @@ class OllamaProvider implements Provider {
       client.pull({ model, stream: true }),
     )
     try {
-      for await (const events of reply.events(new NdjsonDecoder(this.#config.maxLineBytes))) {
-        for (const event of events) {
+      const decoder = new NdjsonDecoder(this.#config.maxLineBytes)
+      for (let isOver = false; !isOver;) {
+        const events = await reply.events(decoder)
+        isOver = !events
+        for (const event of events ?? decoder.end()) {
           const parsed = reply.parse(event)
           if (!parsed) continue
           const { body, raw } = parsed as { body: PullFields | null; raw: unknown }

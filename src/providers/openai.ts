@@ -1,13 +1,14 @@
 /** OpenAI through the `openai` SDK, and every server that speaks its chat API. */
 import type OpenAI from 'openai'
 import { SseDecoder } from '../transport/decode.ts'
+import { carriedFetch, carry } from '../transport/exchange.ts'
 import type { Fetch } from '../transport/exchange.ts'
 import type { ModelInfo } from '../types.ts'
 import { chatBody, ChatFold } from './openai-chat.ts'
 import { responsesBody, ResponsesFold } from './openai-responses.ts'
 import { openaiDialect, presets } from './presets.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
-import { fetchOf, sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
+import { Clients, fetchOf, sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
 
 export const create: CreateProvider = async (config) => {
   const { OpenAI } = await import('openai')
@@ -20,6 +21,7 @@ class OpenAIProvider implements Provider {
   readonly #sdk: typeof OpenAI
   readonly #connection: VendorConnection
   readonly #dialect
+  readonly #clients = new Clients((key) => this.#makeClient(key))
 
   constructor(config: ProviderConfig, sdk: typeof OpenAI) {
     this.name = config.name
@@ -29,10 +31,13 @@ class OpenAIProvider implements Provider {
     this.#dialect = presets[config.preset ?? '']?.dialect ?? openaiDialect
   }
 
-  async *stream(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ProviderChunk, void, void> {
-    const reply = await this.#send(request, signal, true)
-    const fold = this.#fold(request)
-    yield* this.#connection.chunks(reply, new SseDecoder(this.#config.maxLineBytes), fold, request.model)
+  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
+    return this.#connection.chunks(
+      () => this.#send(request, signal, true),
+      new SseDecoder(this.#config.maxLineBytes),
+      this.#fold(request),
+      request.model,
+    )
   }
 
   async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
@@ -44,7 +49,7 @@ class OpenAIProvider implements Provider {
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
     const key = await this.#connection.key()
     const reply = await this.#connection.exchange({ fetch: this.#ownFetch() }, signal, '/models', (fetch) =>
-      this.#client(key, fetch).models.list(this.#perRequest()).asResponse(),
+      this.#client(key, fetch).models.list(this.#perRequest(fetch)).asResponse(),
     )
     const { body } = await this.#connection.body(reply, '')
     return ((body['data'] as { id: string; created?: number }[] | undefined) ?? []).map((raw) => ({
@@ -65,8 +70,8 @@ class OpenAIProvider implements Provider {
       const client = this.#client(key, fetch)
       // The mapped body is wider than the SDK's types: compatible servers have fields of their own.
       return isResponses
-        ? client.responses.create(body as never, this.#perRequest()).asResponse()
-        : client.chat.completions.create(body as never, this.#perRequest()).asResponse()
+        ? client.responses.create(body as never, this.#perRequest(fetch)).asResponse()
+        : client.chat.completions.create(body as never, this.#perRequest(fetch)).asResponse()
     })
   }
 
@@ -76,13 +81,20 @@ class OpenAIProvider implements Provider {
       : new ChatFold(this.name, request.model, this.#dialect)
   }
 
-  /** A client for one request: its fetch is that request's own. It costs 15 µs. */
+  /** A user's own client may be changed at any time, so it is copied for every request; it costs 15 µs. */
   #client(key: string | undefined, fetch: Fetch): OpenAI {
-    const { client, baseURL, headers, preset } = this.#config
+    const { client, baseURL } = this.#config
+    if (!client) return this.#clients.of(key)
     const once = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
-    if (client) return (client as OpenAI).withOptions({ ...once, ...(baseURL ? { baseURL } : {}) })
+    return (client as OpenAI).withOptions({ ...once, ...(baseURL ? { baseURL } : {}) })
+  }
+
+  #makeClient(key: string | undefined): OpenAI {
+    const { baseURL, headers, preset } = this.#config
     return new this.#sdk({
-      ...once,
+      fetch: carriedFetch,
+      maxRetries: 0,
+      timeout: sdkTimeoutMs,
       apiKey: key ?? 'none',
       baseURL: baseURL ?? null,
       defaultHeaders: { ...(key ? {} : { authorization: null }), ...headers },
@@ -93,9 +105,10 @@ class OpenAIProvider implements Provider {
   }
 
   /** A user's own client keeps its headers; those of the LLM's options join them. The exchange has the signal. */
-  #perRequest(): { headers?: Record<string, string> } {
+  #perRequest(fetch: Fetch): { headers?: Record<string, string>; fetchOptions?: object } {
     const { client, headers } = this.#config
-    return client && headers ? { headers } : {}
+    if (!client) return { fetchOptions: carry(fetch) }
+    return headers ? { headers } : {}
   }
 
   /** The fetch of a user's own client stays in use, where it is not merely the default. */

@@ -72,8 +72,11 @@ export type ProviderChunk =
 /** The adapter of one vendor. `stream` is all that is needed; the rest are capabilities. */
 export interface Provider {
   readonly name: string
-  /** Ends by a finish chunk or by throwing one ConvokeError; sends no retry of its own; obeys the signal. */
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<ProviderChunk>
+  /**
+   * Chunks one by one, or those that came together as a list: a step for each chunk costs more than the chunk. Ends by
+   * a finish chunk or by throwing one ConvokeError; sends no retry of its own; obeys the signal.
+   */
+  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<ProviderChunk | readonly ProviderChunk[]>
   /** The vendor's plain endpoint, as the chunks of a whole reply, where that is cheaper than a stream. */
   generate?(request: ChatRequest, signal: AbortSignal): Promise<Iterable<ProviderChunk>>
   listModels?(signal: AbortSignal): Promise<ModelInfo[]>
@@ -96,6 +99,11 @@ export interface LLMOptions extends GenerateOptions {
   headers?: Record<string, string>
   /** Sends the requests instead of convoke's own transport. */
   fetch?: typeof globalThis.fetch
+  /**
+   * The HTTP proxy on the way to the vendor, such as `http://user:password@proxy.example:3128`, or `false` for none.
+   * @default that of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; none on the way to this machine itself
+   */
+  proxy?: string | false
   /** OpenAI: which API answers. @default 'chat' */
   api?: 'chat' | 'responses'
   /** Calls in flight at once. @default 10 */
@@ -104,7 +112,10 @@ export interface LLMOptions extends GenerateOptions {
   maxQueue?: number
   /** Longest line of a stream, in bytes, before `malformed_response`. @default 8 MiB */
   maxLineBytes?: number
-  /** Longest reply, in bytes after decompression, before `malformed_response`. @default 256 MiB */
+  /**
+   * Longest reply, in bytes after decompression, before `malformed_response`.
+   * @default 64 MiB for a plain reply, which is held as a whole, 256 MiB for a stream
+   */
   maxResponseBytes?: number
   /** What errors and responses call the provider. @default the provider's name */
   name?: string
@@ -121,11 +132,12 @@ export interface ProviderConfig {
   baseURL?: string
   headers?: Record<string, string>
   fetch?: typeof globalThis.fetch
+  proxy?: string | false
   api?: 'chat' | 'responses'
   /** The user's own client, where the LLM was made from one. */
   client?: unknown
   maxLineBytes: number
-  maxResponseBytes: number
+  maxResponseBytes?: number
 }
 
 /** Makes a provider; what `registerProvider` takes and every vendor's module exports. */

@@ -26,6 +26,29 @@ export function fetchOf(
   return config.fetch ?? (isDefault ? undefined : client?.fetch)
 }
 
+/** Clients of an SDK by key, for SDKs whose clients are dear to make; requests bring their fetch along by `carry`. */
+export class Clients<Client> {
+  readonly #byKey = new Map<string | undefined, Client>()
+  readonly #make: (key: string | undefined) => Client
+
+  constructor(make: (key: string | undefined) => Client) {
+    this.#make = make
+  }
+
+  of(key: string | undefined): Client {
+    let client = this.#byKey.get(key)
+    if (!client) {
+      // A function may give a new key for every request.
+      if (this.#byKey.size >= maxClients) this.#byKey.clear()
+      client = this.#make(key)
+      this.#byKey.set(key, client)
+    }
+    return client
+  }
+}
+
+const maxClients = 16
+
 /** Turns the events of one stream into chunks. */
 export interface EventFold {
   /** The chunks that one event gives; the finish chunk among them when it was the vendor's terminal event. */
@@ -65,14 +88,17 @@ export class VendorConnection {
     path: string,
     call: (fetch: Fetch) => Promise<unknown>,
   ): Promise<Reply> {
-    const { name, maxResponseBytes } = this.#config
+    const { name, maxResponseBytes, proxy } = this.#config
+    const { model, connectMs, idleMs } = request
     return exchange(
       {
-        ...plainLimits,
-        ...request,
         provider: name,
+        ...(model === undefined ? {} : { model }),
+        connectMs: connectMs ?? plainLimits.connectMs,
+        idleMs: idleMs ?? plainLimits.idleMs,
         signal,
         fetch: request.fetch ?? this.#config.fetch,
+        proxy,
         path,
         maxResponseBytes,
         secrets: this.secrets,
@@ -91,34 +117,39 @@ export class VendorConnection {
     return { body: body as Record<string, unknown>, raw }
   }
 
-  /** The chunks of a stream. The socket is left to the next request when the stream came to its end. */
+  /**
+   * The chunks of a stream, as they come together. The socket is left to the next request when the stream came to its
+   * end.
+   */
   async *chunks(
-    reply: Reply,
+    send: () => Promise<Reply>,
     decoder: WireDecoder,
     fold: EventFold,
     model: string,
-  ): AsyncGenerator<ProviderChunk, void, void> {
-    const batches = reply.events(decoder)
-    let isEnded = false
-    let isCut = false
-    let hasBegun = false
+  ): AsyncGenerator<readonly ProviderChunk[], void, void> {
+    const reply = await send()
+    const reading: Reading = { reply, fold, model, hasBegun: false, isCut: false, isEnded: false }
     try {
-      for (let next = await batches.next(); !next.done; next = await batches.next()) {
-        for (const event of next.value) {
-          const read = this.#read(reply, event, fold, model, hasBegun)
-          hasBegun = true
-          if (!read) isCut = true
-          for (const chunk of read ?? []) {
-            if (chunk.type === 'finish') isEnded = true
-            yield chunk
+      for (;;) {
+        const events = await reply.events(decoder)
+        const chunks: ProviderChunk[] = []
+        try {
+          for (const event of events ?? decoder.end()) {
+            this.#read(reading, event, chunks)
+            if (reading.isEnded) break
           }
-          if (isEnded) return
+          if (!events && !reading.isEnded) chunks.push(...fold.end(reading.isCut))
+        } catch (error) {
+          // What came before the break is not lost.
+          if (chunks.length > 0) yield chunks
+          throw error
         }
+        if (!events) reading.isEnded = true
+        if (chunks.length > 0) yield chunks
+        if (reading.isEnded) return
       }
-      isEnded = true
-      yield* fold.end(isCut)
     } finally {
-      if (isEnded) void drain(reply, batches)
+      if (reading.isEnded) reply.finish()
       else reply.destroy()
     }
   }
@@ -131,19 +162,18 @@ export class VendorConnection {
     return new ConvokeError(code, message, { provider: this.#config.name, model })
   }
 
-  /** The chunks of one event; undefined when the end of the connection cut it off. */
-  #read(
-    reply: Reply,
-    event: WireEvent,
-    fold: EventFold,
-    model: string,
-    hasBegun: boolean,
-  ): readonly ProviderChunk[] | undefined {
-    const isBlank = event.data.trim() === '' && !event.isTail
-    if (isBlank && event.name !== 'error') return []
-    if (fold.done && event.data.trim() === '[DONE]') return fold.done()
+  /** Adds the chunks of one event. */
+  #read(reading: Reading, event: WireEvent, chunks: ProviderChunk[]): void {
+    const { reply, fold, model, hasBegun } = reading
+    reading.hasBegun = true
+    const data = event.data.trim()
+    if (data === '' && !event.isTail && event.name !== 'error') return
+    if (fold.done && data === '[DONE]') return add(reading, fold.done(), chunks)
     const parsed = reply.parse(event)
-    if (!parsed) return undefined
+    if (!parsed) {
+      reading.isCut = true
+      return
+    }
     const body = parsed.body
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw this.error('malformed_response', 'The vendor sent an event that is not a JSON object.', model)
@@ -151,20 +181,14 @@ export class VendorConnection {
     const fields = body as Record<string, unknown>
     this.#throwIfFault(parsed.raw, event.name, model)
     try {
-      if (event.name !== 'stray') return fold.event(fields, parsed.raw)
-      if (fold.whole && !hasBegun) return fold.whole(fields, parsed.raw)
-      throw this.error('malformed_response', 'The vendor sent something beside the stream.', model)
+      if (event.name !== 'stray') add(reading, fold.event(fields, parsed.raw), chunks)
+      else if (fold.whole && !hasBegun) add(reading, fold.whole(fields, parsed.raw), chunks)
+      else throw this.error('malformed_response', 'The vendor sent something beside the stream.', model)
     } catch (error) {
       if (isConvokeError(error)) throw error
-      throw new ConvokeError(
-        'malformed_response',
-        `An event of the stream has an unknown shape: ${String(error)}`,
-        {
-          provider: this.#config.name,
-          model,
-          cause: error,
-        },
-      )
+      const message = `An event of the stream has an unknown shape: ${String(error)}`
+      const labels = { provider: this.#config.name, model }
+      throw new ConvokeError('malformed_response', message, { ...labels, cause: error })
     }
   }
 
@@ -175,19 +199,25 @@ export class VendorConnection {
   }
 }
 
-/** How long the rest of a finished body may take before its socket is given up. */
-const drainMs = 1_000
+/** How far the reading of one stream has come. */
+interface Reading {
+  readonly reply: Reply
+  readonly fold: EventFold
+  readonly model: string
+  /** An event came. */
+  hasBegun: boolean
+  /** The connection ended inside an event. */
+  isCut: boolean
+  /** The finish chunk came. */
+  isEnded: boolean
+}
 
-/** Reads a body to its end after the terminal event, so that its socket can be used again. */
-async function drain(reply: Reply, batches: AsyncGenerator<WireEvent[], void, void>): Promise<void> {
-  const timer = setTimeout(() => reply.destroy(), drainMs)
-  timer.unref()
-  try {
-    while (!(await batches.next()).done);
-  } catch {
-    // The reply was whole; what breaks after it concerns nobody.
-  } finally {
-    clearTimeout(timer)
-    reply.destroy()
+function add(reading: Reading, added: readonly ProviderChunk[], chunks: ProviderChunk[]): void {
+  for (const chunk of added) {
+    chunks.push(chunk)
+    if (chunk.type === 'finish') {
+      reading.isEnded = true
+      return
+    }
   }
 }

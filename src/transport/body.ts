@@ -1,47 +1,162 @@
 /** The bytes of a response's body, whichever kind of response it is, and a way to end it at any moment. */
-import { LeanResponse } from './lean-fetch.ts'
 
-export type AnyResponse = Response | LeanResponse
+/** A body that is read piece by piece. */
+export interface ByteSource {
+  /** What has come since the last time, as one piece; undefined at the end. Rejects when the body breaks off. */
+  read(): Promise<Uint8Array | undefined>
+  /** Ends it and closes the socket, unless the body has ended; a read that waits rejects with the reason. */
+  destroy(reason?: Error): void
+  /** The rest is of no interest: it is let pass, so that the socket can be used again, or soon closed. */
+  drain(): void
+}
 
-export class Body {
-  readonly #pieces: AsyncIterator<Uint8Array>
-  readonly #destroy: () => void
+/** How long the rest of a finished body may take before its socket is given up. */
+const drainMs = 1_000
+
+/** Pieces that are pushed in by the transport, with a bound beyond which the socket is not read. */
+export class PushedBody implements ByteSource {
+  readonly #owner: { pause(): void; resume(): void; close(reason: Error): void }
+  #pieces: Uint8Array[] = []
+  #waitingBytes = 0
+  #isPaused = false
+  #isDraining = false
   #isEnded = false
+  #error: Error | undefined
+  #wake: (() => void) | undefined
+  #drainTimer: NodeJS.Timeout | undefined
 
-  constructor(response: AnyResponse) {
-    const body = response instanceof LeanResponse ? response.stream : (response.body as unknown)
+  constructor(owner: { pause(): void; resume(): void; close(reason: Error): void }) {
+    this.#owner = owner
+  }
+
+  push(piece: Uint8Array): void {
+    if (this.#isDraining) return
+    this.#pieces.push(piece)
+    this.#waitingBytes += piece.length
+    if (this.#waitingBytes > maxWaitingBytes && !this.#isPaused) {
+      this.#isPaused = true
+      this.#owner.pause()
+    }
+    this.#wakeUp()
+  }
+
+  /** The message is whole, or broken. */
+  end(error?: Error): void {
+    clearTimeout(this.#drainTimer)
+    this.#isEnded = true
+    this.#error ??= error
+    this.#wakeUp()
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    while (this.#pieces.length === 0) {
+      if (this.#error) throw this.#error
+      if (this.#isEnded) return undefined
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    // The parser gives a piece for every chunk on the wire; together they are decoded at a fraction of the cost.
+    const pieces = this.#pieces
+    this.#pieces = []
+    this.#waitingBytes = 0
+    if (this.#isPaused) {
+      this.#isPaused = false
+      this.#owner.resume()
+    }
+    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)
+  }
+
+  destroy(reason?: Error): void {
+    this.#pieces = []
+    if (this.#isEnded) return
+    this.#error = reason ?? closed()
+    this.#owner.close(this.#error)
+    this.end()
+  }
+
+  drain(): void {
+    if (this.#isEnded) return
+    this.#pieces = []
+    this.#isDraining = true
+    if (this.#isPaused) this.#owner.resume()
+    this.#drainTimer = setTimeout(() => this.destroy(), drainMs)
+    this.#drainTimer.unref()
+  }
+
+  #wakeUp(): void {
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
+  }
+}
+
+/** Bytes of a body that may wait for their reader: a few reads of a socket. */
+const maxWaitingBytes = 262_144
+
+/** The body of a response that a fetch of the user's gave. */
+export class FetchedBody implements ByteSource {
+  readonly #next: () => Promise<IteratorResult<Uint8Array, undefined>>
+  readonly #close: () => void
+  #isEnded = false
+  /** Ends the read that waits. */
+  #break: ((reason: Error) => void) | undefined
+
+  constructor({ body }: { body?: unknown }) {
     if (isReadableStream(body)) {
       const reader = body.getReader()
-      this.#pieces = { next: () => reader.read() as Promise<IteratorResult<Uint8Array, undefined>> }
-      this.#destroy = () => void reader.cancel().catch(() => {})
+      this.#next = () => reader.read() as Promise<IteratorResult<Uint8Array, undefined>>
+      this.#close = () => void reader.cancel().catch(() => {})
     } else if (isIterable(body)) {
-      // Node's streams: convoke's own transport, and what some fetches of users' give.
-      this.#pieces = body[Symbol.asyncIterator]()
-      this.#destroy = () => body.destroy?.()
+      // Node's streams, which some fetches give.
+      const iterator = body[Symbol.asyncIterator]()
+      this.#next = () => iterator.next() as Promise<IteratorResult<Uint8Array, undefined>>
+      this.#close = () => body.destroy?.()
     } else {
-      this.#pieces = { next: () => Promise.resolve({ done: true, value: undefined }) }
-      this.#destroy = () => {}
+      this.#next = () => Promise.resolve({ done: true, value: undefined })
+      this.#close = () => {}
     }
   }
 
-  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+  async read(): Promise<Uint8Array | undefined> {
     try {
-      const result = await this.#pieces.next()
-      if (!result.done) return { done: false, value: result.value }
+      const result = await new Promise<IteratorResult<Uint8Array, undefined>>((resolve, reject) => {
+        this.#break = reject
+        this.#next().then(resolve, reject)
+      })
+      if (!result.done) return result.value
     } catch (error) {
       this.#isEnded = true
       throw error
     }
     this.#isEnded = true
-    return { done: true, value: undefined }
+    return undefined
   }
 
-  /** Closes the socket, unless the body has ended: even while somebody waits for its next piece. */
-  destroy(): void {
+  destroy(reason?: Error): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#destroy()
+    this.#close()
+    this.#break?.(reason ?? closed())
   }
+
+  drain(): void {
+    const timer = setTimeout(() => this.destroy(), drainMs)
+    timer.unref()
+    void this.#readAll().finally(() => clearTimeout(timer))
+  }
+
+  async #readAll(): Promise<void> {
+    try {
+      while ((await this.read()) !== undefined);
+    } catch {
+      // The reply was whole; what breaks after it concerns nobody.
+    }
+  }
+}
+
+function closed(): Error {
+  return new Error('The body was closed.')
 }
 
 function isReadableStream(body: unknown): body is ReadableStream<Uint8Array> {

@@ -1,19 +1,19 @@
 /**
- * A fetch on `node:http` without Request, Response or web streams: half of a vendor call's CPU is the global fetch
- * (test/bench has the figures). It takes what the vendors' SDKs send, gives what they read, and hands the body to
- * convoke as a Node stream.
+ * A fetch on undici's client without Request, Response or web streams: half of a vendor call's CPU is the global fetch
+ * (test/bench has the figures). It takes what the vendors' SDKs send, and hands status, headers and bytes to convoke.
  */
-import http from 'node:http'
-import https from 'node:https'
-import type { Socket } from 'node:net'
-import type { Readable } from 'node:stream'
-import { finished } from 'node:stream'
-import zlib from 'node:zlib'
+import type { Dispatcher } from 'undici'
 import { ConvokeError } from '../errors.ts'
+import { PushedBody } from './body.ts'
+import type { ByteSource } from './body.ts'
+import { takeConnection } from './connections.ts'
+import type { Connection, Route } from './connections.ts'
 import { lendSocket, returnSocket } from './hold.ts'
+import { inflated } from './inflate.ts'
+import { proxyFor } from './proxy.ts'
 import { headerPairs, isSecretHeader } from './secrets.ts'
 
-/** What an SDK may pass; `connectMs` is convoke's own. */
+/** What an SDK may pass; `connectMs` and `proxy` are convoke's own. */
 export interface LeanRequest {
   method?: string
   headers?: unknown
@@ -21,28 +21,22 @@ export interface LeanRequest {
   signal?: AbortSignal | null
   /** Milliseconds until the socket is connected, TLS included. */
   connectMs?: number
+  /** The proxy's address; `false` for none. @default that of the environment */
+  proxy?: string | false | undefined
 }
 
-const redirects = 5
-
-/** The part of a Response that the SDKs read, and the body as a Node stream. */
+/** What a response is made of. */
 export class LeanResponse {
   readonly status: number
-  readonly statusText: string
-  readonly url: string
-  readonly redirected = false
-  readonly type = 'basic'
-  /** The body's bytes, decompressed. Reading it is the caller's duty; `destroy()` closes the socket. */
-  readonly stream: Readable
-  readonly #rawHeaders: string[]
+  /** The bytes, decompressed. Reading or ending it is the caller's duty. */
+  readonly source: ByteSource
+  readonly #fields: HeaderFields
   #headers: Headers | undefined
 
-  constructor(message: http.IncomingMessage, stream: Readable, url: string) {
-    this.status = message.statusCode ?? 0
-    this.statusText = message.statusMessage ?? ''
-    this.url = url
-    this.stream = stream
-    this.#rawHeaders = message.rawHeaders
+  constructor(status: number, fields: HeaderFields, source: ByteSource) {
+    this.status = status
+    this.source = source
+    this.#fields = fields
   }
 
   get ok(): boolean {
@@ -52,177 +46,196 @@ export class LeanResponse {
   get headers(): Headers {
     if (!this.#headers) {
       this.#headers = new Headers()
-      for (let at = 0; at + 1 < this.#rawHeaders.length; at += 2) {
-        this.#headers.append(this.#rawHeaders[at] as string, this.#rawHeaders[at + 1] as string)
+      for (const [name, value] of Object.entries(this.#fields)) {
+        for (const line of [value ?? []].flat()) this.#headers.append(name, line)
       }
     }
     return this.#headers
   }
-
-  async text(): Promise<string> {
-    this.stream.setEncoding('utf8')
-    let text = ''
-    for await (const piece of this.stream) text += piece as string
-    return text
-  }
-
-  async json(): Promise<unknown> {
-    return JSON.parse(await this.text())
-  }
 }
 
-/** Sends one request. Rejects with a ConvokeError `timeout` (connect), the signal's reason, or Node's own error. */
+type HeaderFields = Record<string, string | string[] | undefined>
+
+const maxRedirects = 5
+/** A connection that breaks so soon after a request was written to it had been closed by the server before. */
+const staleMs = 1_000
+
+/**
+ * Sends one request. A kept-alive connection that turns out to be dead before a byte of the response is replaced by a
+ * new one, once: the server closed it while the request was on its way.
+ * @throws ConvokeError `timeout` (connect) or `configuration` (proxy); else it rejects with the signal's reason, or the
+ * error of the socket
+ */
 export async function leanFetch(input: string | URL, init: LeanRequest = {}): Promise<LeanResponse> {
   let url = new URL(input)
-  const headers = plainHeaders(init.headers)
+  let headers = flatHeaders(init.headers)
   for (let hop = 0; ; hop++) {
-    const response = await send(url, init, headers)
-    const location = redirectOf(response, init.method ?? 'GET')
-    if (!location || hop === redirects) return response
-    response.stream.resume()
-    const next = new URL(location, url)
-    if (next.origin !== url.origin) {
-      for (const name of Object.keys(headers)) if (isSecretHeader(name)) delete headers[name]
+    const route: Route = { origin: url.origin, proxy: proxyFor(url, init.proxy) }
+    let response: LeanResponse
+    try {
+      response = await new Transfer(takeConnection(route), url, init).start(headers)
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error
+      response = await new Transfer(takeConnection(route, true), url, init).start(headers)
     }
+    const location = redirectOf(response, init.method ?? 'GET')
+    if (!location || hop === maxRedirects) return response
+    response.source.drain()
+    const next = new URL(location, url)
+    if (next.origin !== url.origin) headers = withoutSecrets(headers)
     url = next
   }
 }
 
-/** A reused socket broke before a byte of the response: the server had most likely closed it already. */
-export class StaleSocket extends Error {}
+/** A connection that had served before broke before a byte of the response. */
+class StaleConnection extends Error {}
 
-function send(url: URL, init: LeanRequest, headers: Record<string, string>): Promise<LeanResponse> {
-  return new Promise((resolve, reject) => {
-    const signal = init.signal ?? undefined
-    if (signal?.aborted) return reject(signal.reason as Error)
-    const body = init.body as string | Uint8Array | undefined
-    const request = (url.protocol === 'https:' ? https : http).request(url, {
-      method: init.method ?? 'GET',
-      agent: agentFor(url),
-      headers:
-        body === undefined || body === null
-          ? headers
-          : { ...headers, 'content-length': String(Buffer.byteLength(body)) },
-    })
-    const stopClock = watchConnect(request, url, init.connectMs)
-    const onAbort = () => request.destroy(signal?.reason as Error)
-    signal?.addEventListener('abort', onAbort, { once: true })
-    const release = () => {
-      stopClock()
-      signal?.removeEventListener('abort', onAbort)
-    }
-    request.once('error', (error: NodeJS.ErrnoException) => {
-      release()
-      const isStale = request.reusedSocket && /^(ECONNRESET|EPIPE)$/.test(error.code ?? '')
-      const failure = isStale ? new StaleSocket(error.message, { cause: error }) : error
-      reject(signal?.aborted ? (signal.reason as Error) : failure)
-    })
-    request.once('upgrade', (message, socket) => {
-      socket.destroy()
-      release()
-      reject(
-        new Error(`The server answered with an upgrade to ${message.headers.upgrade ?? 'another protocol'}.`),
-      )
-    })
-    request.once('response', (message) => {
-      stopClock()
-      if (signal) {
-        lendSocket(signal, message.socket)
-        // From the message's end on the socket is the pool's, or another request's.
-        message.once('end', () => returnSocket(signal))
-      }
-      const stream = decompressed(message)
-      // An abort after the headers ends the body with the signal's reason, and the socket with it.
-      signal?.removeEventListener('abort', onAbort)
-      const onLateAbort = () => {
-        stream.destroy(signal?.reason as Error)
-        message.destroy()
-      }
-      signal?.addEventListener('abort', onLateAbort, { once: true })
-      finished(stream, () => signal?.removeEventListener('abort', onLateAbort))
-      resolve(new LeanResponse(message, stream, url.href))
-    })
-    request.end(body ?? undefined)
-  })
-}
+/** One request on its connection. */
+class Transfer implements Dispatcher.DispatchHandler {
+  readonly #connection: Connection
+  readonly #url: URL
+  readonly #init: LeanRequest
+  #controller: Dispatcher.DispatchController | undefined
+  #sentAtMs = 0
+  #body: PushedBody | undefined
+  #isOver = false
+  #connectTimer: NodeJS.Timeout | undefined
+  #resolve: (response: LeanResponse) => void = () => {}
+  #reject: (error: unknown) => void = () => {}
 
-/** Ends the request when no connection stands in time. A reused socket has none to wait for. */
-function watchConnect(request: http.ClientRequest, url: URL, connectMs = Infinity): () => void {
-  if (connectMs === Infinity) return () => {}
-  const timer = setTimeout(() => {
-    request.destroy(
-      new ConvokeError('timeout', `No connection to ${url.host} within connectMs ${connectMs}.`, {
-        phase: 'connect',
-      }),
-    )
-  }, connectMs)
-  const event = url.protocol === 'https:' ? 'secureConnect' : 'connect'
-  let connecting: Socket | undefined
-  const stop = () => {
-    clearTimeout(timer)
-    // A socket that still connects goes to the next request when this one is cancelled.
-    connecting?.removeListener(event, stop)
+  constructor(connection: Connection, url: URL, init: LeanRequest) {
+    this.#connection = connection
+    this.#url = url
+    this.#init = init
   }
-  request.once('socket', (socket) => {
-    if (!socket.connecting) return stop()
-    connecting = socket.once(event, stop)
-  })
-  return stop
-}
 
-function decompressed(message: http.IncomingMessage): Readable {
-  const encoding = message.headers['content-encoding']?.toLowerCase() ?? 'identity'
-  const decoder =
-    encoding === 'gzip' || encoding === 'x-gzip'
-      ? zlib.createGunzip()
-      : encoding === 'deflate'
-        ? zlib.createInflate()
-        : encoding === 'br'
-          ? zlib.createBrotliDecompress()
-          : undefined
-  if (!decoder) return message
-  message.on('error', (error) => decoder.destroy(error))
-  message.on('aborted', () => decoder.destroy(new Error('aborted')))
-  decoder.on('close', () => message.destroy())
-  return message.pipe(decoder)
+  start(headers: string[]): Promise<LeanResponse> {
+    const { signal, method = 'GET', body } = this.#init
+    if (signal?.aborted) {
+      this.#connection.release()
+      return Promise.reject(signal.reason as Error)
+    }
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+      signal?.addEventListener('abort', this.#onAbort)
+      const path = this.#url.pathname + this.#url.search
+      this.#connection.dispatch({ path, method, headers, body: body as string | undefined }, this)
+      if (this.#connection.isNew) this.#watchConnect()
+    })
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    this.#sentAtMs = performance.now()
+    const { signal } = this.#init
+    if (signal && this.#connection.socket) lendSocket(signal, this.#connection.socket)
+  }
+
+  onRequestUpgrade(): void {
+    this.#end(new Error('The server answered with an upgrade to another protocol.'))
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, fields: HeaderFields): void {
+    // 1xx: the response is still to come.
+    if (status < 200) return
+    this.#body = new PushedBody({
+      pause: () => controller.pause(),
+      resume: () => controller.resume(),
+      close: (reason) => this.#end(reason),
+    })
+    this.#resolve(new LeanResponse(status, fields, inflated(this.#body, fields['content-encoding'])))
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, piece: Buffer): void {
+    this.#body?.push(piece)
+  }
+
+  onResponseEnd(): void {
+    if (this.#isOver) return
+    this.#letGo()
+    this.#connection.release()
+    this.#body?.end()
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#end(this.#isStale(error) ? new StaleConnection(error.message, { cause: error }) : error)
+  }
+
+  readonly #onAbort = (): void => this.#end(this.#init.signal?.reason as Error)
+
+  /** Ends the request, and its connection with it. */
+  #end(reason: Error): void {
+    if (this.#isOver) return
+    this.#letGo()
+    this.#connection.destroy(reason)
+    if (this.#body) this.#body.destroy(reason)
+    else this.#reject(reason)
+  }
+
+  #letGo(): void {
+    this.#isOver = true
+    clearTimeout(this.#connectTimer)
+    this.#connection.onConnect = undefined
+    const { signal } = this.#init
+    if (!signal) return
+    signal.removeEventListener('abort', this.#onAbort)
+    // From now on the socket is the pool's, or another request's.
+    returnSocket(signal)
+  }
+
+  #isStale(error: Error): boolean {
+    const { code = '' } = error as NodeJS.ErrnoException
+    const isBroken = /^(UND_ERR_SOCKET|ECONNRESET|EPIPE)$/.test(code)
+    const wasSent = this.#controller !== undefined && performance.now() - this.#sentAtMs < staleMs
+    return isBroken && wasSent && !this.#body && !this.#connection.isNew
+  }
+
+  #watchConnect(): void {
+    const { connectMs = Infinity } = this.#init
+    if (connectMs === Infinity) return
+    this.#connection.onConnect = () => clearTimeout(this.#connectTimer)
+    this.#connectTimer = setTimeout(() => {
+      const message = `No connection to ${this.#url.host} within connectMs ${connectMs}.`
+      this.#end(new ConvokeError('timeout', message, { phase: 'connect' }))
+    }, connectMs)
+  }
 }
 
 function redirectOf(response: LeanResponse, method: string): string | undefined {
   const { status } = response
+  if (status < 301 || status > 308) return undefined
   const keepsMethod = status === 307 || status === 308
-  const mayFollow = keepsMethod || ((status === 301 || status === 302 || status === 303) && method === 'GET')
+  const mayFollow = keepsMethod || (status <= 303 && method === 'GET')
   return mayFollow ? (response.headers.get('location') ?? undefined) : undefined
 }
 
-function plainHeaders(given: unknown): Record<string, string> {
-  // A compressor holds text of a stream back; vendors send plain bytes when asked.
-  const headers: Record<string, string> = { 'accept-encoding': 'identity' }
+/** Set by the client itself, from the body and the connection. */
+const ownHeaders = new Set([
+  'content-length',
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'expect',
+  'upgrade',
+])
+
+/** Names and values in turn. */
+function flatHeaders(given: unknown): string[] {
+  const flat: string[] = []
+  let asksForEncoding = false
   for (const [name, value] of headerPairs(given)) {
-    if (value !== undefined && value !== null) headers[name.toLowerCase()] = String(value)
+    if (value === undefined || value === null) continue
+    const lower = name.toLowerCase()
+    if (ownHeaders.has(lower)) continue
+    if (lower === 'accept-encoding') asksForEncoding = true
+    flat.push(lower, String(value))
   }
-  return headers
+  // A compressor holds text of a stream back; vendors send plain bytes when asked.
+  if (!asksForEncoding) flat.push('accept-encoding', 'identity')
+  return flat
 }
 
-const agents = new Map<string, http.Agent | https.Agent>()
-
-/**
- * One keep-alive Agent per protocol for the whole process: sockets are shared between LLMs of one origin, idle ones
- * never hold the process. `HTTPS_PROXY` and its kin are honoured where Node's Agent can (24.5 and newer), but never on
- * the way to this machine itself.
- */
-function agentFor(url: URL): http.Agent | https.Agent {
-  const isLocal = /^(localhost|127\.[\d.]+|\[::1\])$/.test(url.hostname)
-  const name = `${url.protocol}${isLocal ? 'local' : ''}`
-  let agent = agents.get(name)
-  if (!agent) {
-    const options = {
-      keepAlive: true,
-      maxFreeSockets: 1_024,
-      scheduling: 'lifo' as const,
-      ...(isLocal ? {} : { proxyEnv: process.env }),
-    }
-    agent = url.protocol === 'https:' ? new https.Agent(options) : new http.Agent(options)
-    agents.set(name, agent)
-  }
-  return agent
+function withoutSecrets(headers: string[]): string[] {
+  return headers.filter((_, at) => !isSecretHeader(headers[at - (at % 2)] as string))
 }

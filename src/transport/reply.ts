@@ -1,7 +1,7 @@
 /** A vendor's answer whose bytes nobody has touched: read as a whole, or event by event. */
 import { ConvokeError, isConvokeError, vendorError } from '../errors.ts'
-import { Body } from './body.ts'
-import type { AnyResponse } from './body.ts'
+import { maxTimerMs } from '../policies/max-timer-ms.ts'
+import type { ByteSource } from './body.ts'
 import type { WireDecoder, WireEvent } from './decode.ts'
 import { readFault } from './fault.ts'
 import type { Secrets } from './secrets.ts'
@@ -13,38 +13,48 @@ export interface ReplyContext {
   signal: AbortSignal
   /** Longest silence inside the body of a plain reply. */
   idleMs: number
-  maxResponseBytes: number
+  /** @default 64 MiB for a plain reply, which is held as a whole, 256 MiB for a stream */
+  maxResponseBytes: number | undefined
   secrets: Secrets
 }
 
+const maxPlainBytes = 64 * 1_024 * 1_024
+const maxStreamBytes = 256 * 1_024 * 1_024
+
 export class Reply {
-  readonly #response: AnyResponse
+  readonly #source: ByteSource
   readonly #context: ReplyContext
-  readonly #body: Body
   #bytesRead = 0
 
-  constructor(response: AnyResponse, context: ReplyContext) {
-    this.#response = response
+  constructor(source: ByteSource, context: ReplyContext) {
+    this.#source = source
     this.#context = context
-    this.#body = new Body(response)
   }
 
   /** Closes the socket, unless the body was read to its end. */
   destroy(): void {
-    this.#body.destroy()
+    this.#source.destroy()
+  }
+
+  /** The reply is whole: lets what may follow pass, and the socket be used again. */
+  finish(): void {
+    this.#source.drain()
   }
 
   /** The body as text. @throws ConvokeError `stream_truncated` when it breaks off, `timeout` when it stands still */
   async text(): Promise<string> {
     const decoder = new TextDecoder()
+    const silence = this.#watchSilence()
+    const next = () => this.#next(maxPlainBytes)
     let text = ''
     try {
-      for (;;) {
-        const bytes = await this.#inTime(this.#next())
-        if (!bytes) return text + decoder.decode()
+      for (let bytes = await next(); bytes; bytes = await next()) {
+        silence.refresh()
         text += decoder.decode(bytes, { stream: true })
       }
+      return text + decoder.decode()
     } finally {
+      silence.stop()
       this.destroy()
     }
   }
@@ -56,19 +66,15 @@ export class Reply {
     return { body, raw: this.#context.secrets.clean(body, text) }
   }
 
-  /** The events of the body, batch by batch as the network gives them. `destroy()` ends it from outside. */
-  async *events(decoder: WireDecoder): AsyncGenerator<WireEvent[], void, void> {
-    for (let bytes = await this.#next(); bytes; bytes = await this.#next()) {
-      let events: WireEvent[]
-      try {
-        events = decoder.push(bytes)
-      } catch (error) {
-        throw this.#named(error)
-      }
-      if (events.length > 0) yield events
+  /** The events that the next bytes complete, maybe none; undefined behind the end of the body. */
+  async events(decoder: WireDecoder): Promise<WireEvent[] | undefined> {
+    const bytes = await this.#next(maxStreamBytes)
+    if (!bytes) return undefined
+    try {
+      return decoder.push(bytes)
+    } catch (error) {
+      throw this.#named(error)
     }
-    const tail = decoder.end()
-    if (tail.length > 0) yield tail
   }
 
   /** Parses the data of one event; undefined for a tail that the end of the connection cut off. */
@@ -85,8 +91,7 @@ export class Reply {
   }
 
   /** The body of a failed request as an error. */
-  async failure(): Promise<ConvokeError> {
-    const { status, headers } = this.#response
+  async failure({ status, headers }: { status: number; headers: Headers }): Promise<ConvokeError> {
     const { secrets } = this.#context
     let text: string
     try {
@@ -143,45 +148,38 @@ export class Reply {
   }
 
   /** The next piece of the body, undefined at its end. */
-  async #next(): Promise<Uint8Array | undefined> {
-    const { signal, maxResponseBytes } = this.#context
-    let result: IteratorResult<Uint8Array, undefined>
+  async #next(usualMaxBytes: number): Promise<Uint8Array | undefined> {
+    const { signal, maxResponseBytes = usualMaxBytes } = this.#context
+    let bytes: Uint8Array | undefined
     try {
-      result = await this.#body.next()
+      bytes = await this.#source.read()
     } catch (error) {
       if (signal.aborted) throw signal.reason
+      if (isConvokeError(error)) throw error
       throw new ConvokeError('stream_truncated', 'The connection broke before the reply was whole.', {
         ...this.#labels(),
         cause: error,
       })
     }
     if (signal.aborted) throw signal.reason
-    if (result.done) return undefined
-    this.#bytesRead += result.value.length
-    if (this.#bytesRead <= maxResponseBytes) return result.value
+    if (!bytes) return undefined
+    this.#bytesRead += bytes.length
+    if (this.#bytesRead <= maxResponseBytes) return bytes
     this.destroy()
     throw this.#malformed(
       `The reply is longer than maxResponseBytes ${maxResponseBytes}. Raise maxResponseBytes if the vendor means it.`,
     )
   }
 
-  /** Ends the wait for a piece after `idleMs`; its headers came, so the vendor had begun. */
-  async #inTime(piece: Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> {
+  /** Ends the body after a silence of `idleMs`; its headers came, so the vendor had begun. */
+  #watchSilence(): { refresh: () => void; stop: () => void } {
     const { idleMs } = this.#context
-    if (idleMs === Infinity) return piece
-    let timer: NodeJS.Timeout | undefined
-    const silence = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        const message = `The reply stood still for idleMs ${idleMs}.`
-        reject(new ConvokeError('timeout', message, { ...this.#labels(), phase: 'idle' }))
-      }, idleMs)
-    })
-    try {
-      return await Promise.race([piece, silence])
-    } finally {
-      clearTimeout(timer)
-      piece.catch(() => {})
-    }
+    if (idleMs > maxTimerMs) return { refresh: () => {}, stop: () => {} }
+    const timer = setTimeout(() => {
+      const message = `The reply stood still for idleMs ${idleMs}.`
+      this.#source.destroy(new ConvokeError('timeout', message, { ...this.#labels(), phase: 'idle' }))
+    }, idleMs)
+    return { refresh: () => timer.refresh(), stop: () => clearTimeout(timer) }
   }
 }
 
