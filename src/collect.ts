@@ -10,16 +10,47 @@ import type {
   Usage,
 } from './types.ts'
 
+/** A text part while it grows: its place in the whole content. */
+interface TextSpan {
+  type: 'span'
+  from: number
+  to: number
+  signature?: string
+}
+
+/** Text that is appended in small pieces. */
+class GrowingText {
+  #whole = ''
+  #recent = ''
+
+  add(piece: string): void {
+    this.#recent += piece
+    if (this.#recent.length < 4_096) return
+    // V8 keeps a string that grows by `+=` as a tree of its pieces; a look inside makes it one, and frees them.
+    this.#recent.charCodeAt(0)
+    this.#whole += this.#recent
+    this.#recent = ''
+  }
+
+  get length(): number {
+    return this.#whole.length + this.#recent.length
+  }
+
+  get text(): string {
+    return this.#whole + this.#recent
+  }
+}
+
 export class Collector {
   readonly #provider: string
   readonly #request: ChatRequest
   #id = ''
   #model: string
-  #content = ''
+  readonly #content = new GrowingText()
   #reasoning = ''
   #refusal = ''
   #toolCalls: ToolCall[] = []
-  #parts: AssistantPart[] = []
+  #parts: (Exclude<AssistantPart, { type: 'text' }> | TextSpan)[] = []
   /** The reasoning part that further reasoning still belongs to. */
   #openReasoning: ReasoningPart | undefined
   /** Argument text of calls that are not whole yet, for the estimate. */
@@ -88,8 +119,9 @@ export class Collector {
     more: Pick<GenerateResponse, 'timing' | 'warnings'> & { consumed?: boolean },
   ): GenerateResponse {
     const isWhole = finishReason !== 'cancelled' && finishReason !== 'error'
+    const content = this.#content.text
     return {
-      content: this.#content,
+      content,
       ...(this.#reasoning ? { reasoning: this.#reasoning } : {}),
       ...(this.#refusal ? { refusal: this.#refusal } : {}),
       toolCalls: [...this.#toolCalls],
@@ -101,7 +133,7 @@ export class Collector {
       id: this.#id,
       timing: more.timing,
       warnings: more.warnings,
-      message: { role: 'assistant', content: this.#parts.map((part) => ({ ...part })) },
+      message: { role: 'assistant', content: this.#parts.map((part) => partOf(part, content)) },
       raw: this.#raw,
     }
   }
@@ -110,13 +142,14 @@ export class Collector {
     // A sign of life is no text: it parts nothing.
     if (text === '' && !signature) return
     this.#openReasoning = undefined
-    this.#content += text
+    const from = this.#content.length
+    this.#content.add(text)
     const last = this.#parts.at(-1)
-    if (last?.type === 'text' && last.signature === undefined) {
-      last.text += text
+    if (last?.type === 'span' && last.signature === undefined) {
+      last.to += text.length
       if (signature) last.signature = signature
     } else {
-      this.#parts.push({ type: 'text', text, ...(signature ? { signature } : {}) })
+      this.#parts.push({ type: 'span', from, to: from + text.length, ...(signature ? { signature } : {}) })
     }
   }
 
@@ -164,8 +197,15 @@ export class Collector {
   /** Of the text, only what came since the last time is estimated: a long one costs milliseconds. */
   #estimateOutput(): number {
     const { length, tokens } = this.#estimatedContent
-    const added = estimateTokens(this.#content.slice(length))
-    this.#estimatedContent = { length: this.#content.length, tokens: tokens + added }
+    const content = this.#content.text
+    const added = estimateTokens(content.slice(length))
+    this.#estimatedContent = { length: content.length, tokens: tokens + added }
     return tokens + added + estimateTokens(this.#reasoning + this.#refusal + this.#openArguments)
   }
+}
+
+function partOf(part: Exclude<AssistantPart, { type: 'text' }> | TextSpan, content: string): AssistantPart {
+  if (part.type !== 'span') return { ...part }
+  const { from, to, signature } = part
+  return { type: 'text', text: content.slice(from, to), ...(signature ? { signature } : {}) }
 }

@@ -52,6 +52,9 @@ const signOfLife: ProviderChunk = { type: 'text', content: '' }
 
 /** Folds the events of a stream, and a whole message, which is the same blocks at once. */
 export class MessagesFold implements EventFold {
+  readonly plainText =
+    // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
+    /^\{"type":"content_block_delta","index":\d+,"delta":\{"type":"text_delta","text":"([^"\\\u0000-\u001f]+)"\} *\}$/
   readonly #name: string
   readonly #model: string
   #calls: ToolCalls

@@ -196,6 +196,9 @@ const signOfLife: readonly ProviderChunk[] = [{ type: 'text', content: '' }]
 
 /** Folds the events of a stream, or a whole reply. */
 export class ChatFold implements EventFold {
+  readonly plainText =
+    // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
+    /^\{"type":"content-delta","index":\d+,"delta":\{"message":\{"content":\{"text":"([^"\\\u0000-\u001f]+)"\}\}\}\}$/
   readonly #name: string
   readonly #model: string
   readonly #calls: ToolCalls

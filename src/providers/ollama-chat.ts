@@ -197,6 +197,9 @@ interface ToolCallFields {
 
 /** Folds the lines of a stream, or a whole reply, of `/api/chat` and of `/api/generate`. */
 export class ChatFold implements EventFold {
+  readonly plainText =
+    // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
+    /^\{"model":"[^"\\]*","created_at":"[^"\\]*","message":\{"role":"assistant","content":"([^"\\\u0000-\u001f]+)"\},"done":false\}$/
   readonly #name: string
   readonly #model: string
   readonly #calls: ToolCalls

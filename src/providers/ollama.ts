@@ -90,10 +90,9 @@ class OllamaProvider implements Provider {
         const events = await reply.events(decoder)
         isOver = !events
         for (const event of events ?? decoder.end()) {
-          const parsed = reply.parse(event)
-          if (!parsed) continue
-          const { body, raw } = parsed as { body: PullFields | null; raw: unknown }
-          if (body?.error) throw vendorError(readFault(raw), { provider: this.name, model })
+          const body = reply.parse(event) as PullFields | null | undefined
+          if (body?.error)
+            throw vendorError(readFault(reply.clean(body, event)), { provider: this.name, model })
           if (typeof body?.status !== 'string') continue
           yield progress(body)
           if (body.status === 'success') return

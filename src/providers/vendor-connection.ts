@@ -51,6 +51,11 @@ const maxClients = 16
 
 /** Turns the events of one stream into chunks. */
 export interface EventFold {
+  /**
+   * Matches a whole event that is nothing but a piece of text without escapes, its only group. It is not parsed, which
+   * would be half the cost of a chunk; any other event is.
+   */
+  readonly plainText?: RegExp
   /** The chunks that one event gives; the finish chunk among them when it was the vendor's terminal event. */
   event(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
   /** The text `[DONE]` came (OpenAI and its kin). */
@@ -169,20 +174,25 @@ export class VendorConnection {
     const data = event.data.trim()
     if (data === '' && !event.isTail && event.name !== 'error') return
     if (fold.done && data === '[DONE]') return add(reading, fold.done(), chunks)
-    const parsed = reply.parse(event)
-    if (!parsed) {
+    const text = hasBegun && isOrdinary(event) && fold.plainText?.exec(data)?.[1]
+    if (text) {
+      chunks.push({ type: 'text', content: text })
+      return
+    }
+    const body = reply.parse(event)
+    if (body === undefined) {
       reading.isCut = true
       return
     }
-    const body = parsed.body
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw this.error('malformed_response', 'The vendor sent an event that is not a JSON object.', model)
     }
     const fields = body as Record<string, unknown>
-    this.#throwIfFault(parsed.raw, event.name, model)
+    const raw = reply.clean(body, event)
+    this.#throwIfFault(raw, event.name, model)
     try {
-      if (event.name !== 'stray') add(reading, fold.event(fields, parsed.raw), chunks)
-      else if (fold.whole && !hasBegun) add(reading, fold.whole(fields, parsed.raw), chunks)
+      if (event.name !== 'stray') add(reading, fold.event(fields, raw), chunks)
+      else if (fold.whole && !hasBegun) add(reading, fold.whole(fields, raw), chunks)
       else throw this.error('malformed_response', 'The vendor sent something beside the stream.', model)
     } catch (error) {
       if (isConvokeError(error)) throw error
@@ -210,6 +220,10 @@ interface Reading {
   isCut: boolean
   /** The finish chunk came. */
   isEnded: boolean
+}
+
+function isOrdinary({ name, isTail }: WireEvent): boolean {
+  return !isTail && name !== 'error' && name !== 'stray'
 }
 
 function add(reading: Reading, added: readonly ProviderChunk[], chunks: ProviderChunk[]): void {

@@ -117,7 +117,7 @@ export class SseDecoder implements WireDecoder {
 
   #field(given: string): void {
     // A blank before the name is outside of the standard, and has been recorded.
-    const line = /^[ \t]+(?:data|event):/.test(given) ? given.trimStart() : given
+    const line = given.charCodeAt(0) <= 32 && /^[ \t]+(?:data|event):/.test(given) ? given.trimStart() : given
     if (line.startsWith('data:')) {
       const value = line.slice(line.charCodeAt(5) === 32 ? 6 : 5)
       this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`

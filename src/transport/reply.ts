@@ -77,17 +77,20 @@ export class Reply {
     }
   }
 
-  /** Parses the data of one event; undefined for a tail that the end of the connection cut off. */
-  parse(event: WireEvent): { body: unknown; raw: unknown } | undefined {
-    let body: unknown
+  /** The data of one event as JSON; undefined for a tail that the end of the connection cut off. */
+  parse(event: WireEvent): unknown {
     try {
-      body = JSON.parse(event.data)
+      return JSON.parse(event.data)
     } catch {
       // The parser's own error quotes the text, keys and all.
       if (event.isTail) return undefined
       throw this.#malformed(`The vendor sent an event that is not JSON: ${this.#excerpt(event.data)}`)
     }
-    return { body, raw: this.#context.secrets.clean(body, event.data) }
+  }
+
+  /** What was parsed from an event, without any key of the caller. */
+  clean(body: unknown, event: WireEvent): unknown {
+    return this.#context.secrets.clean(body, event.data)
   }
 
   /** The body of a failed request as an error. */

@@ -24,7 +24,7 @@ export class Secrets {
   /** Remembers a key. */
   add(value: string | undefined): void {
     const bare = value?.replace(/^(Bearer|Basic)\s+/i, '')
-    if (!bare || bare.length < minLength) return
+    if (!bare || bare.length < minLength || (this.#parent && this.#parent.#values.has(bare))) return
     // The forms in which an echo may quote it: as it is, in a URL, in JSON with escaped slashes.
     for (const form of new Set([bare, encodeURIComponent(bare), bare.replaceAll('/', '\\/')])) {
       this.#values.delete(form)
@@ -51,7 +51,7 @@ export class Secrets {
    * may hide in the text behind escapes (`\\/`, `\\u0073`), and stands plain in the value.
    */
   clean(value: unknown, text: string): unknown {
-    const mayHide = text.includes('\\u') || text.includes('\\/')
+    const mayHide = text.includes('\\') && (text.includes('\\u') || text.includes('\\/'))
     return mayHide || this.#isIn(text) ? this.#walk(value) : value
   }
 
