@@ -140,6 +140,29 @@ export interface RetryOptions {
   replay?: 'before-output' | 'restart' | 'never'
 }
 
+/**
+ * What a vendor's quota allows, kept by waiting: a sliding window, so that no 60 s hold more. Attempts count as they
+ * begin, retries too. The way to the vendor may draw them a little nearer together.
+ */
+export interface RateLimits {
+  /** A whole number. @default Infinity */
+  requestsPerMinute?: number
+  /**
+   * Input and output. An attempt reserves its input, estimated, and `maxTokens`, or without that the mean output of the
+   * LLM's last replies, at first 0; its end corrects that to the usage, and what it spent beyond counts from its end. A
+   * request that is larger than the limit goes when no other is left in the window. @default Infinity
+   */
+  tokensPerMinute?: number
+}
+
+/** When a vendor that fails is left alone, and for how long. */
+export interface CircuitBreakerOptions {
+  /** Failed attempts in a row that open the circuit. @default 5 */
+  failures?: number
+  /** How long it stays open before one request probes the vendor, in milliseconds. @default 30_000 */
+  cooldownMs?: number
+}
+
 /** The stream's own settings; the two time-outs are other names of `timeouts.totalMs` and `timeouts.idleMs`. */
 export interface StreamConfig {
   streamTimeoutMs?: number

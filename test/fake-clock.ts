@@ -1,0 +1,63 @@
+/** A clock that moves when it is told to; `performance.now`, `setTimeout` and `clearTimeout` follow it. */
+import type { TestContext } from 'node:test'
+
+interface Timer {
+  ringsAtMs: number
+  ring: () => void
+}
+
+export class FakeClock {
+  nowMs = 5_000
+  /** How much too early timers ring, as real ones may. */
+  earlyMs = 0
+  /** Runs right behind each timer, before the promises that it settled are looked at. */
+  onRing = () => {}
+  /** Every delay that a timer was set to. */
+  readonly delays: number[] = []
+  readonly #timers = new Map<number, Timer>()
+  #count = 0
+
+  /** The clock rules until the test ends. */
+  constructor(context: TestContext) {
+    const now = () => this.nowMs
+    const set = (ring: () => void, delayMs: number) => {
+      this.delays.push(delayMs)
+      this.#timers.set(++this.#count, { ringsAtMs: this.nowMs + Math.max(delayMs - this.earlyMs, 0.5), ring })
+      return this.#count
+    }
+    const clear = (id: number) => this.#timers.delete(id)
+    const real = { now: performance.now, set: globalThis.setTimeout, clear: globalThis.clearTimeout }
+    Object.assign(performance, { now })
+    Object.assign(globalThis, { setTimeout: set, clearTimeout: clear })
+    context.after(() => {
+      Object.assign(performance, { now: real.now })
+      Object.assign(globalThis, { setTimeout: real.set, clearTimeout: real.clear })
+    })
+  }
+
+  /** Timers that are set. */
+  get pending(): number {
+    return this.#timers.size
+  }
+
+  /** Rings what is due on the way, each at its own time, and lets everything follow that follows from it. */
+  async advance(byMs: number): Promise<void> {
+    const untilMs = this.nowMs + byMs
+    for (;;) {
+      await settled()
+      const [id, timer] = [...this.#timers].sort(([, a], [, b]) => a.ringsAtMs - b.ringsAtMs)[0] ?? []
+      if (id === undefined || !timer || timer.ringsAtMs > untilMs) break
+      this.#timers.delete(id)
+      this.nowMs = timer.ringsAtMs
+      timer.ring()
+      this.onRing()
+    }
+    this.nowMs = untilMs
+    await settled()
+  }
+}
+
+/** Everything that waits for no clock has happened. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
