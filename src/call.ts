@@ -1,13 +1,13 @@
 /**
- * One call from the queue to its end: retry → limiter → attempt under the clocks → provider. What a stream and a plain
+ * One call from the queue to its end: retry → gate → attempt under the clocks → provider. What a stream and a plain
  * call do the same way stands here once.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { Collector } from './collect.ts'
 import { ConvokeError, isConvokeError } from './errors.ts'
+import type { Gate } from './gate.ts'
 import type { Settings } from './options.ts'
 import { parseOutput } from './output.ts'
-import type { Limiter } from './policies/limiter.ts'
 import { maxTimerMs } from './policies/max-timer-ms.ts'
 import { retry } from './policies/retry.ts'
 import type { RetryBudget } from './policies/retry-budget.ts'
@@ -20,7 +20,7 @@ import type { FinishReason, GenerateResponse, StartChunk, StreamChunk, Timing, W
 
 export interface CallContext {
   name: string
-  limiter: Limiter
+  gate: Gate
   budget: RetryBudget
   settings: Settings
   request: ChatRequest
@@ -103,16 +103,23 @@ export class Call {
     attempt: (provider: Provider, signal: AbortSignal) => Promise<GenerateResponse>,
     sink?: StreamSink,
   ): Promise<GenerateResponse> {
-    const { signal: userSignal, limiter, budget, settings } = this.#context
+    const { signal: userSignal, gate, budget, settings, request } = this.#context
     const signal = this.#controller.signal
     const onAbort = () => this.cancel(userSignal?.reason)
+    const spent = (error: unknown) => this.#broken(this.#typed(error)).usage.totalTokens
     try {
       if (userSignal?.aborted) onAbort()
       userSignal?.addEventListener('abort', onAbort, { once: true })
       signal.throwIfAborted()
       const provider = await this.#provider(signal)
       return await retry(
-        (number) => limiter.execute(() => this.#attempt(provider, attempt), signal, number > 1),
+        (number) =>
+          gate.execute(() => this.#attempt(provider, attempt), {
+            request,
+            signal,
+            isRetry: number > 1,
+            spent,
+          }),
         {
           ...settings.retry,
           attempts: settings.retry.replay === 'never' ? 1 : settings.retry.attempts,
@@ -361,13 +368,20 @@ export class Call {
   /** The error that the caller gets, with what had arrived. */
   #failure(thrown: unknown): ConvokeError {
     let error = this.#typed(thrown)
-    if (!error.provider) error = this.#error(error.code, error.message, { cause: error.cause })
-    const { attempts } = this.#progress
+    if (!error.provider) {
+      const { code, message, cause, retryAfterMs } = error
+      error = this.#error(code, message, { cause, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
+    }
+    return error.amend({ attempts: this.#progress.attempts, partial: this.#broken(error) })
+  }
+
+  /** What had arrived before an error. */
+  #broken(error: ConvokeError): GenerateResponse {
     // What never reached the vendor, or was refused by it, cost nothing.
-    const neverArrived = attempts === 0 || error.code === 'connection' || error.phase === 'connect'
-    const wasConsumed = this.#collector.hasBegun || !(neverArrived || error.status !== undefined)
-    const partial = this.#response(error.code === 'cancelled' ? 'cancelled' : 'error', wasConsumed)
-    return error.amend({ attempts, partial })
+    const wasSent = this.#progress.attempts > 0 && error.code !== 'circuit_open'
+    const hasArrived = wasSent && error.code !== 'connection' && error.phase !== 'connect'
+    const wasConsumed = this.#collector.hasBegun || (hasArrived && error.status === undefined)
+    return this.#response(error.code === 'cancelled' ? 'cancelled' : 'error', wasConsumed)
   }
 
   #typed(error: unknown): ConvokeError {

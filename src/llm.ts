@@ -3,10 +3,10 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { Call } from './call.ts'
 import { conversation } from './prompt.ts'
 import { ConvokeError, isConvokeError } from './errors.ts'
+import { Gate } from './gate.ts'
 import { jsonSchemaOf } from './output.ts'
 import { checkCallOptions, checkLLMOptions, mergeOptions, settingsOf } from './options.ts'
 import { Deadline } from './policies/deadline.ts'
-import { Limiter } from './policies/limiter.ts'
 import { RetryBudget } from './policies/retry-budget.ts'
 import { loadPrices } from './prices.ts'
 import { configure } from './providers/configure.ts'
@@ -54,7 +54,7 @@ export class LLM implements AsyncDisposable {
   /** The model that calls use when they name none. */
   readonly model: string | undefined
   readonly #defaults: GenerateOptions
-  readonly #limiter: Limiter
+  readonly #gate: Gate
   readonly #budget = new RetryBudget()
   readonly #load: () => Promise<Provider>
   readonly #calls = new Set<Call>()
@@ -67,11 +67,10 @@ export class LLM implements AsyncDisposable {
   constructor(name: string, options: LLMOptions, client: object | undefined) {
     const found = findProvider(name)
     const config = configure(found, options, client)
-    const { maxConcurrent = 10, maxQueue = 1_000 } = options
     this.provider = config.name
     this.model = options.model
     this.#defaults = callDefaults(options)
-    this.#limiter = new Limiter(maxConcurrent, maxQueue)
+    this.#gate = new Gate(options)
     this.#load = async () => {
       const [{ create }] = await Promise.all([found.entry.load(), loadPrices()])
       return create(config)
@@ -159,9 +158,9 @@ export class LLM implements AsyncDisposable {
     }
   }
 
-  /** Calls in flight and in line. */
+  /** Calls in flight (or waiting for `rateLimit`, in their slot), and in line for a slot. */
   get activity(): { running: number; queued: number } {
-    return { running: this.#limiter.running, queued: this.#limiter.queued }
+    return { running: this.#gate.running, queued: this.#gate.queued }
   }
 
   /** Cancels what is in flight and lets go of the provider. Further calls are refused. */
@@ -199,7 +198,7 @@ export class LLM implements AsyncDisposable {
     const warnings: Warning[] = []
     const call: Call = new Call({
       name: this.provider,
-      limiter: this.#limiter,
+      gate: this.#gate,
       budget: this.#budget,
       settings,
       request: chatRequest(prompt, merged, settings.timeouts, warnings),
@@ -312,6 +311,8 @@ function callDefaults(options: LLMOptions): GenerateOptions {
     api: _api,
     maxConcurrent: _maxConcurrent,
     maxQueue: _maxQueue,
+    rateLimit: _rateLimit,
+    circuitBreaker: _circuitBreaker,
     maxLineBytes: _maxLineBytes,
     maxResponseBytes: _maxResponseBytes,
     name: _name,

@@ -110,12 +110,31 @@ const llmChecks: Checks = {
   maxLineBytes: [isLimit, 'bytes'],
   maxResponseBytes: [isLimit, 'bytes'],
   name: [isText, 'a text'],
+  rateLimit: [isFields, 'an object, such as { requestsPerMinute: 60 }'],
+  circuitBreaker: [
+    (value) => typeof value === 'boolean' || isFields(value),
+    'true, false or { failures, cooldownMs }',
+  ],
+}
+
+const rateLimitChecks: Checks = {
+  requestsPerMinute: [(value) => isCount(value) || value === Infinity, 'a whole number from 1, or Infinity'],
+  tokensPerMinute: [isLimit, 'a number above 0, or Infinity'],
+}
+const circuitBreakerChecks: Checks = {
+  failures: [isCount, 'a whole number from 1'],
+  cooldownMs: [(value) => isDelay(value) && value !== 0, 'milliseconds above 0'],
 }
 
 /** @throws ConvokeError `configuration` for an option that does not exist or a value that it cannot have */
 export function checkLLMOptions(options: LLMOptions): void {
   check(options, llmChecks, 'configuration')
   checkNested(options, 'configuration')
+  const { rateLimit = {}, circuitBreaker } = options
+  check(rateLimit, rateLimitChecks, 'configuration', 'rateLimit.')
+  if (typeof circuitBreaker === 'object') {
+    check(circuitBreaker, circuitBreakerChecks, 'configuration', 'circuitBreaker.')
+  }
 }
 
 /** @throws ConvokeError `invalid_request` for an option that does not exist or a value that it cannot have */

@@ -24,7 +24,7 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
     room: 'options, prompts, output, tokens and prices',
     files: /^(options|output|tokens|prices|prompt)\.ts$/,
   },
-  { room: 'calls and streams', files: /^(collect|stream|call)\.ts$/ },
+  { room: 'calls and streams', files: /^(collect|gate|stream|call)\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
   { room: 'the public names', files: /^index\.ts$/ },
 ]

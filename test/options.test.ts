@@ -36,12 +36,84 @@ for (const [name, options, words] of [
   ['a tool without a name', { tools: [{}] }, /tools is a list; it takes a list of tools, each with a name/],
   ['a number among stop texts', { stop: [1] }, /stop is a list; it takes a text or a list of texts/],
   ['no room at all', { maxConcurrent: 0 }, /maxConcurrent is 0/],
+  [
+    'half a request a minute',
+    { rateLimit: { requestsPerMinute: 0.5 } },
+    /rateLimit\.requestsPerMinute is 0\.5; it takes a whole number from 1/,
+  ],
+  [
+    'no token at all',
+    { rateLimit: { tokensPerMinute: 0 } },
+    /rateLimit\.tokensPerMinute is 0; it takes a number above 0/,
+  ],
+  [
+    'a misspelt rate',
+    { rateLimit: { requestPerMinute: 1 } },
+    /no option rateLimit\.requestPerMinute\. Did you mean requestsPerMinute\?/,
+  ],
+  [
+    'a bare rate',
+    { rateLimit: 60 },
+    /rateLimit is 60; it takes an object, such as \{ requestsPerMinute: 60 \}/,
+  ],
+  ['null for a rate', { rateLimit: null }, /rateLimit is null; it takes an object/],
+  [
+    'a circuit breaker that is always open',
+    { circuitBreaker: { failures: 0 } },
+    /circuitBreaker\.failures is 0; it takes a whole number from 1/,
+  ],
+  [
+    'an endless cool-down',
+    { circuitBreaker: { cooldownMs: Infinity } },
+    /circuitBreaker\.cooldownMs is Infinity; it takes milliseconds above 0/,
+  ],
+  [
+    'a number for a circuit breaker',
+    { circuitBreaker: 5 },
+    /circuitBreaker is 5; it takes true, false or \{ failures, cooldownMs \}/,
+  ],
+  ['null for a circuit breaker', { circuitBreaker: null }, /circuitBreaker is null; it takes true, false/],
 ] as [string, object | null, RegExp][]) {
   test(`createLLM refuses ${name}`, () => {
     const given = options && { ...key, ...options }
     refused(() => createLLM('openai', given as LLMOptions), 'configuration', words)
   })
 }
+
+test('createLLM takes every form of the rate and of the circuit breaker', () => {
+  for (const options of [
+    { rateLimit: {} },
+    { rateLimit: { requestsPerMinute: 1, tokensPerMinute: 0.5 } },
+    { rateLimit: { requestsPerMinute: Infinity, tokensPerMinute: Infinity } },
+    { circuitBreaker: true },
+    { circuitBreaker: false },
+    { circuitBreaker: {} },
+    { circuitBreaker: { failures: 1, cooldownMs: 1 } },
+  ]) {
+    createLLM('openai', { ...key, ...options })
+  }
+})
+
+test('options of the LLM alone do not reach the provider’s request', async () => {
+  let asked: object = {}
+  registerProvider('looks-at-options', () => ({
+    name: 'looks-at-options',
+    async *stream(request) {
+      asked = request
+      yield { type: 'finish', content: '', finishReason: 'stop' }
+    },
+  }))
+  const options = { maxConcurrent: 1, maxQueue: 1, rateLimit: { requestsPerMinute: 1 }, circuitBreaker: true }
+  await createLLM('looks-at-options/m', { ...options, ...key, name: 'mine' }).agenerate('Hi')
+  assert.deepEqual(Object.keys(asked).sort(), ['connectMs', 'idleMs', 'messages', 'model', 'warn'])
+})
+
+test('the rate and the circuit breaker are options of an LLM, not of a call', async () => {
+  const llm = createLLM('openai/gpt', { ...key, baseURL: 'http://127.0.0.1:9' })
+  for (const options of [{ rateLimit: {} }, { circuitBreaker: true }]) {
+    await assert.rejects(llm.agenerate('Hi', options as object), { code: 'invalid_request' })
+  }
+})
 
 test('a call refuses the same, as invalid_request, and sends nothing', async () => {
   const llm = createLLM('openai/gpt', { ...key, baseURL: 'http://127.0.0.1:9' })

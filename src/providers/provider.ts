@@ -1,10 +1,12 @@
 /** The contract that every vendor's adapter keeps, and the request that it is given. */
 import type {
+  CircuitBreakerOptions,
   FinishChunk,
   GenerateOptions,
   GenerateResponse,
   ModelInfo,
   PullProgress,
+  RateLimits,
   ReasoningOption,
   ResetChunk,
   StreamChunk,
@@ -110,6 +112,18 @@ export interface LLMOptions extends GenerateOptions {
   maxConcurrent?: number
   /** Calls that may wait for a slot before `queue_full`. @default 1_000 */
   maxQueue?: number
+  /**
+   * At most so many requests and tokens in any 60 s; attempts beyond that wait, in order, in their slot. The time-outs of
+   * a call begin behind its first wait, and its signal ends it. Lists of models do not count. @default no limit
+   */
+  rateLimit?: RateLimits
+  /**
+   * Sends nothing for `cooldownMs` after so many attempts in a row failed by the vendor's fault (`connection`,
+   * `timeout` but that of `totalMs`, `overloaded`, `server_error`, `stream_truncated`, `malformed_response`): they end
+   * at once with `circuit_open`. Then one request probes; its success, or any answer but a failure, closes the
+   * circuit. `true` takes the defaults. @default false
+   */
+  circuitBreaker?: boolean | CircuitBreakerOptions
   /** Longest line of a stream, in bytes, before `malformed_response`. @default 8 MiB */
   maxLineBytes?: number
   /**
