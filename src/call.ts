@@ -29,8 +29,8 @@ export interface CallContext {
   schema: StandardSchemaV1 | undefined
   /** The user's signal. */
   signal: AbortSignal | undefined
-  /** The provider, loaded on first use. */
-  provider: () => Promise<Provider>
+  /** The provider; a promise at first use, when it is loaded. */
+  provider: () => Provider | Promise<Provider>
   /** The call has ended, one way or the other. */
   onEnd: () => void
 }
@@ -139,14 +139,19 @@ export class Call {
   }
 
   /** The provider, whose SDK may have to be loaded; an abort does not wait for that. */
-  async #provider(signal: AbortSignal): Promise<Provider> {
+  #provider(signal: AbortSignal): Provider | Promise<Provider> {
+    const provider = this.#context.provider()
+    return provider instanceof Promise ? this.#loaded(provider, signal) : provider
+  }
+
+  async #loaded(provider: Promise<Provider>, signal: AbortSignal): Promise<Provider> {
     let onAbort = () => {}
     const aborted = new Promise<never>((_, reject) => {
       onAbort = () => reject(signal.reason as Error)
       signal.addEventListener('abort', onAbort, { once: true })
     })
     try {
-      return await Promise.race([this.#context.provider(), aborted])
+      return await Promise.race([provider, aborted])
     } catch (error) {
       if (signal.aborted) throw error
       const isKnown = isConvokeError(error)

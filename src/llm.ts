@@ -60,7 +60,7 @@ export class LLM implements AsyncDisposable {
   readonly #calls = new Set<Call>()
   /** Of the requests beside the calls: lists of models and the like. */
   readonly #deadlines = new Set<Deadline>()
-  #loaded: Promise<Provider> | undefined
+  #loaded: Provider | Promise<Provider> | undefined
   #isClosed = false
 
   /** @internal */
@@ -168,7 +168,7 @@ export class LLM implements AsyncDisposable {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const running of [...this.#calls, ...this.#deadlines]) running.cancel('the LLM was closed')
-    const provider = await this.#loaded?.catch(() => undefined)
+    const provider = await Promise.resolve(this.#loaded).catch(() => undefined)
     await provider?.close?.()
   }
 
@@ -211,17 +211,21 @@ export class LLM implements AsyncDisposable {
     return call
   }
 
-  #ready(): Promise<Provider> {
+  /** The provider, once it is there; a promise of it until then. */
+  #ready(): Provider | Promise<Provider> {
     if (this.#isClosed) {
       return Promise.reject(
         new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.'),
       )
     }
     // A failure is forgotten: what was missing may be there at the next call.
-    this.#loaded ??= this.#load().catch((error: unknown) => {
-      this.#loaded = undefined
-      throw error
-    })
+    this.#loaded ??= this.#load().then(
+      (provider) => (this.#loaded = provider),
+      (error: unknown) => {
+        this.#loaded = undefined
+        throw error
+      },
+    )
     return this.#loaded
   }
 
@@ -232,7 +236,7 @@ export class LLM implements AsyncDisposable {
   ): Promise<T> {
     const deadline = this.#deadline(options, 'idleMs')
     try {
-      const answer = this.#ready().then((provider) => run(provider, deadline.signal))
+      const answer = Promise.resolve(this.#ready()).then((provider) => run(provider, deadline.signal))
       return await Promise.race([answer, deadline.aborted])
     } finally {
       this.#release(deadline)

@@ -98,7 +98,8 @@ const llmChecks: Checks = {
   headers: [isFields, 'an object of texts'],
   fetch: [(value) => typeof value === 'function', 'a function'],
   proxy: [
-    (value) => value === false || (isText(value) && URL.canParse(value as string)),
+    // The address itself is checked where it is used: shown here, it would show its password.
+    (value) => value === false || isText(value),
     'a URL, such as http://proxy.example:3128, or false',
   ],
   api: [oneOf('chat', 'responses'), "'chat' or 'responses'"],

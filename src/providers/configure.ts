@@ -26,15 +26,7 @@ export function configure(
       provider: name,
     })
   }
-  if (fetch && proxy) {
-    throw new ConvokeError(
-      'configuration',
-      'A fetch of your own takes its own way: leave proxy out, or fetch.',
-      {
-        provider: name,
-      },
-    )
-  }
+  checkProxy(name, proxy, fetch !== undefined)
   const address = client ? baseURL : addressOf(name, entry, baseURL)
   return {
     name,
@@ -49,6 +41,17 @@ export function configure(
     ...(api ? { api } : {}),
     ...(client ? { client } : {}),
   }
+}
+
+/** Its address may hold a password, and is not quoted. */
+function checkProxy(provider: string, proxy: string | false | undefined, hasFetch: boolean): void {
+  if (!proxy) return
+  const message = hasFetch
+    ? 'A fetch of your own takes its own way: leave proxy out, or fetch.'
+    : /^https?:\/\//i.test(proxy) && URL.canParse(proxy)
+      ? undefined
+      : 'The option proxy is no address of an HTTP proxy. It takes http:// or https://, as in http://proxy.example:3128.'
+  if (message) throw new ConvokeError('configuration', message, { provider })
 }
 
 function checkInstalled(provider: string, entry: ProviderEntry): void {

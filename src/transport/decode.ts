@@ -16,9 +16,28 @@ export interface WireDecoder {
   end(): WireEvent[]
 }
 
+/** Decodes pieces of UTF-8, as a TextDecoder does in its streaming mode, which is dear for small pieces. */
+class TextPieces {
+  readonly #decoder = new TextDecoder('utf-8')
+  /** A whole piece needs no memory of the one before. The first may begin with a byte order mark. */
+  #needsDecoder = true
+
+  push(bytes: Uint8Array): string {
+    const neededDecoder = this.#needsDecoder
+    // An ASCII byte is a character of its own, and ends any other: as a rule, a piece ends with a line's end.
+    this.#needsDecoder = !((bytes.at(-1) ?? 0x80) < 0x80)
+    if (neededDecoder || this.#needsDecoder) return this.#decoder.decode(bytes, { stream: true })
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  }
+
+  end(): string {
+    return this.#decoder.decode()
+  }
+}
+
 /** Splits bytes into lines; characters that arrive in pieces are put together. */
 class LineSplitter {
-  readonly #decoder = new TextDecoder('utf-8')
+  readonly #text = new TextPieces()
   readonly #maxLineBytes: number
   readonly #splitsAtReturn: boolean
   #pending = ''
@@ -31,7 +50,7 @@ class LineSplitter {
   }
 
   push(bytes: Uint8Array): string[] {
-    const text = this.#decoder.decode(bytes, { stream: true })
+    const text = this.#text.push(bytes)
     const lines: string[] = []
     let start = 0
     if (this.#skipFeed && text.length > 0) {
@@ -62,7 +81,7 @@ class LineSplitter {
   }
 
   end(): string {
-    return this.#pending + this.#decoder.decode()
+    return this.#pending + this.#text.end()
   }
 }
 

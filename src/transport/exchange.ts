@@ -9,6 +9,7 @@ import { leanFetch, LeanResponse } from './lean-fetch.ts'
 import { Reply } from './reply.ts'
 import type { ReplyContext } from './reply.ts'
 import { Secrets } from './secrets.ts'
+import { turn } from './turns.ts'
 
 export type Fetch = typeof globalThis.fetch
 
@@ -30,6 +31,8 @@ export async function exchange(
   options: ExchangeOptions,
   call: (fetch: Fetch) => Promise<unknown>,
 ): Promise<Reply> {
+  const room = turn()
+  if (room) await room
   const context = { ...options, secrets: new Secrets(options.secrets) }
   let answer: Promise<Response | LeanResponse> | undefined
   const take = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {

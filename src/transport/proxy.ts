@@ -11,30 +11,29 @@ const found = new Map<string, URL | undefined>()
 /**
  * The proxy on the way to a URL: the one that was passed; without it, that of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`
  * and `NO_PROXY` (also in lower case), but never on the way to this machine itself. `false` means none.
- * @throws ConvokeError `configuration` for an address that is no HTTP proxy
+ * @throws ConvokeError `configuration` for a proxy of the environment that is no HTTP proxy
  */
 export function proxyFor(url: URL, given: string | false | undefined): URL | undefined {
   if (given === false) return undefined
-  if (given !== undefined) return proxyURL(given, 'The option proxy')
-  if (!found.has(url.origin)) {
-    const address = isLocal(url) ? '' : getProxyForUrl(url)
-    found.set(url.origin, address === '' ? undefined : proxyURL(address, 'The proxy of the environment'))
-  }
+  if (given !== undefined) return new URL(given)
+  if (!found.has(url.origin)) found.set(url.origin, isLocal(url) ? undefined : fromEnvironment(url))
   return found.get(url.origin)
+}
+
+function fromEnvironment(url: URL): URL | undefined {
+  const address = getProxyForUrl(url)
+  if (address === '') return undefined
+  const proxy = URL.canParse(address) ? new URL(address) : undefined
+  if (proxy?.protocol === 'http:' || proxy?.protocol === 'https:') return proxy
+  // It may hold a password, so it is not quoted.
+  throw new ConvokeError(
+    'configuration',
+    `The proxy that the environment names for ${url.host} is no HTTP proxy. Set HTTPS_PROXY to an address such as http://proxy.example:3128, or pass proxy: false.`,
+  )
 }
 
 function isLocal({ hostname }: URL): boolean {
   return /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\])$/.test(hostname)
-}
-
-function proxyURL(address: string, what: string): URL {
-  const url = URL.canParse(address) ? new URL(address) : undefined
-  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url
-  // It may hold a password, so it is not quoted.
-  throw new ConvokeError(
-    'configuration',
-    `${what} is no address of an HTTP proxy. It takes http:// or https://, as in http://proxy.example:3128.`,
-  )
 }
 
 /** The header of a user and password in the proxy's address, as names and values in turn. */
