@@ -7,7 +7,7 @@ import { Collector } from './collect.ts'
 import { ConvokeError, isConvokeError } from './errors.ts'
 import type { Gate } from './gate.ts'
 import type { Settings } from './options.ts'
-import { parseOutput } from './output.ts'
+import { outputOf } from './output.ts'
 import { maxTimerMs } from './policies/max-timer-ms.ts'
 import { retry } from './policies/retry.ts'
 import type { RetryBudget } from './policies/retry-budget.ts'
@@ -328,28 +328,9 @@ export class Call {
     const response = this.#response(chunk.finishReason)
     const { schema } = this.#context
     // Before the finish chunk: a stream ends by it or by an error, never by both.
-    if (schema && response.toolCalls.length === 0) response.output = await this.#output(response, schema)
+    if (schema && response.toolCalls.length === 0) response.output = await outputOf(response, schema)
     this.#finished = response
     return response
-  }
-
-  /** A refusal and a cut have causes of their own: the schema is not to blame. */
-  async #output(response: GenerateResponse, schema: StandardSchemaV1): Promise<unknown> {
-    const { refusal, finishReason, content } = response
-    if (refusal || finishReason === 'content-filter') {
-      throw this.#error(
-        'content_filtered',
-        `The model gave no output: ${refusal ?? 'its reply was filtered'}`,
-      )
-    }
-    try {
-      return await parseOutput(content, schema)
-    } catch (error) {
-      if (finishReason === 'length' && isConvokeError(error)) {
-        error.message += ' The reply ended at its length limit: raise maxTokens.'
-      }
-      throw error
-    }
   }
 
   #response(finishReason: FinishReason, consumed = true): GenerateResponse {

@@ -1,6 +1,7 @@
 /** Validated output: a schema of the user's becomes JSON Schema for the vendor, and judges what comes back. */
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
-import { ConvokeError } from './errors.ts'
+import { ConvokeError, isConvokeError } from './errors.ts'
+import type { GenerateResponse } from './types.ts'
 
 /**
  * The JSON Schema of what the model is to write: the schema's input, before its own transforms.
@@ -26,7 +27,7 @@ export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> 
  * The validated value that a reply's text holds. A fence of Markdown around the JSON is taken off.
  * @throws ConvokeError `invalid_output` when the text is no JSON or does not fit, with every issue and its path
  */
-export async function parseOutput(content: string, schema: StandardSchemaV1): Promise<unknown> {
+async function parseOutput(content: string, schema: StandardSchemaV1): Promise<unknown> {
   let value: unknown
   try {
     const text = content.replace(/^\uFEFF/, '')
@@ -54,4 +55,26 @@ function words(cause: unknown): string {
 
 function excerpt(text: string): string {
   return text.length > 120 ? `${text.slice(0, 120)}…` : text || '(empty)'
+}
+
+/**
+ * The validated value of a reply. A refusal and a cut have causes of their own: the schema is not to blame.
+ * @throws ConvokeError `content_filtered`, `invalid_output`
+ */
+export async function outputOf(response: GenerateResponse, schema: StandardSchemaV1): Promise<unknown> {
+  const { refusal, finishReason, content } = response
+  if (refusal || finishReason === 'content-filter') {
+    throw new ConvokeError(
+      'content_filtered',
+      `The model gave no output: ${refusal ?? 'its reply was filtered'}`,
+    )
+  }
+  try {
+    return await parseOutput(content, schema)
+  } catch (error) {
+    if (finishReason === 'length' && isConvokeError(error)) {
+      error.message += ' The reply ended at its length limit: raise maxTokens.'
+    }
+    throw error
+  }
 }
