@@ -28,6 +28,22 @@ test('server-sent events come out the same however the bytes are cut', () => {
   }
 })
 
+test('bytes that are no UTF-8 become what a TextDecoder makes of them, however they are cut', () => {
+  const bytes = Buffer.from('x\xff\xc3\n\xe2\x82\nok \xf0\x9f\x98\n\x80\ufeff\xef\xbb\xbf\n', 'latin1')
+  const whole = new TextDecoder().decode(bytes)
+  const lines = whole.split('\n').filter((line) => line.trim() !== '')
+  for (const size of sizes) {
+    const decoder = new NdjsonDecoder(limit)
+    const events = []
+    for (let at = 0; at < bytes.length; at += size)
+      events.push(...decoder.push(bytes.subarray(at, at + size)))
+    assert.deepEqual(
+      events.map(({ data }) => data),
+      lines.map((line) => line.trim()),
+    )
+  }
+})
+
 test('data that the end of the connection cuts off is a tail', () => {
   for (const size of sizes) {
     assert.deepEqual(decode(new SseDecoder(limit), 'data: 1\n\ndata: {"ha', size), [

@@ -6,7 +6,7 @@ import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
-import { createLLM, isConvokeError } from 'convoke'
+import { isConvokeError } from 'convoke'
 import { leanFetch } from '../src/transport/lean-fetch.ts'
 import type { LeanResponse } from '../src/transport/lean-fetch.ts'
 
@@ -152,27 +152,103 @@ test('an abort before the headers and one inside the body reject with its reason
   )
 })
 
-test('a kept-alive socket that the server closed in the meantime costs no error, and nothing is answered twice', async () => {
+/** A server that answers each socket's first requests, and resets the socket when the next one arrives. */
+async function serveThenReset(
+  answered: number,
+  act: (url: string, seen: { requests: number; sockets: number }) => Promise<void>,
+): Promise<void> {
+  const seen = { requests: 0, sockets: 0 }
+  const server = net.createServer((socket) => {
+    seen.sockets++
+    let requests = 0
+    socket.on('error', () => {})
+    socket.on('data', () => {
+      seen.requests++
+      if (++requests > answered) return socket.resetAndDestroy()
+      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+    })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  try {
+    await act(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen)
+  } finally {
+    server.close()
+  }
+}
+
+test('a kept-alive connection that is dead is replaced once, unseen', async () => {
+  await serveThenReset(1, async (url, seen) => {
+    for (let at = 0; at < 20; at++)
+      assert.equal(await read(await leanFetch(url, { method: 'POST', body: '{}' })), 'ok')
+    assert.deepEqual(seen, { requests: 39, sockets: 20 })
+  })
+})
+
+test('a new connection that breaks is an error, and nothing is sent again', async () => {
+  await serveThenReset(0, async (url, seen) => {
+    await assert.rejects(leanFetch(url, { method: 'POST', body: '{}' }), { code: 'ECONNRESET' })
+    assert.deepEqual(seen, { requests: 1, sockets: 1 })
+  })
+})
+
+test('a kept-alive connection that breaks late, or inside a response, is an error, and nothing is sent again', async () => {
   let requests = 0
   await serve(
     (request, response) => {
       requests++
-      // Said to be kept, and closed at once: the next request finds it dead.
-      response.setHeader('keep-alive', 'timeout=60')
-      response.setHeader('content-type', 'application/json')
-      const body = JSON.stringify({ choices: [{ message: { content: 'ok' }, finish_reason: 'stop' }] })
-      response.end(body, () => setImmediate(() => request.socket.destroy()))
+      if (request.url === '/ok') return response.end('ok')
+      if (request.url === '/late') return void setTimeout(() => request.socket.resetAndDestroy(), 1_100)
+      response.write('half', () => request.socket.resetAndDestroy())
     },
     async (url) => {
-      const llm = createLLM('openai', { model: 'm', apiKey: 'k', baseURL: url, retry: { attempts: 5 } })
-      let attempts = 0
-      for (let at = 0; at < 50; at++) {
-        const reply = await llm.agenerate('Hi')
-        assert.equal(reply.content, 'ok')
-        attempts += reply.timing.attempts
+      for (const path of ['/late', '/half']) {
+        requests = 0
+        await read(await leanFetch(`${url}/ok`))
+        await assert.rejects(leanFetch(url + path).then(read), { code: /ECONNRESET|UND_ERR_SOCKET/ })
+        assert.equal(requests, 2)
       }
-      // Every request that is sent again is counted: none goes out behind the caller's back.
-      assert.ok(requests <= attempts, `${requests} requests, ${attempts} attempts`)
+    },
+  )
+})
+
+test('a cancel while the connection is being made closes it, and the next request gets another', async () => {
+  const sockets: net.Socket[] = []
+  // It takes the socket and never shakes hands.
+  const server = net.createServer((socket) => sockets.push(socket.on('error', () => {})))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  try {
+    const controller = new AbortController()
+    const request = leanFetch(url, { signal: controller.signal })
+    await once(server, 'connection')
+    const closed = once(sockets[0] as net.Socket, 'close')
+    controller.abort(new Error('enough'))
+    await assert.rejects(request, /enough/)
+    await closed
+    const second = leanFetch(url, { connectMs: 50 })
+    await assert.rejects(second, { phase: 'connect' })
+    assert.equal(sockets.length, 2)
+  } finally {
+    server.close()
+  }
+})
+
+test('a reader that pauses stops the socket, and nothing of what follows is lost', async () => {
+  const piece = Buffer.alloc(65_536, 'x')
+  let sent = 0
+  await serve(
+    async (_request, response) => {
+      for (; sent < 1_000; sent++) if (!response.write(piece)) await once(response, 'drain')
+      response.end()
+    },
+    async (url) => {
+      const { source } = await leanFetch(url)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      // What the two sockets' own buffers take.
+      assert.ok(sent < 300, `${sent} pieces were sent to a reader that reads none`)
+      let bytes = 0
+      for (let next = await source.read(); next; next = await source.read()) bytes += next.length
+      assert.equal(bytes, 1_000 * piece.length)
     },
   )
 })
