@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { median } from './report.ts'
 
 const rounds = 21
 const dist = resolve(import.meta.dirname, '../../dist/src')
@@ -43,8 +44,4 @@ export function importCost(): ImportCost[] {
     medianMs: median(times),
     overBareMs: median(times) - bare,
   }))
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 }

@@ -1,13 +1,99 @@
-/** `npm run bench`: every benchmark, and one table for each. */
-import { cpus } from 'node:os'
+/**
+ * `npm run bench`: what convoke costs beside the bare SDK it wraps and beside its peers, held to the goals.
+ *
+ * node test/bench/run.ts [--only call,stream,paced,many,relaxed,import] [--vendors openai,ollama]
+ *   [--subjects bare,convoke,ai,langchain] [--rounds 3] [--markdown]
+ *
+ * The tables go to stdout, the progress to stderr. Only the ratios within one run are to be trusted.
+ */
+import { parseArgs } from 'node:util'
 import { importCost } from './import-cost.ts'
+import { measure } from './measure.ts'
+import { installPeers } from './peers.ts'
+import { asMarkdown, asText, busySimulators, importTable, machine, speedTables } from './report.ts'
+import type { Outcome, Table } from './report.ts'
+import { scenarioNames, scenarios, subjects, vendors } from './scenarios.ts'
+import type { ScenarioName, SubjectName, Vendor } from './scenarios.ts'
+import { peerVendors } from './subjects/subject.ts'
 
-console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}\n`)
-console.log('Import cost, whole process, median of 20')
-console.table(
-  importCost().map(({ what, medianMs, overBareMs }) => ({
-    import: what,
-    'ms in all': medianMs.toFixed(1),
-    'ms over bare Node': overBareMs.toFixed(1),
-  })),
-)
+interface Cell {
+  scenario: ScenarioName
+  vendor: Vendor
+  subjects: SubjectName[]
+}
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    vendors: { type: 'string' },
+    subjects: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    markdown: { type: 'boolean', default: false },
+  },
+})
+const only = chosen('only', [...scenarioNames, 'import'] as const, values.only)
+const chosenSubjects = chosen('subjects', subjects, values.subjects)
+const rounds = Number(values.rounds)
+if (!Number.isInteger(rounds) || rounds < 1)
+  throw new Error(`--rounds ${values.rounds}: a whole number from 1`)
+
+const cells = plan()
+if (cells.some((cell) => cell.subjects.some((subject) => subject in peerVendors))) installPeers()
+const outcomes: Outcome[] = []
+for (const cell of cells) outcomes.push(await runCell(cell))
+print([...speedTables(outcomes), ...(only.includes('import') ? [importTable(importCost())] : [])])
+
+function plan(): Cell[] {
+  const named = values.vendors === undefined ? undefined : chosen('vendors', vendors, values.vendors)
+  return scenarioNames
+    .filter((name) => only.includes(name))
+    .flatMap((scenario) =>
+      vendors.map((vendor) => ({ scenario, vendor, subjects: subjectsOf(scenario, vendor, named) })),
+    )
+    .filter((cell) => cell.subjects.length > 0)
+}
+
+/** Vendors that are named on the command line are measured on every subject that has them. */
+function subjectsOf(
+  scenario: ScenarioName,
+  vendor: Vendor,
+  named: readonly Vendor[] | undefined,
+): SubjectName[] {
+  const { bare, peers } = scenarios[scenario].vendors
+  return chosenSubjects.filter((subject) => {
+    if (subject === 'bare' || subject === 'convoke') return (named ?? bare).includes(vendor)
+    return (named ?? peers).includes(vendor) && peerVendors[subject].includes(vendor)
+  })
+}
+
+/** Round by round, each subject once: a drift of the machine strikes them all. */
+async function runCell({ scenario, vendor, subjects }: Cell): Promise<Outcome> {
+  const outcome: Outcome = { scenario, vendor, rounds: {} }
+  for (let round = 1; round <= rounds; round++) {
+    for (const subject of subjects) {
+      process.stderr.write(`${scenario} ${vendor} ${subject} ${round}/${rounds}\n`)
+      try {
+        const { figures, firstError } = await measure({ scenario, vendor, subject })
+        if (firstError !== undefined) process.stderr.write(`  ${figures.lost} lost: ${firstError}\n`)
+        ;(outcome.rounds[subject] ??= []).push(figures)
+      } catch (error) {
+        process.stderr.write(`  ${String(error)}\n`)
+      }
+    }
+  }
+  return outcome
+}
+
+function print(tables: readonly Table[]): void {
+  console.log(`${machine()}; medians of ${rounds} rounds\n`)
+  for (const table of tables) console.log(`${values.markdown ? asMarkdown(table) : asText(table)}\n`)
+  const busy = busySimulators(outcomes)
+  if (busy.length > 0) console.log(`The simulator was short of CPU in: ${busy.join('; ')}`)
+}
+
+function chosen<T extends string>(option: string, all: readonly T[], given: string | undefined): T[] {
+  const wanted = given?.split(',') ?? all
+  const unknown = wanted.find((name) => !all.includes(name as T))
+  if (unknown !== undefined) throw new Error(`--${option} ${unknown}: one of ${all.join(', ')}`)
+  return all.filter((name) => wanted.includes(name))
+}

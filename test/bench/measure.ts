@@ -1,0 +1,80 @@
+/** One measured run: a fresh simulator process and a fresh client process, and what they say. */
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { ClientMessage, ClientTask } from './client.ts'
+import type { Figures } from './scenarios.ts'
+import type { ServerMessage, ServerOrder } from './server.ts'
+
+export interface Measured {
+  figures: Figures
+  /** Of the requests that were lost. */
+  firstError?: string
+}
+
+const limitMs = 120_000
+
+export async function measure(task: Omit<ClientTask, 'baseURL'>): Promise<Measured> {
+  const server = start('server.ts', [task.vendor, task.scenario])
+  try {
+    const { baseURL } = await message<ServerMessage, 'listening'>(server, 'listening')
+    return await measureClient({ ...task, baseURL }, server)
+  } finally {
+    await stop(server)
+  }
+}
+
+async function measureClient(task: ClientTask, server: ChildProcess): Promise<Measured> {
+  const client = start('client.ts', [JSON.stringify(task)])
+  const order = (word: ServerOrder) => server.send(word)
+  try {
+    const ended = message<ClientMessage, 'result'>(client, 'result')
+    ended.catch(() => undefined) // it is awaited below, unless the start fails with it
+    await message<ClientMessage, 'started'>(client, 'started')
+    order('start')
+    const { figures, firstError } = await ended
+    const share = message<ServerMessage, 'share'>(server, 'share')
+    order('stop')
+    const { share: serverShare } = await share
+    return { figures: { ...figures, serverShare }, ...(firstError !== undefined && { firstError }) }
+  } finally {
+    await stop(client)
+  }
+}
+
+/** Without the user's variables: a proxy, a key or a tracer of theirs would be measured too. */
+function start(file: string, parameters: string[]): ChildProcess {
+  return fork(join(import.meta.dirname, file), parameters, {
+    execArgv: [],
+    env: { PATH: process.env['PATH'] },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  })
+}
+
+async function message<M extends { kind: string }, K extends M['kind']>(
+  child: ChildProcess,
+  kind: K,
+): Promise<Extract<M, { kind: K }>> {
+  const name = child.spawnargs.at(-1)
+  const { promise, resolve, reject } = Promise.withResolvers<Extract<M, { kind: K }>>()
+  const timer = setTimeout(() => reject(new Error(`${name}: no result in ${limitMs / 1_000} s`)), limitMs)
+  const onMessage = (said: M) => {
+    if (said.kind === kind) resolve(said as Extract<M, { kind: K }>)
+  }
+  const onExit = (code: number | null) => reject(new Error(`${name}: exited with ${code}`))
+  child.on('message', onMessage).once('exit', onExit)
+  try {
+    return await promise
+  } finally {
+    clearTimeout(timer)
+    child.off('message', onMessage).off('exit', onExit)
+  }
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill('SIGKILL')
+  await exited
+}

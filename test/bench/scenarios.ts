@@ -1,0 +1,164 @@
+/** What is measured, on whom, and what convoke is held to. */
+
+export const vendors = ['openai', 'anthropic', 'gemini', 'cohere', 'ollama'] as const
+export type Vendor = (typeof vendors)[number]
+
+/** Who makes the same requests: the vendor's SDK as it is, convoke over it, and the peers. */
+export const subjects = ['bare', 'convoke', 'ai', 'langchain'] as const
+export type SubjectName = (typeof subjects)[number]
+
+export const scenarioNames = ['call', 'stream', 'paced', 'many', 'relaxed'] as const
+export type ScenarioName = (typeof scenarioNames)[number]
+
+/** One load: `total` requests, at most `atOnce` of them in flight, each answered by the same reply. */
+export interface Scenario {
+  title: string
+  isStream: boolean
+  total: number
+  atOnce: number
+  /** Pieces of text in a reply; a stream has one event for each. */
+  chunks: number
+  /** Milliseconds between them. */
+  paceMs: number
+  /** On whom it runs where the command line names none; the bare SDK and convoke, and the peers. */
+  vendors: { bare: readonly Vendor[]; peers: readonly Vendor[] }
+  measures: Measure[]
+}
+
+/** What one process of one subject measured. */
+export interface Figures {
+  /** Of the whole client process, its garbage collection included; per call or per chunk. */
+  cpuMsPerCall: number
+  cpuUsPerChunk: number
+  callsPerSecond: number
+  firstChunkP50Ms: number
+  firstChunkP99Ms: number
+  /** Of `monitorEventLoopDelay`, whose own interval of 10 ms is included. */
+  loopP99Ms: number
+  /** The highest of the process. */
+  rssMb: number
+  /** Requests that failed, or whose text was not the text that was sent. */
+  lost: number
+  /** CPU of the simulator's process over the time that passed: near 1, the simulator is what was measured. */
+  serverShare: number
+}
+
+/** A line of the table for each vendor. */
+export interface Measure {
+  key: keyof Figures
+  title: string
+  digits: number
+  goal?: (vendor: Vendor) => Goal
+}
+
+/** Upper bounds: of convoke's figure over another's in the same run, or of the figure itself. */
+export interface Goal {
+  ofBare?: number
+  ofPeers?: number
+  atMost?: number
+}
+
+const everyone = { bare: vendors, peers: vendors }
+const peersOnOpenAI = { bare: vendors, peers: ['openai'] } as const
+const cpuPerChunk = { key: 'cpuUsPerChunk', title: 'CPU per chunk, µs', digits: 1 } as const
+const lost: Measure = { key: 'lost', title: 'streams lost', digits: 0, goal: () => ({ atMost: 0 }) }
+
+function underLoad(
+  cpuOfBare: number | undefined,
+  firstOfBare: number,
+  loopMs: number | undefined,
+): Measure[] {
+  return [
+    { ...cpuPerChunk, ...(cpuOfBare !== undefined && { goal: () => ({ ofBare: cpuOfBare }) }) },
+    {
+      key: 'firstChunkP50Ms',
+      title: 'first chunk p50, ms',
+      digits: 0,
+      goal: () => ({ ofBare: firstOfBare }),
+    },
+    { key: 'firstChunkP99Ms', title: 'first chunk p99, ms', digits: 0 },
+    {
+      key: 'loopP99Ms',
+      title: 'event-loop delay p99, ms',
+      digits: 0,
+      ...(loopMs !== undefined && { goal: () => ({ atMost: loopMs }) }),
+    },
+    { key: 'rssMb', title: 'highest RSS, MB', digits: 0 },
+    lost,
+  ]
+}
+
+export const scenarios: Record<ScenarioName, Scenario> = {
+  call: {
+    title: '3,000 calls, 100 at once',
+    isStream: false,
+    total: 3_000,
+    atOnce: 100,
+    chunks: 50,
+    paceMs: 0,
+    vendors: everyone,
+    measures: [
+      {
+        key: 'cpuMsPerCall',
+        title: 'CPU per call, ms',
+        digits: 3,
+        // Gemini's SDK takes no fetch, so that the global one cannot be replaced beneath it.
+        goal: (vendor) => ({ ofBare: vendor === 'gemini' ? 1.1 : 0.7 }),
+      },
+      { key: 'callsPerSecond', title: 'calls per second', digits: 0 },
+    ],
+  },
+  stream: {
+    title: 'one stream of 20,000 chunks, five times',
+    isStream: true,
+    total: 5,
+    atOnce: 1,
+    chunks: 20_000,
+    paceMs: 0,
+    vendors: everyone,
+    measures: [{ ...cpuPerChunk, goal: () => ({ ofBare: 0.7, ofPeers: 0.4 }) }],
+  },
+  paced: {
+    title: '1,000 streams × 50 chunks at 20 ms',
+    isStream: true,
+    total: 1_000,
+    atOnce: 1_000,
+    chunks: 50,
+    paceMs: 20,
+    vendors: peersOnOpenAI,
+    measures: underLoad(0.8, 0.4, 60),
+  },
+  many: {
+    title: '4,000 streams × 25 chunks at 200 ms',
+    isStream: true,
+    total: 4_000,
+    atOnce: 4_000,
+    chunks: 25,
+    paceMs: 200,
+    vendors: peersOnOpenAI,
+    measures: underLoad(undefined, 0.2, undefined),
+  },
+  relaxed: {
+    title: '100 streams × 500 chunks at 20 ms',
+    isStream: true,
+    total: 100,
+    atOnce: 100,
+    chunks: 500,
+    paceMs: 20,
+    vendors: { bare: ['openai'], peers: ['openai'] },
+    measures: [cpuPerChunk],
+  },
+}
+
+export const model = 'model-1'
+export const prompt = 'Count, please.'
+
+/** Before the clock starts, each subject makes the same few requests: modules are loaded then, and hot code compiled. */
+export const warmUp = { prompt: 'Warm up, please.', calls: 20, chunks: 1_000 }
+
+const words = ['one', ' river', ' of', ' light', ' größer', ', and', ' small', ' things', '.', ' 数']
+
+/** About five characters each, as tokens are; numbered now and then, so that a lost or swapped one shows. */
+export function replyChunks(count: number): string[] {
+  return Array.from({ length: count }, (_, at) => (at % 10 === 9 ? ` ${at}` : (words[at % 10] ?? '')))
+}

@@ -1,0 +1,27 @@
+/** convoke, with its default policies but for retries and the limit of calls at once. */
+import { importConvoke } from '../built.ts'
+import { model, vendors } from '../scenarios.ts'
+import type { Vendor } from '../scenarios.ts'
+import type { CreateSubject, Subject } from './subject.ts'
+
+export const subjects = Object.fromEntries(
+  vendors.map((vendor): [Vendor, CreateSubject] => [vendor, (baseURL) => createSubject(vendor, baseURL)]),
+)
+
+async function createSubject(vendor: Vendor, baseURL: string): Promise<Subject> {
+  const { createLLM } = await importConvoke()
+  const llm = createLLM(vendor, {
+    apiKey: 'key',
+    baseURL,
+    model,
+    maxConcurrent: Infinity,
+    maxQueue: Infinity,
+    retry: { attempts: 1 },
+  })
+  return {
+    ask: async (prompt) => (await llm.agenerate(prompt)).content,
+    stream: async (prompt, onText) => {
+      for await (const chunk of llm.stream(prompt)) onText(chunk.content)
+    },
+  }
+}
