@@ -150,7 +150,14 @@ export const scenarios: Record<ScenarioName, Scenario> = {
   },
 }
 
-export const model = 'model-1'
+/** Known names: of others the peers warn at each call, and convoke has no price. */
+export const models: Record<Vendor, string> = {
+  openai: 'gpt-4o-mini',
+  anthropic: 'claude-haiku-4-5',
+  gemini: 'gemini-2.5-flash',
+  cohere: 'command-a-03-2025',
+  ollama: 'llama3.2',
+}
 export const prompt = 'Count, please.'
 
 /** Before the clock starts, each subject makes the same few requests: modules are loaded then, and hot code compiled. */

@@ -1,6 +1,6 @@
 /** The vendors' own SDKs, as their documents show them, without retries where they make any. */
 import { registerHooks } from 'node:module'
-import { model } from '../scenarios.ts'
+import { models } from '../scenarios.ts'
 import type { CreateSubject } from './subject.ts'
 
 // The very copies that convoke wraps: the peers bring versions of their own into this folder.
@@ -14,6 +14,7 @@ const apiKey = 'key'
 const messages = (content: string) => [{ role: 'user' as const, content }]
 
 const openai: CreateSubject = async (baseURL) => {
+  const model = models.openai
   const { OpenAI } = await import('openai')
   const client = new OpenAI({ apiKey, baseURL, maxRetries: 0 })
   return {
@@ -30,6 +31,7 @@ const openai: CreateSubject = async (baseURL) => {
 }
 
 const anthropic: CreateSubject = async (baseURL) => {
+  const model = models.anthropic
   const { Anthropic } = await import('@anthropic-ai/sdk')
   const client = new Anthropic({ apiKey, baseURL, maxRetries: 0 })
   const request = (prompt: string) => ({ model, max_tokens: 4_096, messages: messages(prompt) })
@@ -47,6 +49,7 @@ const anthropic: CreateSubject = async (baseURL) => {
 }
 
 const gemini: CreateSubject = async (baseUrl) => {
+  const model = models.gemini
   const { GoogleGenerativeAI } = await import('@google/generative-ai')
   const client = new GoogleGenerativeAI(apiKey).getGenerativeModel({ model }, { baseUrl })
   return {
@@ -60,6 +63,7 @@ const gemini: CreateSubject = async (baseUrl) => {
 }
 
 const cohere: CreateSubject = async (environment) => {
+  const model = models.cohere
   const { CohereClientV2 } = await import('cohere-ai')
   const client = new CohereClientV2({ token: apiKey, environment, maxRetries: 0 })
   return {
@@ -75,6 +79,7 @@ const cohere: CreateSubject = async (environment) => {
 }
 
 const ollama: CreateSubject = async (host) => {
+  const model = models.ollama
   const { Ollama } = await import('ollama')
   const client = new Ollama({ host })
   return {

@@ -1,6 +1,6 @@
 /** convoke, with its default policies but for retries and the limit of calls at once. */
 import { importConvoke } from '../built.ts'
-import { model, vendors } from '../scenarios.ts'
+import { models, vendors } from '../scenarios.ts'
 import type { Vendor } from '../scenarios.ts'
 import type { CreateSubject, Subject } from './subject.ts'
 
@@ -13,7 +13,7 @@ async function createSubject(vendor: Vendor, baseURL: string): Promise<Subject> 
   const llm = createLLM(vendor, {
     apiKey: 'key',
     baseURL,
-    model,
+    model: models[vendor],
     maxConcurrent: Infinity,
     maxQueue: Infinity,
     retry: { attempts: 1 },
