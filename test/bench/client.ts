@@ -13,7 +13,7 @@ export interface ClientTask {
   baseURL: string
 }
 
-export type ClientFigures = Omit<Figures, 'serverShare'>
+export type ClientFigures = Omit<Figures, 'serverShare' | 'othersShare'> & { cpuMs: number }
 export type ClientMessage =
   { kind: 'started' } | { kind: 'result'; figures: ClientFigures; firstError?: string }
 
@@ -53,6 +53,7 @@ async function measure(subject: Subject): Promise<{ figures: ClientFigures; firs
   loop.disable()
   const sorted = tally.firstChunkMs.sort((a, b) => a - b)
   const figures: ClientFigures = {
+    cpuMs: (user + system) / 1_000,
     cpuMsPerCall: (user + system) / 1_000 / scenario.total,
     cpuUsPerChunk: (user + system) / scenario.total / scenario.chunks,
     callsPerSecond: (scenario.total / wallMs) * 1_000,
@@ -66,9 +67,10 @@ async function measure(subject: Subject): Promise<{ figures: ClientFigures; firs
 }
 
 /** As many at once as the scenario says; the next starts where one has ended. */
-async function pool({ total, atOnce }: Scenario, attempt: () => Promise<void>): Promise<void> {
+async function pool({ total, atOnce, rampMs }: Scenario, attempt: () => Promise<void>): Promise<void> {
   let started = 0
-  const lane = async () => {
+  const lane = async (_: unknown, at: number) => {
+    if (rampMs > 0) await sleep((at * rampMs) / atOnce)
     while (started < total) {
       started++
       await attempt()

@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import type { ClientMessage, ClientTask } from './client.ts'
 import type { Figures } from './scenarios.ts'
@@ -33,14 +34,22 @@ async function measureClient(task: ClientTask, server: ChildProcess): Promise<Me
     ended.catch(() => undefined) // it is awaited below, unless the start fails with it
     await message<ClientMessage, 'started'>(client, 'started')
     order('start')
+    const busyBefore = machineMs()
     const { figures, firstError } = await ended
-    const share = message<ServerMessage, 'share'>(server, 'share')
+    const used = message<ServerMessage, 'used'>(server, 'used')
     order('stop')
-    const { share: serverShare } = await share
-    return { figures: { ...figures, serverShare }, ...(firstError !== undefined && { firstError }) }
+    const { cpuMs: serverMs, wallMs } = await used
+    const othersMs = machineMs() - busyBefore - serverMs - figures.cpuMs
+    const shares = { serverShare: serverMs / wallMs, othersShare: othersMs / wallMs / cpus().length }
+    return { figures: { ...figures, ...shares }, ...(firstError !== undefined && { firstError }) }
   } finally {
     await stop(client)
   }
+}
+
+/** Milliseconds that all cores were busy since they were started, for whomever. */
+function machineMs(): number {
+  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)
 }
 
 /** Without the user's variables: a proxy, a key or a tracer of theirs would be measured too. */

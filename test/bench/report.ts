@@ -1,7 +1,7 @@
 /** Figures to tables: medians, ratios of the medians, goals met. */
 import { cpus, totalmem } from 'node:os'
 import type { ImportCost } from './import-cost.ts'
-import { scenarios, subjects } from './scenarios.ts'
+import { scenarioNames, scenarios, subjects } from './scenarios.ts'
 import type { Figures, Goal, Measure, ScenarioName, SubjectName, Vendor } from './scenarios.ts'
 
 /** What the rounds of one scenario on one vendor gave. */
@@ -13,6 +13,8 @@ export interface Outcome {
 
 export interface Table {
   title: string
+  /** How many columns come before the figures. */
+  names: number
   head: string[]
   rows: string[][]
 }
@@ -34,59 +36,73 @@ export function machine(): string {
   return `${rest.length + 1} × ${first?.model ?? 'unknown'}, ${gb} GB, Node ${process.version}, ${date}`
 }
 
-/** A table for each scenario. */
-export function speedTables(outcomes: readonly Outcome[]): Table[] {
-  return [...Map.groupBy(outcomes, ({ scenario }) => scenario)].map(([name, ofScenario]) => ({
-    title: scenarios[name].title,
+/** One table for all scenarios; a line for each measure and vendor. */
+export function speedTable(outcomes: readonly Outcome[]): Table {
+  const names = scenarioNames.filter((name) => outcomes.some(({ scenario }) => scenario === name))
+  const ratios = others.map((subject) => `÷ ${titles[subject]}`)
+  return {
+    title: names.map((name) => `${name}: ${scenarios[name].title}`).join('\n'),
+    names: 3,
     head: [
-      '',
+      'load',
+      'measure',
       'vendor',
-      ...subjects.map((s) => titles[s]),
-      ...others.map((s) => `÷ ${titles[s]}`),
+      ...subjects.map((subject) => titles[subject]),
+      ...ratios,
       'goal',
       'met',
     ],
-    rows: scenarios[name].measures.flatMap((measure) =>
-      ofScenario.map((outcome) => speedRow(measure, outcome)),
-    ),
-  }))
+    rows: names.flatMap((name) => {
+      const ofScenario = outcomes.filter(({ scenario }) => scenario === name)
+      return scenarios[name].measures.flatMap((measure) =>
+        ofScenario.map((outcome) => [name, ...speedRow(measure, outcome)]),
+      )
+    }),
+  }
 }
 
 export function importTable(costs: readonly ImportCost[]): Table {
   return {
     title: 'Import cost, whole process, median of 20',
+    names: 1,
     head: ['import', 'ms in all', 'ms over bare Node'],
     rows: costs.map(({ what, medianMs, overBareMs }) => [what, medianMs.toFixed(1), overBareMs.toFixed(1)]),
   }
 }
 
-/** Runs in which the simulator had hardly any CPU left: their wall times are the simulator's. */
-export function busySimulators(outcomes: readonly Outcome[]): string[] {
-  return outcomes.flatMap(({ scenario, vendor, rounds }) =>
-    subjects.flatMap((subject) => {
-      const share = median((rounds[subject] ?? []).map((figures) => figures.serverShare))
-      return share > 0.9 ? [`${scenario}, ${vendor}, ${titles[subject]}: ${(share * 100).toFixed(0)} %`] : []
-    }),
+/** What makes wall times untrustworthy: a simulator short of CPU, or a machine that is not ours alone. */
+export function doubts(outcomes: readonly Outcome[]): string[] {
+  const busy = outcomes.flatMap(({ scenario, vendor, rounds }) =>
+    subjects
+      .filter((subject) => middle(rounds[subject] ?? [], 'serverShare') > 0.9)
+      .map((subject) => `The simulator was short of CPU: ${scenario}, ${vendor}, ${titles[subject]}.`),
   )
+  const share = middle(
+    outcomes.flatMap(({ rounds }) => Object.values(rounds).flat()),
+    'othersShare',
+  )
+  const disturbed = `Other processes took ${(share * 100).toFixed(0)} % of the machine: measure again when it is idle.`
+  return share > 0.05 ? [...busy, disturbed] : busy
 }
 
-export function asText({ title, head, rows }: Table): string {
+export function asText({ title, names, head, rows }: Table): string {
   const widths = head.map((_, at) => Math.max(...[head, ...rows].map((row) => (row[at] ?? '').length)))
   const line = (row: readonly string[]) =>
-    row.map((cell, at) => (at < 2 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0))).join('  ')
-  return [title, line(head), widths.map((width) => '─'.repeat(width)).join('  '), ...rows.map(line)].join(
-    '\n',
-  )
+    row
+      .map((cell, at) => (at < names ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
+      .join('  ')
+  const rule = widths.map((width) => '─'.repeat(width))
+  return [title, line(head), line(rule), ...rows.map(line)].join('\n')
 }
 
-export function asMarkdown({ title, head, rows }: Table): string {
+export function asMarkdown({ title, names, head, rows }: Table): string {
   const line = (row: readonly string[]) => `| ${row.join(' | ')} |`
-  return [
-    `${title}:\n`,
-    line(head),
-    line(head.map((_, at) => (at < 2 ? '---' : '--:'))),
-    ...rows.map(line),
-  ].join('\n')
+  const rule = head.map((_, at) => (at < names ? '---' : '--:'))
+  return [`${title.replaceAll('\n', '; ')}.\n`, line(head), line(rule), ...rows.map(line)].join('\n')
+}
+
+function middle(figures: readonly Figures[], key: keyof Figures): number {
+  return median(figures.map((one) => one[key]))
 }
 
 export function median(values: readonly number[]): number {
@@ -97,7 +113,7 @@ function speedRow(measure: Measure, { vendor, rounds }: Outcome): string[] {
   const values: Values = {}
   for (const subject of subjects) {
     const figures = rounds[subject]
-    if (figures?.length) values[subject] = median(figures.map((one) => one[measure.key]))
+    if (figures?.length) values[subject] = middle(figures, measure.key)
   }
   const goal = measure.goal?.(vendor) ?? {}
   return [

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { importCost } from './import-cost.ts'
 import { measure } from './measure.ts'
 import { installPeers } from './peers.ts'
-import { asMarkdown, asText, busySimulators, importTable, machine, speedTables } from './report.ts'
+import { asMarkdown, asText, doubts, importTable, machine, speedTable } from './report.ts'
 import type { Outcome, Table } from './report.ts'
 import { scenarioNames, scenarios, subjects, vendors } from './scenarios.ts'
 import type { ScenarioName, SubjectName, Vendor } from './scenarios.ts'
@@ -41,7 +41,10 @@ const cells = plan()
 if (cells.some((cell) => cell.subjects.some((subject) => subject in peerVendors))) installPeers()
 const outcomes: Outcome[] = []
 for (const cell of cells) outcomes.push(await runCell(cell))
-print([...speedTables(outcomes), ...(only.includes('import') ? [importTable(importCost())] : [])])
+print([
+  ...(outcomes.length > 0 ? [speedTable(outcomes)] : []),
+  ...(only.includes('import') ? [importTable(importCost())] : []),
+])
 
 function plan(): Cell[] {
   const named = values.vendors === undefined ? undefined : chosen('vendors', vendors, values.vendors)
@@ -71,24 +74,30 @@ async function runCell({ scenario, vendor, subjects }: Cell): Promise<Outcome> {
   const outcome: Outcome = { scenario, vendor, rounds: {} }
   for (let round = 1; round <= rounds; round++) {
     for (const subject of subjects) {
-      process.stderr.write(`${scenario} ${vendor} ${subject} ${round}/${rounds}\n`)
+      process.stderr.write(`${scenario} ${vendor} ${subject} ${round}/${rounds}`)
       try {
         const { figures, firstError } = await measure({ scenario, vendor, subject })
+        process.stderr.write(
+          `: simulator at ${percent(figures.serverShare)}, others ${percent(figures.othersShare)}\n`,
+        )
         if (firstError !== undefined) process.stderr.write(`  ${figures.lost} lost: ${firstError}\n`)
         ;(outcome.rounds[subject] ??= []).push(figures)
       } catch (error) {
-        process.stderr.write(`  ${String(error)}\n`)
+        process.stderr.write(`: ${String(error)}\n`)
       }
     }
   }
   return outcome
 }
 
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`
+}
+
 function print(tables: readonly Table[]): void {
   console.log(`${machine()}; medians of ${rounds} rounds\n`)
   for (const table of tables) console.log(`${values.markdown ? asMarkdown(table) : asText(table)}\n`)
-  const busy = busySimulators(outcomes)
-  if (busy.length > 0) console.log(`The simulator was short of CPU in: ${busy.join('; ')}`)
+  for (const doubt of doubts(outcomes)) console.log(doubt)
 }
 
 function chosen<T extends string>(option: string, all: readonly T[], given: string | undefined): T[] {

@@ -4,7 +4,8 @@ import { replyChunks, scenarios, warmUp } from './scenarios.ts'
 import type { ScenarioName, Vendor } from './scenarios.ts'
 
 /** What this process says: where it listens, and what its CPU did between `start` and `stop`. */
-export type ServerMessage = { kind: 'listening'; baseURL: string } | { kind: 'share'; share: number }
+export type ServerMessage =
+  { kind: 'listening'; baseURL: string } | { kind: 'used'; cpuMs: number; wallMs: number }
 export type ServerOrder = 'start' | 'stop'
 
 const [vendor, name] = process.argv.slice(2) as [Vendor, ScenarioName]
@@ -26,7 +27,7 @@ process.on('message', (order: ServerOrder) => {
     return
   }
   const { user, system } = process.cpuUsage(startCpu)
-  tell({ kind: 'share', share: (user + system) / 1_000 / (performance.now() - startedAt) })
+  tell({ kind: 'used', cpuMs: (user + system) / 1_000, wallMs: performance.now() - startedAt })
 })
 process.on('disconnect', () => process.exit())
 tell({ kind: 'listening', baseURL: simulator.baseURL(vendor) })
