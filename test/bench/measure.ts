@@ -39,7 +39,8 @@ async function measureClient(task: ClientTask, server: ChildProcess): Promise<Me
     const used = message<ServerMessage, 'used'>(server, 'used')
     order('stop')
     const { cpuMs: serverMs, wallMs } = await used
-    const othersMs = machineMs() - busyBefore - serverMs - figures.cpuMs
+    // The machine counts in ticks of 10 ms, so that nothing may come out as less than nothing.
+    const othersMs = Math.max(0, machineMs() - busyBefore - serverMs - figures.cpuMs)
     const shares = { serverShare: serverMs / wallMs, othersShare: othersMs / wallMs / cpus().length }
     return { figures: { ...figures, ...shares }, ...(firstError !== undefined && { firstError }) }
   } finally {
