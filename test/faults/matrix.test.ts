@@ -1,0 +1,289 @@
+/** Every fault of a stream × every vendor × every place in the reply, many at once: exactly the promised ending. */
+import assert from 'node:assert/strict'
+import { inspect } from 'node:util'
+import { test } from 'node:test'
+import { isConvokeError } from 'convoke'
+import type { ConvokeError, GenerateResponse, LLM, ResponseStream, StreamChunk } from 'convoke'
+import { startSimulator } from 'convoke/simulator'
+import type { Fault, RequestRecord, Simulator } from 'convoke/simulator'
+import { serve } from './serve.ts'
+import { openLLM, streamOf, streams, understand, vendors } from './vendors.ts'
+import type { Vendor } from './vendors.ts'
+import { watchProcess } from './watch-process.ts'
+
+/** Calls of each combination, at once. */
+const times = 16
+const closeWithinMs = 250
+const places = { start: 0, middle: 0.5, end: 1 } as const
+type Place = keyof typeof places
+const words = Array.from({ length: 40 }, (_, at) => `word ${at} 😀 `)
+const text = words.join('')
+
+/** How one stream was seen to end. */
+interface Ending {
+  seen: string
+  finishes: number
+  /** What the loop threw; undefined where it ended by itself or was left. */
+  thrown: unknown
+  response: GenerateResponse | undefined
+  error: ConvokeError | undefined
+}
+
+const faults: Record<string, (share: number) => Fault> = {
+  cut: (share) => ({ cutAfter: share }),
+  'clean early end': (share) => ({ endAfter: share }),
+  junk: (share) => ({ junkAfter: share }),
+  stall: (share) => ({ stallAfter: share }),
+  'error event': (share) => ({ errorAfter: share }),
+}
+
+/** OpenAI's error event says no more than server_error; Cohere's and Ollama's have no type at all. */
+const codeOf = (fault: string, vendor: Vendor) =>
+  ({
+    cut: 'stream_truncated',
+    'clean early end': 'stream_truncated',
+    junk: 'malformed_response',
+    stall: 'timeout',
+    'error event': vendor === 'anthropic' || vendor === 'gemini' ? 'overloaded' : 'server_error',
+  })[fault]
+
+const counts = new Map<string, number>()
+const count = (what: string) => counts.set(what, (counts.get(what) ?? 0) + 1)
+
+async function read(stream: ResponseStream, onChunk: (chunk: StreamChunk) => boolean): Promise<Ending> {
+  const ending: Ending = { seen: '', finishes: 0, thrown: undefined, response: undefined, error: undefined }
+  try {
+    for await (const chunk of stream) {
+      ending.seen += chunk.content
+      if (chunk.type === 'finish') ending.finishes++
+      if (onChunk(chunk)) break
+    }
+  } catch (error) {
+    ending.thrown = error
+  }
+  await stream.response.then(
+    (response) => (ending.response = response),
+    (error: unknown) => {
+      assert.ok(isConvokeError(error), inspect(error))
+      ending.error = error
+    },
+  )
+  return ending
+}
+
+/** What every failed stream owes its caller. */
+function checkFailure(ending: Ending, place: Place, label: string): ConvokeError {
+  const { error, seen } = ending
+  assert.ok(error, `${label}: a success, with ${JSON.stringify(ending.response?.content.slice(-40))}`)
+  assert.equal(ending.finishes, 0, label)
+  const { partial } = error
+  assert.ok(partial, label)
+  assert.ok(text.startsWith(partial.content), `${label}: ${partial.content}`)
+  assert.ok(partial.content.startsWith(seen), `${label}: ${seen} of ${partial.content}`)
+  assert.equal(partial.content === '', place === 'start', `${label}: ${error.message}`)
+  const { inputTokens, outputTokens, totalTokens } = partial.usage
+  assert.equal(totalTokens, inputTokens + outputTokens, label)
+  // What failed before its first word may have cost nothing.
+  if (place !== 'start') assert.ok(inputTokens > 0 && outputTokens > 0, label)
+  assert.equal(error.attempts, 1, label)
+  assert.ok(error.provider && error.model, label)
+  return error
+}
+
+/** Short enough to be waited for; only the stalls have it, lest a busy machine be called a stall. */
+const stallMs = 150
+const stallTimeouts = { firstChunkMs: stallMs, idleMs: stallMs }
+const many = <T>(run: (at: number) => Promise<T>) =>
+  Promise.all(Array.from({ length: times }, (_, at) => run(at)))
+const open = (vendor: Vendor, url: string) =>
+  openLLM(vendor, url, { retry: { attempts: 1 }, maxConcurrent: 200 })
+
+async function breakStreams(vendor: Vendor, llm: LLM, fault: string, place: Place): Promise<void> {
+  await many(async (at) => {
+    const label = `${vendor}, ${fault} at the ${place}`
+    const options = fault === 'stall' ? { timeouts: stallTimeouts } : {}
+    const ending = await read(llm.stream(`${fault}/${place}/${at}`, options), () => false)
+    const error = checkFailure(ending, place, label)
+    assert.equal(error.code, codeOf(fault, vendor), `${label}: ${error.message}`)
+    assert.equal(ending.thrown, error, label)
+    assert.equal(error.partial?.content, ending.seen, label)
+    assert.equal(error.partial?.finishReason, 'error', label)
+    const phase = fault !== 'stall' ? undefined : place === 'start' ? 'firstChunk' : 'idle'
+    assert.equal(error.phase, phase, label)
+    // Half of the events stand for about half of the text, and all but the last for all of it.
+    if (place === 'middle') assert.ok(ending.seen.length > text.length * 0.3, `${label}: ${ending.seen}`)
+    if (place === 'end' && vendor !== 'ollama') assert.equal(ending.seen, text, label)
+    count(`${error.code}${phase ? ` ${phase}` : ''}`)
+  })
+}
+
+for (const vendor of vendors) {
+  test(`${vendor}: every fault at every place ends as promised, ${times} at once`, async () => {
+    const watch = watchProcess()
+    await using simulator = await startSimulator({
+      reply: { chunks: words },
+      fault: ({ prompt }) => {
+        const [fault = '', place = 'start'] = prompt.split('/')
+        return fault === 'comments' ? { comments: true } : faults[fault]?.(places[place as Place])
+      },
+    })
+    await using llm = open(vendor, simulator.url)
+    await llm.agenerate('The SDK is loaded before any clock matters.')
+    for (const fault of Object.keys(faults)) {
+      await Promise.all(Object.keys(places).map((place) => breakStreams(vendor, llm, fault, place as Place)))
+    }
+    await many(async () => {
+      const ending = await read(llm.stream('comments'), () => false)
+      assert.deepEqual([ending.seen, ending.finishes, ending.thrown], [text, 1, undefined])
+      assert.equal(ending.response?.content, text)
+      count('success under comments')
+    })
+    assert.deepEqual(llm.activity, { running: 0, queued: 0 })
+    await watch.stop()
+    assert.deepEqual([watch.rejections, watch.warnings], [[], []])
+  })
+}
+
+for (const vendor of vendors) {
+  test(`${vendor}: a stall under comments is a timeout all the same`, async () => {
+    await using server = await serve((request, response, body) => {
+      const { head, text: event, comment, contentType } = streams[understand(request.url ?? '', body).vendor]
+      const place = /stall\/(start|middle|end)/.exec(body)?.[1] as Place | undefined
+      if (!place) return response.end(streamOf(vendor, words))
+      const sent = words.slice(0, words.length * places[place]).map(event)
+      response.setHeader('content-type', contentType)
+      response.write(place === 'start' ? comment : head + sent.join(''))
+      const timer = setInterval(() => response.write(comment), 20)
+      response.on('close', () => clearInterval(timer))
+    })
+    await using llm = open(vendor, server.url)
+    await llm.stream('whole').response
+    await Promise.all(
+      (['start', 'middle', 'end'] as const).map((place) =>
+        many(async () => {
+          const label = `${vendor}, comments and nothing else from the ${place} on`
+          const sentAt = performance.now()
+          const error = checkFailure(
+            await read(llm.stream(`stall/${place}`, { timeouts: stallTimeouts }), () => false),
+            place,
+            label,
+          )
+          assert.deepEqual([error.code, error.phase], ['timeout', place === 'start' ? 'firstChunk' : 'idle'])
+          const tookMs = performance.now() - sentAt
+          assert.ok(tookMs >= stallMs - 1 && tookMs < 1_500, `${label}: after ${tookMs} ms`)
+          count('timeout under comments')
+        }),
+      ),
+    )
+  })
+}
+
+type Cancel = 'signal' | '.cancel()' | 'leaving the loop'
+const cancels: readonly Cancel[] = ['signal', '.cancel()', 'leaving the loop']
+
+/** Cancels one stream at a place; gives the milliseconds until the server saw its socket closed. */
+async function cancelOne(
+  simulator: Simulator,
+  llm: LLM,
+  cancel: Cancel,
+  place: Place,
+  at: number,
+): Promise<number> {
+  const label = `${llm.provider}, ${cancel} at the ${place}`
+  const controller = new AbortController()
+  const prompt = `${cancel}/${place}/${at}`
+  const stream = llm.stream(prompt, { signal: controller.signal })
+  const record = () => simulator.requests.find((request) => request.prompt === prompt)
+  let cancelledAt = 0
+  const end = () => {
+    cancelledAt = performance.now()
+    if (cancel === 'signal') controller.abort(new Error('enough'))
+    if (cancel === '.cancel()') stream.cancel('enough')
+    return cancel === 'leaving the loop'
+  }
+  // Before the headers there is no loop to leave: there it is left at its first chunk.
+  const isBeforeHeaders = place === 'start' && cancel !== 'leaving the loop'
+  if (isBeforeHeaders) void until(() => record() !== undefined, 'the request came').then(end)
+  let pieces = 0
+  const wanted = Math.max(1, Math.floor(words.length * places[place]))
+  const ending = await read(stream, ({ content }) =>
+    isBeforeHeaders || (content && ++pieces < wanted) || (!content && place !== 'start')
+      ? false
+      : cancelledAt === 0 && end(),
+  )
+  const error = checkFailure(ending, isBeforeHeaders ? 'start' : 'middle', label)
+  assert.equal(error.code, 'cancelled', `${label}: ${error.message}`)
+  assert.equal(error.partial?.finishReason, 'cancelled', label)
+  if (cancel !== 'leaving the loop') {
+    assert.equal(ending.thrown, error, label)
+    assert.match(error.message, /enough/)
+  } else assert.equal(ending.thrown, undefined, label)
+  await until(() => record()?.outcome !== 'open', `${label}: the server saw its socket closed`)
+  assert.equal(record()?.outcome, 'client-closed', label)
+  count(`cancelled by ${cancel}`)
+  return ((record() as RequestRecord).endedAt as number) - cancelledAt
+}
+
+async function until(claim: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 5_000
+  while (!claim()) {
+    assert.ok(performance.now() < deadline, what)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
+
+for (const vendor of vendors) {
+  test(`${vendor}: a cancel of any kind at any place closes the socket within ${closeWithinMs} ms`, async (t) => {
+    const watch = watchProcess()
+    await using simulator = await startSimulator({
+      reply: ({ prompt }) => {
+        const [cancel, place] = prompt.split('/')
+        if (place === 'start') {
+          // Long enough for no event to come before the cancel; a loop that is left needs the first.
+          return cancel === 'leaving the loop'
+            ? { chunks: words, paceMs: 20 }
+            : { chunks: words, latencyMs: 5_000 }
+        }
+        // In the middle of the flow; and behind the last piece of text, before the terminal event.
+        return place === 'middle'
+          ? { chunks: words, paceMs: 10 }
+          : { chunks: words, fault: { stallAfter: 0.999 } }
+      },
+    })
+    await using llm = open(vendor, simulator.url)
+    const delays = await Promise.all(
+      cancels.flatMap((cancel) =>
+        Object.keys(places).map((place) =>
+          many((at) => cancelOne(simulator, llm, cancel, place as Place, at)),
+        ),
+      ),
+    )
+    const worst = Math.max(...delays.flat())
+    t.diagnostic(
+      `${vendor}: ${delays.flat().length} cancels, the slowest socket closed after ${worst.toFixed(0)} ms`,
+    )
+    assert.ok(worst <= closeWithinMs, `${worst} ms`)
+    assert.equal(simulator.openStreams, 0)
+    assert.deepEqual(llm.activity, { running: 0, queued: 0 })
+    await watch.stop()
+    assert.deepEqual([watch.rejections, watch.warnings], [[], []])
+  })
+}
+
+test('the whole matrix was played, each ending as often as it should', (t) => {
+  const perPlace = vendors.length * times
+  t.diagnostic(
+    [...counts]
+      .sort()
+      .map(([what, number]) => `${number} × ${what}`)
+      .join(', '),
+  )
+  assert.equal(counts.get('stream_truncated'), perPlace * 6)
+  assert.equal(counts.get('malformed_response'), perPlace * 3)
+  assert.equal(counts.get('timeout firstChunk'), perPlace)
+  assert.equal(counts.get('timeout idle'), perPlace * 2)
+  assert.equal((counts.get('overloaded') ?? 0) + (counts.get('server_error') ?? 0), perPlace * 3)
+  assert.equal(counts.get('success under comments'), perPlace)
+  assert.equal(counts.get('timeout under comments'), perPlace * 3)
+  for (const cancel of cancels) assert.equal(counts.get(`cancelled by ${cancel}`), perPlace * 3)
+})

@@ -1,0 +1,70 @@
+/** Servers of the campaigns' own, closed with all their sockets when the test is done. */
+import { once } from 'node:events'
+import http from 'node:http'
+import net from 'node:net'
+import type { AddressInfo } from 'node:net'
+import type { Readable } from 'node:stream'
+
+/** What answers one request, whose body was read. */
+export type Answer = (request: http.IncomingMessage, response: http.ServerResponse, body: string) => void
+
+export interface Served extends AsyncDisposable {
+  url: string
+}
+
+export async function readAll(stream: Readable): Promise<string> {
+  stream.setEncoding('utf8')
+  let text = ''
+  for await (const piece of stream) text += piece as string
+  return text
+}
+
+export async function serve(answer: Answer, options: http.ServerOptions = {}): Promise<Served> {
+  const server = http.createServer(options, (request, response) => {
+    response.on('error', () => {})
+    readAll(request).then(
+      (body) => answer(request, response, body),
+      () => {},
+    )
+  })
+  const url = await listen(server)
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+/** A server of bare sockets; `answer` runs once a request came whole. */
+export async function serveRaw(answer: (socket: net.Socket, request: string) => void): Promise<Served> {
+  const sockets = new Set<net.Socket>()
+  const server = net.createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket)).on('error', () => {})
+    let seen = ''
+    socket.on('data', (bytes) => {
+      seen += bytes.toString('latin1')
+      const head = seen.indexOf('\r\n\r\n')
+      const length = Number(/content-length: (\d+)/i.exec(seen)?.[1] ?? 0)
+      if (head < 0 || seen.length < head + 4 + length) return
+      const request = seen
+      seen = ''
+      answer(socket, request)
+    })
+  })
+  const url = await listen(server)
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+async function listen(server: net.Server): Promise<string> {
+  await once(server.listen({ port: 0, host: '127.0.0.1', backlog: 4_096 }), 'listening')
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
