@@ -1,0 +1,113 @@
+/**
+ * A server in a process of its own that sends more than anybody should take. What it sends stands in the path of the
+ * base URL (`/flood/openai`); it tells how much of it the client took.
+ */
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import zlib from 'node:zlib'
+import { tell } from './fork-module.ts'
+import { plainOf, streamOf, streams, understand } from './vendors.ts'
+import type { Vendor } from './vendors.ts'
+
+const MiB = 1_048_576
+/** Sent all in all by what has an end. */
+const floodBytes = 512 * MiB
+const lineBytes = 64 * MiB
+const bombBytes = 1_024 * MiB
+
+/** What the last response came to. */
+const state = { sentBytes: 0, isClosed: false }
+
+/** Writes a piece again and again, no faster than the client reads. */
+function pour(response: http.ServerResponse, piece: Buffer, total: number, onDone: () => void): void {
+  const go = () => {
+    while (state.sentBytes < total) {
+      if (response.destroyed) return
+      state.sentBytes += piece.length
+      if (!response.write(piece)) return void response.once('drain', go)
+    }
+    onDone()
+  }
+  go()
+}
+
+/** Vendors' replies around a text that is a mark, cut at the mark. */
+const mark = '@@@'
+const around = (whole: string) => whole.split(mark) as [before: string, after: string]
+
+/** Text in a packed form that is a thousandth of it: gzip members one after the other are one stream. */
+function bomb(before: string, filling: string, after: string): Buffer {
+  const block = zlib.gzipSync(Buffer.alloc(16 * MiB, filling))
+  const blocks = Array.from({ length: bombBytes / (16 * MiB) }, () => block)
+  return Buffer.concat([zlib.gzipSync(before), ...blocks, zlib.gzipSync(after)])
+}
+
+const letters = Buffer.alloc(MiB, 'x')
+
+type Play = (response: http.ServerResponse, vendor: Vendor) => void
+
+const plays: Record<string, Play> = {
+  /** Nothing wrong: the SDK is loaded before any memory is measured. */
+  warm: (response, vendor) => response.end(streamOf(vendor, ['Hi'])),
+  /** A long stream of ordinary events. */
+  flood(response, vendor) {
+    const { head, text, tail } = streams[vendor]
+    response.write(head)
+    const piece = Buffer.from(text('x'.repeat(65_536)))
+    pour(response, piece, floodBytes, () => response.end(tail))
+  },
+  /** One line of 64 MiB, and then the stream goes on. */
+  line(response, vendor) {
+    const [before, after] = around(streamOf(vendor, ['Hi', mark]))
+    response.write(before)
+    pour(response, letters, lineBytes, () => response.end(after))
+  },
+  'endless-line'(response, vendor) {
+    response.write(around(streamOf(vendor, ['Hi', mark]))[0])
+    pour(response, letters, Infinity, () => {})
+  },
+  'endless-plain'(response, vendor) {
+    response.write(around(plainOf(vendor, mark))[0])
+    pour(response, letters, Infinity, () => {})
+  },
+  'bomb-plain'(response, vendor) {
+    packed(response, bomb(...withFilling(around(plainOf(vendor, mark)), ' ')))
+  },
+  'bomb-zeros-plain': (response) => packed(response, bomb('', '\0', '')),
+  'bomb-line'(response, vendor) {
+    packed(response, bomb(...withFilling(around(streamOf(vendor, ['Hi', mark])), ' ')))
+  },
+  /** No line is long: only the reply is. */
+  'bomb-blank-lines'(response, vendor) {
+    const { head, text, tail } = streams[vendor]
+    packed(response, bomb(head + text('Hi'), '\n', tail))
+  },
+}
+
+function withFilling([before, after]: [string, string], filling: string): [string, string, string] {
+  return [before, filling, after]
+}
+
+function packed(response: http.ServerResponse, body: Buffer): void {
+  response.setHeader('content-encoding', 'gzip')
+  state.sentBytes = body.length
+  response.end(body)
+}
+
+const server = http.createServer((request, response) => {
+  let body = ''
+  request.setEncoding('utf8').on('data', (piece: string) => (body += piece))
+  request.on('end', () => {
+    const { vendor, isStream } = understand(request.url ?? '', body)
+    const [, play = ''] = (request.url ?? '').split('/')
+    Object.assign(state, { sentBytes: 0, isClosed: false })
+    response.on('error', () => {}).on('close', () => (state.isClosed = true))
+    response.setHeader('content-type', isStream ? streams[vendor].contentType : 'application/json')
+    plays[play]?.(response, vendor)
+  })
+})
+server.listen(0, '127.0.0.1', () =>
+  tell({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }),
+)
+process.on('message', () => tell(state))
+process.on('disconnect', () => process.exit())
