@@ -19,9 +19,14 @@ export async function readAll(stream: Readable): Promise<string> {
   return text
 }
 
-export async function serve(answer: Answer, options: http.ServerOptions = {}): Promise<Served> {
-  const server = http.createServer(options, (request, response) => {
+/** `onRequest` sees a request as soon as its headers are there, `answer` when its body is. */
+export async function serve(
+  answer: Answer,
+  onRequest: (request: http.IncomingMessage, response: http.ServerResponse) => void = () => {},
+): Promise<Served> {
+  const server = http.createServer((request, response) => {
     response.on('error', () => {})
+    onRequest(request, response)
     readAll(request).then(
       (body) => answer(request, response, body),
       () => {},
