@@ -99,7 +99,7 @@ const stallTimeouts = (place: Place) => ({
 const many = <T>(run: (at: number) => Promise<T>) =>
   Promise.all(Array.from({ length: times }, (_, at) => run(at)))
 const open = (vendor: Vendor, url: string) =>
-  openLLM(vendor, url, { retry: { attempts: 1 }, maxConcurrent: 200 })
+  openLLM(vendor, url, { retry: { attempts: 1 }, maxConcurrent: 200, timeouts: { totalMs: 20_000 } })
 
 async function breakStreams(vendor: Vendor, llm: LLM, fault: string, place: Place): Promise<void> {
   await many(async (at) => {

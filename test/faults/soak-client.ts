@@ -68,7 +68,12 @@ async function leave(llm: LLM, prompt: string): Promise<void> {
 
 async function readAll(llm: LLM, prompt: string, options: { signal?: AbortSignal }): Promise<void> {
   let finishes = 0
-  for await (const { type } of llm.stream(prompt, options)) if (type === 'finish') finishes++
+  try {
+    for await (const { type } of llm.stream(prompt, options)) if (type === 'finish') finishes++
+  } catch (error) {
+    if (finishes === 0) throw error
+    throw new Error('A finish chunk and an error.', { cause: error })
+  }
   if (finishes !== 1) throw new Error(`${finishes} finish chunks`)
 }
 

@@ -17,8 +17,9 @@ const text = [
   '  blanks at both ends  ',
 ].join('\n')
 
-/** Pieces of random length, some of which cut a surrogate pair in two: JSON carries the halves escaped. */
+/** Whole lines, or pieces of random length, some of which cut a surrogate pair: JSON carries the halves escaped. */
 function pieces(random: () => number): string[] {
+  if (random() < 0.3) return text.split(/(?<=\n)/)
   const cut: string[] = []
   for (let at = 0; at < text.length;) {
     const length = 1 + Math.floor(random() * 6)
