@@ -18,8 +18,8 @@ const text = [
 ].join('\n')
 
 /** Whole lines, or pieces of random length, some of which cut a surrogate pair: JSON carries the halves escaped. */
-function pieces(random: () => number): string[] {
-  if (random() < 0.3) return text.split(/(?<=\n)/)
+function pieces(random: () => number, areLines: boolean): string[] {
+  if (areLines) return text.split(/(?<=\n)/)
   const cut: string[] = []
   for (let at = 0; at < text.length;) {
     const length = 1 + Math.floor(random() * 6)
@@ -58,8 +58,8 @@ async function deliver(socket: Socket, bytes: Buffer, network: Network, random: 
   }
 }
 
-function responseOf(vendor: Vendor, isStream: boolean, random: () => number): Buffer {
-  const body = Buffer.from(isStream ? streamOf(vendor, pieces(random)) : plainOf(vendor, text))
+function responseOf(vendor: Vendor, isStream: boolean, areLines: boolean, random: () => number): Buffer {
+  const body = Buffer.from(isStream ? streamOf(vendor, pieces(random, areLines)) : plainOf(vendor, text))
   const type = isStream ? streams[vendor].contentType : 'application/json'
   const head = `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\n\r\n`
   return Buffer.concat([Buffer.from(head), body])
@@ -78,7 +78,7 @@ for (const vendor of vendors) {
         const random = seeded(seed)
         await using server = await serveRaw((socket, request) => {
           const { isStream } = understand(request, request)
-          const bytes = responseOf(vendor, isStream, random)
+          const bytes = responseOf(vendor, isStream, seed === 1, random)
           bytesSent += bytes.length
           void deliver(socket, bytes, network as Network, random)
         })
