@@ -70,6 +70,11 @@ const plays: Record<string, Play> = {
     response.write(around(plainOf(vendor, mark))[0])
     pour(response, letters, Infinity, () => {})
   },
+  'endless-error-plain'(response) {
+    response.statusCode = 500
+    response.write('{"error":{"message":"')
+    pour(response, letters, Infinity, () => {})
+  },
   'bomb-plain'(response, vendor) {
     packed(response, bomb(...withFilling(around(plainOf(vendor, mark)), ' ')))
   },
