@@ -225,7 +225,7 @@ export class ChatFold implements EventFold {
       case 'tool-call-end':
         return orSignOfLife(this.#calls.complete({ index }))
       case 'message-end':
-        return this.#finish(delta, raw)
+        return this.#finish(((raw as Fields)['delta'] ?? {}) as EndFields, raw)
       case undefined:
         // A body of Cohere's errors, without the frame of an event.
         if (typeof body['message'] === 'string') throw this.#failure(raw)
@@ -261,7 +261,7 @@ export class ChatFold implements EventFold {
       startChunk(body),
       ...contentChunks(message.content),
       ...asList(message.tool_calls).flatMap((call) => this.#call(call)),
-      ...this.#finish(body, raw),
+      ...this.#finish(raw as EndFields, raw),
     ]
   }
 
@@ -269,6 +269,7 @@ export class ChatFold implements EventFold {
     return this.#calls.delta({ id, index, name: call?.name, arguments: call?.arguments })
   }
 
+  /** The first is a part of `raw`: its words may go into an error. */
   #finish({ finish_reason: reason, error, usage }: EndFields, raw: unknown): ProviderChunk[] {
     const kind = reason ? kindOfFailure[reason] : undefined
     if (kind ?? error) {

@@ -45,10 +45,12 @@ class OllamaProvider implements Provider {
     )
   }
 
-  async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    const reply = await this.#send(request, signal, false)
-    const { body, raw } = await this.#connection.body(reply, request.model)
-    return new ChatFold(this.name, request.model).whole(body, raw)
+  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
+    return this.#connection.whole(
+      this.#send(request, signal, false),
+      new ChatFold(this.name, request.model),
+      request.model,
+    )
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {

@@ -40,10 +40,8 @@ class OpenAIProvider implements Provider {
     )
   }
 
-  async generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    const reply = await this.#send(request, signal, false)
-    const { body, raw } = await this.#connection.body(reply, request.model)
-    return this.#fold(request).whole(body, raw)
+  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
+    return this.#connection.whole(this.#send(request, signal, false), this.#fold(request), request.model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {

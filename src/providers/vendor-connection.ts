@@ -122,6 +122,17 @@ export class VendorConnection {
     return { body: body as Record<string, unknown>, raw }
   }
 
+  /** The chunks of a plain reply. */
+  async whole(
+    sent: Promise<Reply>,
+    fold: { whole(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[] },
+    model: string,
+  ): Promise<ProviderChunk[]> {
+    const reply = await sent
+    const { body, raw } = await this.body(reply, model)
+    return fold.whole(body, raw).map((chunk) => labelled(reply, chunk))
+  }
+
   /**
    * The chunks of a stream, as they come together. The socket is left to the next request when the stream came to its
    * end.
@@ -143,7 +154,7 @@ export class VendorConnection {
             this.#read(reading, event, chunks)
             if (reading.isEnded) break
           }
-          if (!events && !reading.isEnded) chunks.push(...fold.end(reading.isCut))
+          if (!events && !reading.isEnded) add(reading, fold.end(reading.isCut), chunks)
         } catch (error) {
           // What came before the break is not lost.
           if (chunks.length > 0) yield chunks
@@ -222,13 +233,27 @@ interface Reading {
   isEnded: boolean
 }
 
+/** What a vendor says of its reply beside the text has no key in it, either. */
+function labelled(reply: Reply, chunk: ProviderChunk): ProviderChunk {
+  if (chunk.type === 'start') {
+    const { id, model } = chunk
+    return {
+      ...chunk,
+      ...(id === undefined ? {} : { id: reply.redact(id) }),
+      ...(model === undefined ? {} : { model: reply.redact(model) }),
+    }
+  }
+  if (chunk.type !== 'finish' || chunk.rawFinishReason === undefined) return chunk
+  return { ...chunk, rawFinishReason: reply.redact(chunk.rawFinishReason) }
+}
+
 function isOrdinary({ name, isTail }: WireEvent): boolean {
   return !isTail && name !== 'error' && name !== 'stray'
 }
 
 function add(reading: Reading, added: readonly ProviderChunk[], chunks: ProviderChunk[]): void {
   for (const chunk of added) {
-    chunks.push(chunk)
+    chunks.push(labelled(reading.reply, chunk))
     if (chunk.type === 'finish') {
       reading.isEnded = true
       return

@@ -53,6 +53,7 @@ export class Connection {
   socket: Socket | undefined
   /** Whether the socket was made for this request. */
   isNew = false
+  #bytesBefore = 0
 
   constructor(route: Route) {
     this.#route = route
@@ -73,6 +74,7 @@ export class Connection {
     handler: Dispatcher.DispatchHandler,
   ): void {
     this.isNew = false
+    this.#bytesBefore = this.socket?.bytesRead ?? 0
     const { proxy, origin } = this.#route
     const isForwarded = proxy !== undefined && isPlain(this.#route)
     this.#client.dispatch(
@@ -89,6 +91,11 @@ export class Connection {
       },
       handler,
     )
+  }
+
+  /** Whether a byte came since the request was given to it, be it half a status line. */
+  get hasAnswered(): boolean {
+    return (this.socket?.bytesRead ?? 0) > this.#bytesBefore
   }
 
   /** The request is over: the next one may have the connection. */

@@ -118,7 +118,7 @@ function failed(error: unknown, context: ReplyContext): ConvokeError {
     const { code, message, phase, cause } = error
     return new ConvokeError(code, message, { ...labels, ...(phase ? { phase } : {}), cause })
   }
-  const cause = cleanError(error, secrets)
+  const cause = secrets.cleanError(error)
   const { code = '', message } = innermost(cause) as NodeJS.ErrnoException
   if (/^(UND_ERR_CONNECT_TIMEOUT|ETIMEDOUT)$/.test(code)) {
     return new ConvokeError('timeout', 'No connection to the vendor in time.', {
@@ -153,16 +153,6 @@ function aborted(context: ReplyContext): ConvokeError {
 
 function labelsOf({ provider, model }: ReplyContext): { provider: string; model?: string } {
   return model ? { provider, model } : { provider }
-}
-
-/** A copy that has the name, the code and the causes of an error, and no key: fetches put whole requests into theirs. */
-function cleanError(error: unknown, secrets: Secrets, depth = 0): Error {
-  const { name, message, code, cause } = (error ?? {}) as NodeJS.ErrnoException
-  const copy: NodeJS.ErrnoException = new Error(secrets.redact(message ?? String(error)))
-  copy.name = name ?? 'Error'
-  if (code) copy.code = code
-  if (cause instanceof Error && depth < 3) copy.cause = cleanError(cause, secrets, depth + 1)
-  return copy
 }
 
 function innermost(error: Error): Error {

@@ -58,18 +58,29 @@ export function replyError(
   return vendorError(fault, { ...labels, cause })
 }
 
+/** The Date header counts whole seconds: a clock that is less apart than this may be right. */
+const clockToleranceMs = 2_000
+
 /**
  * How long a response asks to wait, in milliseconds: `retry-after-ms`, or `retry-after` as seconds or an HTTP date
- * (RFC 9110, 10.2.3). A time gone by is 0; what is no number and no date is undefined.
+ * (RFC 9110, 10.2.3), which is reckoned from the server's own clock where its Date header shows that it goes otherwise.
+ * A date gone by is 0; what is negative, no number and no date is undefined.
  */
 export function retryAfter(headers: Headers | undefined, nowMs: number = Date.now()): number | undefined {
   const inMs = headers?.get('retry-after-ms')?.trim()
-  if (inMs && /^-?\d+(\.\d+)?$/.test(inMs)) return Math.max(0, Number(inMs))
+  if (inMs && isNumber(inMs)) return Number(inMs)
   const value = headers?.get('retry-after')?.trim()
   if (!value) return undefined
-  if (/^-?\d+(\.\d+)?$/.test(value)) return secondsToMs(value)
-  const date = Date.parse(value)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs)
+  if (/^-?[\d.]+$/.test(value)) return isNumber(value) ? secondsToMs(value) : undefined
+  const untilMs = Date.parse(value)
+  if (Number.isNaN(untilMs)) return undefined
+  const serverMs = Date.parse(headers?.get('date') ?? '')
+  const isApart = Math.abs(serverMs - nowMs) > clockToleranceMs
+  return Math.max(0, untilMs - (isApart ? serverMs : nowMs))
+}
+
+function isNumber(text: string): boolean {
+  return /^\d+(\.\d+)?$/.test(text)
 }
 
 function secondsToMs(text: string): number | undefined {

@@ -80,7 +80,8 @@ export async function leanFetch(input: string | URL, init: LeanRequest = {}): Pr
     }
     const location = redirectOf(response, init.method ?? 'GET')
     if (!location || hop === maxRedirects) return response
-    response.source.drain()
+    // Its body may have no end.
+    response.source.destroy()
     const next = new URL(location, url)
     if (next.origin !== url.origin) headers = withoutSecrets(headers)
     url = next
@@ -188,7 +189,7 @@ class Transfer implements Dispatcher.DispatchHandler {
     const { code = '' } = error as NodeJS.ErrnoException
     const isBroken = /^(UND_ERR_SOCKET|ECONNRESET|EPIPE)$/.test(code)
     const wasSent = this.#controller !== undefined && performance.now() - this.#sentAtMs < staleMs
-    return isBroken && wasSent && !this.#body && !this.#connection.isNew
+    return isBroken && wasSent && !this.#connection.isNew && !this.#connection.hasAnswered
   }
 
   #watchConnect(): void {

@@ -19,6 +19,8 @@ export interface ReplyContext {
 }
 
 const maxPlainBytes = 64 * 1_024 * 1_024
+/** Of an error's body more is not read. */
+const maxErrorBytes = 1_024 * 1_024
 const maxStreamBytes = 256 * 1_024 * 1_024
 
 export class Reply {
@@ -42,10 +44,10 @@ export class Reply {
   }
 
   /** The body as text. @throws ConvokeError `stream_truncated` when it breaks off, `timeout` when it stands still */
-  async text(): Promise<string> {
+  async text(maxBytes = this.#context.maxResponseBytes ?? maxPlainBytes): Promise<string> {
     const decoder = new TextDecoder()
     const silence = this.#watchSilence()
-    const next = () => this.#next(maxPlainBytes)
+    const next = () => this.#next(maxBytes)
     let text = ''
     try {
       for (let bytes = await next(); bytes; bytes = await next()) {
@@ -68,7 +70,7 @@ export class Reply {
 
   /** The events that the next bytes complete, maybe none; undefined behind the end of the body. */
   async events(decoder: WireDecoder): Promise<WireEvent[] | undefined> {
-    const bytes = await this.#next(maxStreamBytes)
+    const bytes = await this.#next(this.#context.maxResponseBytes ?? maxStreamBytes)
     if (!bytes) return undefined
     try {
       return decoder.push(bytes)
@@ -93,12 +95,17 @@ export class Reply {
     return this.#context.secrets.clean(body, event.data)
   }
 
+  /** A text without any key of the caller. */
+  redact(text: string): string {
+    return this.#context.secrets.redact(text)
+  }
+
   /** The body of a failed request as an error. */
   async failure({ status, headers }: { status: number; headers: Headers }): Promise<ConvokeError> {
     const { secrets } = this.#context
     let text: string
     try {
-      text = await this.text()
+      text = await this.text(maxErrorBytes)
     } catch (error) {
       // The status is known; a body that breaks off does not change what it says.
       if (isConvokeError(error) && (error.code === 'cancelled' || error.code === 'timeout')) throw error
@@ -111,7 +118,7 @@ export class Reply {
       // Plain text or HTML, as proxies send it.
       body = secrets.redact(text)
     }
-    const shown = Object.fromEntries([...headers].map(([name, value]) => [name, secrets.redact(value)]))
+    const shown = Object.fromEntries([...headers].map((pair) => pair.map((text) => secrets.redact(text))))
     const cause = Object.assign(new Error(`status ${status}`), { status, body, headers: shown })
     cause.name = 'VendorResponse'
     return vendorError(readFault(body, status, headers), { ...this.#labels(), cause })
@@ -136,7 +143,7 @@ export class Reply {
   }
 
   #excerpt(text: string): string {
-    const clean = this.#context.secrets.redact(text)
+    const clean = this.redact(text)
     return clean.length > 120 ? `${clean.slice(0, 120)}…` : clean || '(empty)'
   }
 
@@ -151,8 +158,8 @@ export class Reply {
   }
 
   /** The next piece of the body, undefined at its end. */
-  async #next(usualMaxBytes: number): Promise<Uint8Array | undefined> {
-    const { signal, maxResponseBytes = usualMaxBytes } = this.#context
+  async #next(maxBytes: number): Promise<Uint8Array | undefined> {
+    const { signal } = this.#context
     let bytes: Uint8Array | undefined
     try {
       bytes = await this.#source.read()
@@ -161,16 +168,16 @@ export class Reply {
       if (isConvokeError(error)) throw error
       throw new ConvokeError('stream_truncated', 'The connection broke before the reply was whole.', {
         ...this.#labels(),
-        cause: error,
+        cause: this.#context.secrets.cleanError(error),
       })
     }
     if (signal.aborted) throw signal.reason
     if (!bytes) return undefined
     this.#bytesRead += bytes.length
-    if (this.#bytesRead <= maxResponseBytes) return bytes
+    if (this.#bytesRead <= maxBytes) return bytes
     this.destroy()
     throw this.#malformed(
-      `The reply is longer than maxResponseBytes ${maxResponseBytes}. Raise maxResponseBytes if the vendor means it.`,
+      `The reply is longer than maxResponseBytes ${maxBytes}. Raise maxResponseBytes if the vendor means it.`,
     )
   }
 

@@ -25,12 +25,13 @@ export class Secrets {
   add(value: string | undefined): void {
     const bare = value?.replace(/^(Bearer|Basic)\s+/i, '')
     if (!bare || bare.length < minLength || (this.#parent && this.#parent.#values.has(bare))) return
-    // The forms in which an echo may quote it: as it is, in a URL, in JSON with escaped slashes.
-    for (const form of new Set([bare, encodeURIComponent(bare), bare.replaceAll('/', '\\/')])) {
+    // The forms in which an echo may quote it: as it is, in a URL, in JSON with escaped slashes, in a host's name.
+    const forms = [bare, encodeURIComponent(bare), bare.replaceAll('/', '\\/'), bare.toLowerCase()]
+    for (const form of new Set(forms)) {
       this.#values.delete(form)
       this.#values.add(form)
     }
-    while (this.#values.size > maxRemembered * 3)
+    while (this.#values.size > maxRemembered * 4)
       this.#values.delete(this.#values.values().next().value as string)
   }
 
@@ -53,6 +54,16 @@ export class Secrets {
   clean(value: unknown, text: string): unknown {
     const mayHide = text.includes('\\') && (text.includes('\\u') || text.includes('\\/'))
     return mayHide || this.#isIn(text) ? this.#walk(value) : value
+  }
+
+  /** A copy that has the name, the code and the causes of an error: fetches put requests into theirs, parsers replies. */
+  cleanError(error: unknown, depth = 0): Error {
+    const { name, message, code, cause } = (error ?? {}) as NodeJS.ErrnoException
+    const copy: NodeJS.ErrnoException = new Error(this.redact(message ?? String(error)))
+    copy.name = name ?? 'Error'
+    if (code) copy.code = code
+    if (cause instanceof Error && depth < 3) copy.cause = this.cleanError(cause, depth + 1)
+    return copy
   }
 
   #isIn(text: string): boolean {
