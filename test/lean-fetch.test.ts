@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import zlib from 'node:zlib'
 import { isConvokeError } from 'convoke'
+import { read as readPiece } from '../src/transport/body.ts'
 import { leanFetch } from '../src/transport/lean-fetch.ts'
 import type { LeanResponse } from '../src/transport/lean-fetch.ts'
 
@@ -29,7 +30,7 @@ async function serve(
 async function read({ source }: LeanResponse): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
-  for (let bytes = await source.read(); bytes; bytes = await source.read()) {
+  for (let bytes = await readPiece(source); bytes; bytes = await readPiece(source)) {
     text += decoder.decode(bytes, { stream: true })
   }
   return text
@@ -247,7 +248,7 @@ test('a reader that pauses stops the socket, and nothing of what follows is lost
       // What the two sockets' own buffers take.
       assert.ok(sent < 300, `${sent} pieces were sent to a reader that reads none`)
       let bytes = 0
-      for (let next = await source.read(); next; next = await source.read()) bytes += next.length
+      for (let next = await readPiece(source); next; next = await readPiece(source)) bytes += next.length
       assert.equal(bytes, 1_000 * piece.length)
     },
   )

@@ -1,9 +1,9 @@
 /** The events of Anthropic's Messages API as chunks. */
 import { ConvokeError } from '../errors.ts'
 import type { FinishReason } from '../types.ts'
+import type { EventFold } from './chunk-reader.ts'
 import type { ProviderChunk, ReportedUsage } from './provider.ts'
 import { ToolCalls } from './tool-calls.ts'
-import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
 

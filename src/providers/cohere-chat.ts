@@ -2,6 +2,7 @@
 import { ConvokeError } from '../errors.ts'
 import { readFault, replyError } from '../transport/fault.ts'
 import type { FinishReason, ToolChoice } from '../types.ts'
+import type { EventFold } from './chunk-reader.ts'
 import {
   argumentsText,
   dataUrl,
@@ -14,7 +15,6 @@ import {
 } from './mapping.ts'
 import type { ChatRequest, MediaPart, ProviderChunk, ReportedUsage, RequestMessage } from './provider.ts'
 import { ToolCalls } from './tool-calls.ts'
-import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
 

@@ -1,12 +1,12 @@
 /** Gemini's `generateContent` and `streamGenerateContent`: what a request becomes, and what their events mean. */
 import { ConvokeError } from '../errors.ts'
 import type { FinishReason, ReasoningEffort, ToolCallPart, ToolChoice, ToolDefinition } from '../types.ts'
+import type { EventFold } from './chunk-reader.ts'
 import { FunctionCalls } from './gemini-function-calls.ts'
 import type { FunctionCallFields } from './gemini-function-calls.ts'
 import { argumentsObject, isOwnReasoning, reasoningOf, resultText, warnUnsupported } from './mapping.ts'
 import type { ChatRequest, MediaPart, ProviderChunk, ReportedUsage, RequestMessage } from './provider.ts'
 import { isMadeUpId } from './tool-calls.ts'
-import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
 type ToolResults = Extract<RequestMessage, { role: 'tool' }>['content']

@@ -1,6 +1,7 @@
 /** Ollama's `/api/chat` and `/api/generate`: what a request becomes, and what their lines and replies mean. */
 import { ConvokeError } from '../errors.ts'
 import type { FinishReason, ReasoningEffort } from '../types.ts'
+import type { EventFold } from './chunk-reader.ts'
 import {
   argumentsObject,
   isOwnReasoning,
@@ -12,7 +13,6 @@ import {
 } from './mapping.ts'
 import type { ChatRequest, MediaPart, ProviderChunk, RequestMessage } from './provider.ts'
 import { ToolCalls } from './tool-calls.ts'
-import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
 type UserContent = Extract<RequestMessage, { role: 'user' }>['content']

@@ -89,7 +89,8 @@ class OllamaProvider implements Provider {
     try {
       const decoder = new NdjsonDecoder(this.#config.maxLineBytes)
       for (let isOver = false; !isOver;) {
-        const events = await reply.events(decoder)
+        await reply.wait()
+        const events = reply.events(decoder)
         isOver = !events
         for (const event of events ?? decoder.end()) {
           const body = reply.parse(event) as PullFields | null | undefined

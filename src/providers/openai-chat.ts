@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { ConvokeError } from '../errors.ts'
 import type { FinishReason, ToolChoice } from '../types.ts'
+import type { EventFold } from './chunk-reader.ts'
 import {
   argumentsText,
   dataUrl,
@@ -16,7 +17,6 @@ import {
 import type { Dialect } from './presets.ts'
 import type { ChatRequest, MediaPart, ProviderChunk, ReportedUsage, RequestMessage } from './provider.ts'
 import { isCustomCall, ToolCalls } from './tool-calls.ts'
-import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
 

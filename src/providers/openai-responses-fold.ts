@@ -2,11 +2,11 @@
 import { ConvokeError } from '../errors.ts'
 import { readFault, replyError } from '../transport/fault.ts'
 import type { FinishReason } from '../types.ts'
+import type { EventFold } from './chunk-reader.ts'
 import { argumentsText } from './mapping.ts'
 import { startChunk } from './openai-chat.ts'
 import type { ProviderChunk, ReportedUsage } from './provider.ts'
 import { makeCallId, ToolCalls } from './tool-calls.ts'
-import type { EventFold } from './vendor-connection.ts'
 
 type Fields = Record<string, unknown>
 

@@ -1,13 +1,21 @@
 /** The bytes of a response's body, whichever kind of response it is, and a way to end it at any moment. */
 
-/** A body that is read piece by piece. */
+/** A body that is taken piece by piece: `wait`, then `take`. */
 export interface ByteSource {
-  /** What has come since the last time, as one piece; undefined at the end. Rejects when the body breaks off. */
-  read(): Promise<Uint8Array | undefined>
-  /** Ends it and closes the socket, unless the body has ended; a read that waits rejects with the reason. */
+  /** Settles when something has come or nothing more will; undefined when that is so already. It never rejects. */
+  wait(): Promise<void> | undefined
+  /** After `wait`: what has come since the last time, as one piece; undefined at the end. @throws when it broke off */
+  take(): Uint8Array | undefined
+  /** Ends it and closes the socket, unless the body has ended; the next `take` throws the reason. */
   destroy(reason?: Error): void
   /** The rest is of no interest: it is let pass, so that the socket can be used again, or soon closed. */
   drain(): void
+}
+
+/** The next piece, where no chunk is worth a microsecond. */
+export async function read(source: ByteSource): Promise<Uint8Array | undefined> {
+  await source.wait()
+  return source.take()
 }
 
 /** How long the rest of a finished body may take before its socket is given up. */
@@ -48,22 +56,26 @@ export class PushedBody implements ByteSource {
     this.#wakeUp()
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    while (this.#pieces.length === 0) {
-      if (this.#error) throw this.#error
-      if (this.#isEnded) return undefined
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-    // The parser gives a piece for every chunk on the wire; together they are decoded at a fraction of the cost.
+  wait(): Promise<void> | undefined {
+    if (this.#pieces.length > 0 || this.#error || this.#isEnded) return undefined
+    return new Promise((resolve) => {
+      this.#wake = resolve
+    })
+  }
+
+  take(): Uint8Array | undefined {
     const pieces = this.#pieces
+    if (pieces.length === 0) {
+      if (this.#error) throw this.#error
+      return undefined
+    }
     this.#pieces = []
     this.#waitingBytes = 0
     if (this.#isPaused) {
       this.#isPaused = false
       this.#owner.resume()
     }
+    // The parser gives a piece for every chunk on the wire; together they are decoded at a fraction of the cost.
     return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)
   }
 
@@ -94,15 +106,17 @@ export class PushedBody implements ByteSource {
 /** Bytes of a body that may wait for their reader: a few reads of a socket. */
 const maxWaitingBytes = 262_144
 
-/** The body of a response that a fetch of the user's gave. */
-export class FetchedBody implements ByteSource {
+/** A body that is pulled: of a response that a fetch of the user's gave, or behind a decoder. */
+export class PulledBody implements ByteSource {
   readonly #next: () => Promise<IteratorResult<Uint8Array, undefined>>
   readonly #close: () => void
+  #piece: Uint8Array | undefined
   #isEnded = false
-  /** Ends the read that waits. */
-  #break: ((reason: Error) => void) | undefined
+  #error: Error | undefined
+  /** Ends the wait. */
+  #wake: (() => void) | undefined
 
-  constructor({ body }: { body?: unknown }) {
+  constructor(body: unknown) {
     if (isReadableStream(body)) {
       const reader = body.getReader()
       this.#next = () => reader.read() as Promise<IteratorResult<Uint8Array, undefined>>
@@ -118,26 +132,29 @@ export class FetchedBody implements ByteSource {
     }
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    try {
-      const result = await new Promise<IteratorResult<Uint8Array, undefined>>((resolve, reject) => {
-        this.#break = reject
-        this.#next().then(resolve, reject)
-      })
-      if (!result.done) return result.value
-    } catch (error) {
-      this.#isEnded = true
-      throw error
-    }
-    this.#isEnded = true
-    return undefined
+  wait(): Promise<void> | undefined {
+    if (this.#piece || this.#isEnded) return undefined
+    return new Promise((resolve) => {
+      this.#wake = resolve
+      this.#next().then(
+        ({ done, value }) => (done ? this.#end() : this.#arrived(value)),
+        (error: Error) => this.#end(error),
+      )
+    })
+  }
+
+  take(): Uint8Array | undefined {
+    const piece = this.#piece
+    this.#piece = undefined
+    if (!piece && this.#error) throw this.#error
+    return piece
   }
 
   destroy(reason?: Error): void {
     if (this.#isEnded) return
-    this.#isEnded = true
+    this.#piece = undefined
     this.#close()
-    this.#break?.(reason ?? closed())
+    this.#end(reason ?? closed())
   }
 
   drain(): void {
@@ -146,17 +163,24 @@ export class FetchedBody implements ByteSource {
     void this.#readAll().finally(() => clearTimeout(timer))
   }
 
+  #arrived(piece: Uint8Array): void {
+    if (!this.#isEnded) this.#piece = piece
+    this.#wake?.()
+  }
+
+  #end(error?: Error): void {
+    if (!this.#isEnded) this.#error = error
+    this.#isEnded = true
+    this.#wake?.()
+  }
+
   async #readAll(): Promise<void> {
     try {
-      while ((await this.read()) !== undefined);
+      while ((await read(this)) !== undefined);
     } catch {
       // The reply was whole; what breaks after it concerns nobody.
     }
   }
-}
-
-function closed(): Error {
-  return new Error('The body was closed.')
 }
 
 function isReadableStream(body: unknown): body is ReadableStream<Uint8Array> {
@@ -165,4 +189,8 @@ function isReadableStream(body: unknown): body is ReadableStream<Uint8Array> {
 
 function isIterable(body: unknown): body is AsyncIterable<Uint8Array> & { destroy?: () => void } {
   return typeof body === 'object' && body !== null && Symbol.asyncIterator in body
+}
+
+function closed(): Error {
+  return new Error('The body was closed.')
 }

@@ -27,7 +27,8 @@ class TextPieces {
     // An ASCII byte is a character of its own, and ends any other: as a rule, a piece ends with a line's end.
     this.#needsDecoder = !((bytes.at(-1) ?? 0x80) < 0x80)
     if (neededDecoder || this.#needsDecoder) return this.#decoder.decode(bytes, { stream: true })
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+    const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    return buffer.toString('utf8')
   }
 
   end(): string {

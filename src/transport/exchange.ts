@@ -4,7 +4,7 @@
  * early end, a comment, `[DONE]` in a text, Retry-After). The SDK gets an empty stand-in and ends at once.
  */
 import { ConvokeError, isConvokeError } from '../errors.ts'
-import { FetchedBody } from './body.ts'
+import { PulledBody } from './body.ts'
 import { leanFetch, LeanResponse } from './lean-fetch.ts'
 import { Reply } from './reply.ts'
 import type { ReplyContext } from './reply.ts'
@@ -57,7 +57,7 @@ export async function exchange(
   } catch (error) {
     throw failed(error, context)
   }
-  const source = response instanceof LeanResponse ? response.source : new FetchedBody(response)
+  const source = response instanceof LeanResponse ? response.source : new PulledBody(response.body)
   const reply = new Reply(source, context)
   if (response.ok) return reply
   throw await reply.failure(response)

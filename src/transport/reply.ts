@@ -47,10 +47,12 @@ export class Reply {
   async text(maxBytes = this.#context.maxResponseBytes ?? maxPlainBytes): Promise<string> {
     const decoder = new TextDecoder()
     const silence = this.#watchSilence()
-    const next = () => this.#next(maxBytes)
     let text = ''
     try {
-      for (let bytes = await next(); bytes; bytes = await next()) {
+      for (;;) {
+        await this.#source.wait()
+        const bytes = this.#take(maxBytes)
+        if (!bytes) break
         silence.refresh()
         text += decoder.decode(bytes, { stream: true })
       }
@@ -68,9 +70,14 @@ export class Reply {
     return { body, raw: this.#context.secrets.clean(body, text) }
   }
 
-  /** The events that the next bytes complete, maybe none; undefined behind the end of the body. */
-  async events(decoder: WireDecoder): Promise<WireEvent[] | undefined> {
-    const bytes = await this.#next(this.#context.maxResponseBytes ?? maxStreamBytes)
+  /** Settles when there may be events; undefined when there are. */
+  wait(): Promise<void> | undefined {
+    return this.#source.wait()
+  }
+
+  /** After `wait`: the events that the new bytes complete, maybe none; undefined behind the end of the body. */
+  events(decoder: WireDecoder): WireEvent[] | undefined {
+    const bytes = this.#take(this.#context.maxResponseBytes ?? maxStreamBytes)
     if (!bytes) return undefined
     try {
       return decoder.push(bytes)
@@ -158,11 +165,11 @@ export class Reply {
   }
 
   /** The next piece of the body, undefined at its end. */
-  async #next(maxBytes: number): Promise<Uint8Array | undefined> {
+  #take(maxBytes: number): Uint8Array | undefined {
     const { signal } = this.#context
     let bytes: Uint8Array | undefined
     try {
-      bytes = await this.#source.read()
+      bytes = this.#source.take()
     } catch (error) {
       if (signal.aborted) throw signal.reason
       if (isConvokeError(error)) throw error

@@ -1,0 +1,182 @@
+/** Reads a stream: bytes to events to chunks, a batch for what the network gave at once. */
+import { ConvokeError, isConvokeError } from '../errors.ts'
+import type { WireDecoder, WireEvent } from '../transport/decode.ts'
+import { findFault, readFault, replyError } from '../transport/fault.ts'
+import type { Reply } from '../transport/reply.ts'
+import type { ProviderChunk } from './provider.ts'
+
+/** Turns the events of one stream into chunks. */
+export interface EventFold {
+  /**
+   * Matches a whole event that is nothing but a piece of text without escapes, its only group. It is not parsed, which
+   * would be half the cost of a chunk; any other event is.
+   */
+  readonly plainText?: RegExp
+  /** The chunks that one event gives; the finish chunk among them when it was the vendor's terminal event. */
+  event(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
+  /** The text `[DONE]` came (OpenAI and its kin). */
+  done?(): readonly ProviderChunk[]
+  /** The chunks of a whole reply, which some servers send although a stream was asked for. */
+  whole?(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
+  /**
+   * The connection ended, `isCut` inside an event. Gives the finish chunk where the vendor has no terminal event of its
+   * own.
+   * @throws ConvokeError `stream_truncated` where it has one and it did not come
+   */
+  end(isCut: boolean): readonly ProviderChunk[]
+}
+
+/** Whom an error is of. */
+interface Labels {
+  provider: string
+  model: string
+}
+
+/**
+ * An iterator by hand: an async generator takes twice the steps for a batch, and a stream that comes slowly has a batch
+ * for every chunk. The socket is left to the next request when the stream came to its end.
+ */
+export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], undefined> {
+  readonly #send: () => Promise<Reply>
+  readonly #decoder: WireDecoder
+  readonly #fold: EventFold
+  readonly #labels: Labels
+  #reply: Reply | undefined
+  /** An event came. */
+  #hasBegun = false
+  /** The connection ended inside an event. */
+  #isCut = false
+  /** The finish chunk came, or the end of the body. */
+  #isEnded = false
+  /** It is over, one way or the other. */
+  #isOver = false
+  /** What broke the stream behind chunks that were whole: they go first. */
+  #break: { error: unknown } | undefined
+
+  constructor(send: () => Promise<Reply>, decoder: WireDecoder, fold: EventFold, labels: Labels) {
+    this.#send = send
+    this.#decoder = decoder
+    this.#fold = fold
+    this.#labels = labels
+  }
+
+  async next(): Promise<IteratorResult<readonly ProviderChunk[], undefined>> {
+    try {
+      this.#reply ??= await this.#send()
+      while (!this.#isOver) {
+        if (this.#break) throw this.#break.error
+        const wait = this.#reply.wait()
+        if (wait) await wait
+        const chunks = this.#batch(this.#reply)
+        if (this.#isEnded) this.#close()
+        if (chunks.length > 0) return { done: false, value: chunks }
+      }
+    } catch (error) {
+      this.#close()
+      throw error
+    }
+    return { done: true, value: undefined }
+  }
+
+  return(): Promise<IteratorResult<readonly ProviderChunk[], undefined>> {
+    this.#close()
+    return Promise.resolve({ done: true, value: undefined })
+  }
+
+  #close(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    if (this.#isEnded) this.#reply?.finish()
+    else this.#reply?.destroy()
+  }
+
+  #batch(reply: Reply): ProviderChunk[] {
+    const chunks: ProviderChunk[] = []
+    const events = reply.events(this.#decoder)
+    try {
+      for (const event of events ?? this.#decoder.end()) {
+        this.#read(reply, event, chunks)
+        if (this.#isEnded) return chunks
+      }
+      if (!events) {
+        this.#add(reply, this.#fold.end(this.#isCut), chunks)
+        this.#isEnded = true
+      }
+    } catch (error) {
+      if (chunks.length === 0) throw error
+      this.#break = { error }
+    }
+    return chunks
+  }
+
+  /** Adds the chunks of one event. */
+  #read(reply: Reply, event: WireEvent, chunks: ProviderChunk[]): void {
+    const fold = this.#fold
+    const isFirst = !this.#hasBegun
+    this.#hasBegun = true
+    const data = event.data.trim()
+    if (data === '' && !event.isTail && event.name !== 'error') return
+    if (fold.done && data === '[DONE]') return this.#add(reply, fold.done(), chunks)
+    const text = isFirst || !isOrdinary(event) ? undefined : fold.plainText?.exec(data)?.[1]
+    if (text) {
+      chunks.push({ type: 'text', content: text })
+      return
+    }
+    const body = reply.parse(event)
+    if (body === undefined) {
+      this.#isCut = true
+      return
+    }
+    if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+      throw this.#malformed('The vendor sent an event that is not a JSON object.')
+    }
+    const fields = body as Record<string, unknown>
+    const raw = reply.clean(body, event)
+    throwIfFault(raw, event.name, this.#labels)
+    try {
+      if (event.name !== 'stray') this.#add(reply, fold.event(fields, raw), chunks)
+      else if (fold.whole && isFirst) this.#add(reply, fold.whole(fields, raw), chunks)
+      else throw this.#malformed('The vendor sent something beside the stream.')
+    } catch (error) {
+      if (isConvokeError(error)) throw error
+      throw this.#malformed(`An event of the stream has an unknown shape: ${String(error)}`, error)
+    }
+  }
+
+  #add(reply: Reply, added: readonly ProviderChunk[], chunks: ProviderChunk[]): void {
+    for (const chunk of added) {
+      chunks.push(labelled(reply, chunk))
+      if (chunk.type !== 'finish') continue
+      this.#isEnded = true
+      return
+    }
+  }
+
+  #malformed(message: string, cause?: unknown): ConvokeError {
+    return new ConvokeError('malformed_response', message, { ...this.#labels, cause })
+  }
+}
+
+function isOrdinary({ name, isTail }: WireEvent): boolean {
+  return !isTail && name !== 'error' && name !== 'stray'
+}
+
+/** What a vendor says of its reply beside the text has no key in it, either. */
+export function labelled(reply: Reply, chunk: ProviderChunk): ProviderChunk {
+  if (chunk.type === 'start') {
+    const { id, model } = chunk
+    return {
+      ...chunk,
+      ...(id === undefined ? {} : { id: reply.redact(id) }),
+      ...(model === undefined ? {} : { model: reply.redact(model) }),
+    }
+  }
+  if (chunk.type !== 'finish' || chunk.rawFinishReason === undefined) return chunk
+  return { ...chunk, rawFinishReason: reply.redact(chunk.rawFinishReason) }
+}
+
+/** `raw` has the shape of the body and no key, so what it tells may be shown. */
+export function throwIfFault(raw: unknown, name: string | undefined, labels: Labels): void {
+  const told = findFault(raw as Record<string, unknown>) ?? (name === 'error' ? raw : undefined)
+  if (told) throw replyError(readFault(told), raw, labels)
+}
