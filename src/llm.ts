@@ -322,5 +322,5 @@ function callDefaults(options: LLMOptions): GenerateOptions {
     name: _name,
     ...defaults
   } = options
-  return mergeOptions(defaults, {})
+  return mergeOptions({}, defaults)
 }

@@ -191,9 +191,8 @@ export interface Settings {
   stream: { maxChunks: number; bufferSize: number }
 }
 
-/** A call's options over the LLM's defaults; the grouped ones are merged name by name. */
-export function mergeOptions(defaults: GenerateOptions, options: GenerateOptions): GenerateOptions {
-  const base = unfolded(defaults)
+/** A call's options over the LLM's defaults, which were merged before; the grouped ones are merged name by name. */
+export function mergeOptions(base: GenerateOptions, options: GenerateOptions): GenerateOptions {
   const over = unfolded(options)
   const merged: GenerateOptions = { ...base, ...over }
   for (const name of ['timeouts', 'retry', 'streamConfig', 'vendor', 'metadata'] as const) {
@@ -216,6 +215,7 @@ function unfolded(options: GenerateOptions): GenerateOptions {
 }
 
 function defined<T extends object>(value: T): T {
+  if (!Object.values(value).includes(undefined)) return value
   return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as T
 }
 

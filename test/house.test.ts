@@ -16,7 +16,7 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   { room: 'transport', files: /^transport\// },
   {
     room: 'what the vendors share',
-    files: /^(providers\/(mapping|presets|tool-calls|vendor-connection)\.ts)$/,
+    files: /^(providers\/(chunk-reader|mapping|presets|tool-calls|vendor-connection)\.ts)$/,
   },
   { room: 'vendors', files: /^providers\/(openai|anthropic|gemini|cohere|ollama)[a-z-]*\.ts$/, apart: true },
   { room: 'the registry and what it configures', files: /^providers\/(registry|configure)\.ts$/ },

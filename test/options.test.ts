@@ -219,7 +219,7 @@ test('options of a call win over the defaults, the grouped ones name by name', (
 test('an option that is undefined leaves its default alone', () => {
   const nothing = undefined as never
   const merged = mergeOptions(
-    { timeouts: { idleMs: nothing }, retry: { attempts: nothing } },
+    mergeOptions({}, { timeouts: { idleMs: nothing }, retry: { attempts: nothing } }),
     { timeouts: { totalMs: nothing, firstChunkMs: 5 }, streamConfig: { bufferSize: nothing } },
   )
   const { timeouts, retry, stream } = settingsOf(merged)
