@@ -3,8 +3,8 @@
  * call do the same way stands here once.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { Collector } from './collect.ts'
-import { ConvokeError, isConvokeError } from './errors.ts'
+import { Collector, isContentChunk } from './collect.ts'
+import { ConvokeError, costsNothing, isConvokeError } from './errors.ts'
 import type { Gate } from './gate.ts'
 import type { Settings } from './options.ts'
 import { outputOf } from './output.ts'
@@ -232,7 +232,8 @@ export class Call {
     for await (const given of batches) {
       if (signal.aborted) throw signal.reason
       const chunks = 'type' in given ? [given] : given
-      clock.touch(chunks.some(isContentChunk))
+      // Text without content is a sign of life; counts alone, which a ping may carry, are none.
+      if (chunks.some(({ type }) => type !== 'usage')) clock.touch(chunks.some(isContentChunk))
       for (const chunk of chunks) {
         const room = this.#deliver(chunk, delivery, sink)
         if (room) await this.#waitForReader(room, clock, signal)
@@ -364,9 +365,8 @@ export class Call {
   /** What had arrived before an error. */
   #broken(error: ConvokeError): GenerateResponse {
     // What never reached the vendor, or was refused by it, cost nothing.
-    const wasSent = this.#progress.attempts > 0 && error.code !== 'circuit_open'
-    const hasArrived = wasSent && error.code !== 'connection' && error.phase !== 'connect'
-    const wasConsumed = this.#collector.hasBegun || (hasArrived && error.status === undefined)
+    const mayHaveCost = this.#progress.attempts > 0 && !costsNothing(error)
+    const wasConsumed = this.#collector.hasBegun || mayHaveCost
     return this.#response(error.code === 'cancelled' ? 'cancelled' : 'error', wasConsumed)
   }
 
@@ -383,19 +383,5 @@ export class Call {
   ): ConvokeError {
     const { name, request } = this.#context
     return new ConvokeError(code, message, { provider: name, model: request.model, ...options })
-  }
-}
-
-/** Whether a chunk carries something of the reply; the others only tell that the vendor lives. */
-function isContentChunk(chunk: ProviderChunk): boolean {
-  switch (chunk.type) {
-    case 'start':
-    case 'usage':
-    case 'finish':
-      return false
-    case 'text':
-      return chunk.content !== '' || chunk.signature !== undefined
-    default:
-      return true
   }
 }

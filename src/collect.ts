@@ -209,3 +209,17 @@ function partOf(part: Exclude<AssistantPart, { type: 'text' }> | TextSpan, conte
   const { from, to, signature } = part
   return { type: 'text', text: content.slice(from, to), ...(signature ? { signature } : {}) }
 }
+
+/** Whether a chunk carries something of the reply; the others only tell that the vendor lives. */
+export function isContentChunk(chunk: ProviderChunk): boolean {
+  switch (chunk.type) {
+    case 'start':
+    case 'usage':
+    case 'finish':
+      return false
+    case 'text':
+      return chunk.content !== '' || chunk.signature !== undefined
+    default:
+      return true
+  }
+}

@@ -97,6 +97,20 @@ export function isConvokeError(value: unknown): value is ConvokeError {
   return value instanceof Error && value.name === 'ConvokeError' && 'code' in value
 }
 
+/** Whether a request that ended so, before anything of a reply, never reached its vendor, or was refused by it. */
+export function costsNothing({ code, status, phase }: ConvokeError): boolean {
+  switch (code) {
+    case 'circuit_open':
+    case 'configuration':
+    case 'connection':
+    case 'invalid_request':
+    case 'missing_dependency':
+      return true
+    default:
+      return status !== undefined || phase === 'connect'
+  }
+}
+
 /** What a vendor's error body says of itself, whatever its shape. */
 export interface VendorFault {
   status?: number

@@ -43,7 +43,7 @@ const timeoutChecks: Checks = Object.fromEntries(
 const retryChecks: Checks = {
   attempts: [isCount, 'a whole number from 1'],
   minDelayMs: [isDelay, 'milliseconds from 0'],
-  maxDelayMs: [isDelay, 'milliseconds from 0'],
+  maxDelayMs: [(value) => isDelay(value) || value === Infinity, 'milliseconds from 0, or Infinity'],
   replay: [oneOf('before-output', 'restart', 'never'), "'before-output', 'restart' or 'never'"],
 }
 const streamChecks: Checks = {
@@ -108,8 +108,8 @@ const llmChecks: Checks = {
     (value) => value === 0 || value === Infinity || isCount(value),
     'a whole number from 0, or Infinity',
   ],
-  maxLineBytes: [isLimit, 'bytes'],
-  maxResponseBytes: [isLimit, 'bytes'],
+  maxLineBytes: [isLimit, 'a number of bytes above 0, or Infinity'],
+  maxResponseBytes: [isLimit, 'a number of bytes above 0, or Infinity'],
   name: [isText, 'a text'],
   rateLimit: [isFields, 'an object, such as { requestsPerMinute: 60 }'],
   circuitBreaker: [
@@ -140,8 +140,8 @@ export function checkLLMOptions(options: LLMOptions): void {
 
 /** @throws ConvokeError `invalid_request` for an option that does not exist or a value that it cannot have */
 export function checkCallOptions(options: GenerateOptions & { stream?: boolean }): void {
-  const { stream: _stream, ...rest } = options
-  check(rest, callChecks, 'invalid_request')
+  const { stream: _stream, ...rest } = (options ?? {}) as typeof options
+  check(options && rest, callChecks, 'invalid_request')
   checkNested(rest, 'invalid_request')
 }
 
@@ -164,7 +164,9 @@ function check(options: object, checks: Checks, code: ErrorCode, prefix = ''): v
     if (!rule) {
       throw new ConvokeError(
         code,
-        `There is no option ${prefix}${name}.${didYouMean(name, Object.keys(checks))}`,
+        checks === callChecks && Object.hasOwn(llmChecks, name)
+          ? `The option ${name} is one of createLLM, not of a call.`
+          : `There is no option ${prefix}${name}.${didYouMean(name, Object.keys(checks))}`,
       )
     }
     const [isRight, wanted] = rule

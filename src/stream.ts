@@ -32,6 +32,8 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
   #chunks: StreamChunk[] = []
   /** Chunks of `#chunks` that were read already. */
   #taken = 0
+  /** Characters that wait for the reader. */
+  #waitingLength = 0
   /** Reads that wait for a chunk. */
   #readers: { resolve: (result: IteratorResult<StreamChunk>) => void; reject: (error: unknown) => void }[] =
     []
@@ -91,6 +93,7 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
       return: async () => {
         this.#chunks = []
         this.#taken = 0
+        this.#waitingLength = 0
         this.#release()
         this.cancel('the loop was left')
         // The slot is free, and the socket told to close, when the code behind the loop goes on.
@@ -112,8 +115,10 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
       return undefined
     }
     this.#chunks.push(chunk)
+    this.#waitingLength += lengthOf(chunk)
     const mayWait = this.#isRead || !this.#isCollected
-    if (!mayWait || this.#waiting < this.#bufferSize) return undefined
+    const isFull = this.#waiting >= this.#bufferSize || this.#waitingLength >= maxWaitingLength
+    if (!mayWait || !isFull) return undefined
     return new Promise((resolve) => {
       this.#goOn = resolve
     })
@@ -123,12 +128,14 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
     const chunk = this.#chunks[this.#taken]
     if (chunk) {
       this.#taken++
+      this.#waitingLength -= lengthOf(chunk)
       if (this.#taken > 1_024) {
         this.#chunks = this.#chunks.slice(this.#taken)
         this.#taken = 0
       }
       // Half empty before the socket is read again, so that a slow reader wakes it once for many chunks.
-      if (this.#goOn && this.#waiting <= this.#bufferSize / 2) this.#release()
+      const hasRoom = this.#waiting <= this.#bufferSize / 2 && this.#waitingLength <= maxWaitingLength / 2
+      if (this.#goOn && hasRoom) this.#release()
       return Promise.resolve({ done: false, value: chunk })
     }
     if (!this.#isEnded) return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }))
@@ -158,6 +165,20 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
       if (failure) reader.reject(failure)
       else reader.resolve({ done: true, value: undefined })
     }
+  }
+}
+
+/** Few chunks may be large: beyond so many characters in all, they wait, whatever `bufferSize` is. */
+const maxWaitingLength = 4 * 1_024 * 1_024
+
+function lengthOf(chunk: StreamChunk): number {
+  switch (chunk.type) {
+    case 'reasoning':
+      return chunk.reasoning.length
+    case 'tool-call-delta':
+      return chunk.argumentsDelta.length
+    default:
+      return chunk.content.length
   }
 }
 

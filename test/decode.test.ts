@@ -44,6 +44,14 @@ test('bytes that are no UTF-8 become what a TextDecoder makes of them, however t
   }
 })
 
+test('a byte order mark is taken off the start, and stays wherever it is text', () => {
+  const text = '\ufeff日\ufeff😀\n\ufeffx\n'
+  for (const size of sizes) {
+    const lines = decode(new NdjsonDecoder(limit), text, size).map(({ data }) => data)
+    assert.deepEqual(lines, ['日\ufeff😀', 'x'])
+  }
+})
+
 test('data that the end of the connection cuts off is a tail', () => {
   for (const size of sizes) {
     assert.deepEqual(decode(new SseDecoder(limit), 'data: 1\n\ndata: {"ha', size), [

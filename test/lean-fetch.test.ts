@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import http from 'node:http'
+import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import tls from 'node:tls'
 import zlib from 'node:zlib'
 import { isConvokeError } from 'convoke'
 import { read as readPiece } from '../src/transport/body.ts'
@@ -12,6 +14,10 @@ import { leanFetch } from '../src/transport/lean-fetch.ts'
 import type { LeanResponse } from '../src/transport/lean-fetch.ts'
 
 type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void
+
+const fixture = (name: string) => readFileSync(`${import.meta.dirname}/fixtures/${name}`)
+const key = fixture('tls-key.pem')
+const cert = fixture('tls-certificate.pem')
 
 async function serve(
   handler: Handler,
@@ -252,6 +258,90 @@ test('a reader that pauses stops the socket, and nothing of what follows is lost
       assert.equal(bytes, 1_000 * piece.length)
     },
   )
+})
+
+for (const ending of ['end', 'reset'] as const) {
+  for (const framing of ['content-length', 'close'] as const) {
+    test(`a slow reader of a body framed by ${framing} sees its ${ending}, and no crash`, async () => {
+      const size = 400_000
+      const server = net.createServer((socket) => {
+        socket.on('error', () => {})
+        socket.once('data', () => {
+          const length =
+            framing === 'close' ? '' : `content-length: ${ending === 'end' ? size : size + 9}\r\n`
+          socket.write(`HTTP/1.1 200 OK\r\nconnection: close\r\n${length}\r\n`)
+          // Behind the last byte, when the reader has stopped the socket already.
+          socket.write(Buffer.alloc(size, 'x'), () => {
+            setTimeout(() => (ending === 'end' ? socket.end() : socket.resetAndDestroy()), 50)
+          })
+        })
+      })
+      await once(server.listen(0, '127.0.0.1'), 'listening')
+      try {
+        const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+        const { source } = await leanFetch(url, { method: 'POST', body: '{}' })
+        await new Promise((resolve) => setTimeout(resolve, 150))
+        let bytes = 0
+        const reading = (async () => {
+          for (let next = await readPiece(source); next; next = await readPiece(source)) bytes += next.length
+        })()
+        if (ending === 'end') {
+          await reading
+          assert.equal(bytes, size)
+        } else if (framing === 'content-length') await assert.rejects(reading)
+        // Nothing but the vendor's own terminal event tells whether such a body was whole.
+        else await reading
+      } finally {
+        server.close()
+      }
+    })
+  }
+}
+
+test('an idle connection that was reset while nobody looked is replaced, unseen', async () => {
+  let sockets = 0
+  await serve(
+    (request, response) => {
+      sockets++
+      response.end('ok', () => setTimeout(() => request.socket.resetAndDestroy(), 20))
+    },
+    async (url) => {
+      for (let at = 0; at < 10; at++) {
+        assert.equal(await read(await leanFetch(url, { method: 'POST', body: '{}' })), 'ok')
+        await new Promise((resolve) => setTimeout(resolve, 10))
+        const until = performance.now() + 30
+        // The reset arrives while the event loop is busy.
+        while (performance.now() < until);
+      }
+      assert.equal(sockets, 10)
+    },
+  )
+})
+
+test('a connection that is made late has its time-out, too', async () => {
+  let answered = false
+  const server = net.createServer((socket) => {
+    socket.on('error', () => {})
+    if (answered) return
+    answered = true
+    const secure = new tls.TLSSocket(socket, { isServer: true, key, cert })
+    secure.on('error', () => {})
+    secure.once('data', () =>
+      secure.end('HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok'),
+    )
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const { NODE_TLS_REJECT_UNAUTHORIZED: before } = process.env
+  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+  try {
+    assert.equal(await read(await leanFetch(url, { connectMs: 2_000 })), 'ok')
+    await assert.rejects(leanFetch(url, { connectMs: 100 }), { code: 'timeout', phase: 'connect' })
+  } finally {
+    if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+    else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before
+    server.close()
+  }
 })
 
 test('an answer by upgrade is an error, not a silence', async () => {

@@ -12,6 +12,7 @@ import { promisify } from 'node:util'
 import { createLLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { leanFetch } from '../src/transport/lean-fetch.ts'
 
 const run = promisify(execFile)
 const certificate = `${import.meta.dirname}/fixtures/tls-certificate.pem`
@@ -131,6 +132,48 @@ test('a proxy that opens no tunnel is a connection error that says what to do, w
   } finally {
     tunnelStatus = 200
   }
+})
+
+test('a cancel right after the call leaves no socket at a proxy that says nothing', async () => {
+  const sockets = new Set<net.Socket>()
+  const silent = net.createServer((socket) => {
+    sockets.add(
+      socket
+        .resume()
+        .on('error', () => {})
+        .on('close', () => sockets.delete(socket)),
+    )
+  })
+  await once(silent.listen(0, '127.0.0.1'), 'listening')
+  try {
+    const init = { proxy: `http://${address(silent)}` }
+    for (const delayMs of [undefined, 0, 20]) {
+      const controller = new AbortController()
+      const request = leanFetch('https://llm.example.test/', { ...init, signal: controller.signal })
+      if (delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, delayMs))
+      controller.abort(new Error('enough'))
+      await assert.rejects(request, /enough/)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      assert.equal(sockets.size, 0, `after ${delayMs} ms`)
+    }
+    await assert.rejects(leanFetch('https://llm.example.test/', { ...init, connectMs: 50 }), {
+      phase: 'connect',
+    })
+  } finally {
+    silent.close()
+  }
+})
+
+test('a user and a password in the address go to the vendor, and a bare % is what it is', async () => {
+  const ollama = createLLM('ollama', {
+    ...options,
+    apiKey: '',
+    baseURL: simulator.url.replace('//', '//ann:50%off-today@'),
+    name: 'own',
+  })
+  assert.equal((await ollama.agenerate('Hi')).content, 'By proxy.')
+  const credentials = `Basic ${Buffer.from('ann:50%off-today').toString('base64')}`
+  assert.equal(simulator.requests.at(-1)?.headers['authorization'], credentials)
 })
 
 test('an address that is no HTTP proxy is refused at once, without its password', () => {

@@ -1,5 +1,6 @@
 /** Attempts with back-off between them: full jitter, the server's own wait above it, a budget around it. */
 import type { ConvokeError } from '../errors.ts'
+import { maxTimerMs } from './max-timer-ms.ts'
 import type { RetryBudget } from './retry-budget.ts'
 
 export interface RetrySettings {
@@ -62,10 +63,19 @@ function backoffMs(error: ConvokeError, attempt: number, settings: RetrySettings
 function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason as Error)
-    const timer = setTimeout(() => {
+    const untilMs = performance.now() + delayMs
+    const ring = () => {
+      const leftMs = untilMs - performance.now()
+      // A wait may be longer than a timer holds.
+      if (leftMs > maxTimerMs) timer = setTimeout(ring, maxTimerMs)
+      else timer = setTimeout(end, leftMs)
+    }
+    const end = () => {
       signal.removeEventListener('abort', onAbort)
       resolve()
-    }, delayMs)
+    }
+    let timer: NodeJS.Timeout
+    ring()
     const onAbort = () => {
       clearTimeout(timer)
       reject(signal.reason as Error)

@@ -24,8 +24,9 @@ export class StreamClock {
     this.#arm(this.#limitMs)
   }
 
-  /** Something came. Content ends the wait for the first chunk. */
+  /** Something came. Only content ends the wait for the first chunk, and nothing else prolongs it. */
   touch(isContent: boolean): void {
+    if (!isContent && this.#phase === 'firstChunk') return
     this.#sinceMs = performance.now()
     if (!isContent || this.#phase === 'idle') return
     this.#phase = 'idle'

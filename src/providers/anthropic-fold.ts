@@ -2,6 +2,7 @@
 import { ConvokeError } from '../errors.ts'
 import type { FinishReason } from '../types.ts'
 import type { EventFold } from './chunk-reader.ts'
+import { signOfLife } from './mapping.ts'
 import type { ProviderChunk, ReportedUsage } from './provider.ts'
 import { ToolCalls } from './tool-calls.ts'
 
@@ -47,8 +48,6 @@ interface OpenBlock {
   json: string
   signature: string
 }
-
-const signOfLife: ProviderChunk = { type: 'text', content: '' }
 
 /** Folds the events of a stream, and a whole message, which is the same blocks at once. */
 export class MessagesFold implements EventFold {

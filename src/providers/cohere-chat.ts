@@ -10,6 +10,7 @@ import {
   reasoningOf,
   refuse,
   resultText,
+  signOfLife,
   toolParameters,
   warnUnsupported,
 } from './mapping.ts'
@@ -192,7 +193,6 @@ interface EndFields {
 }
 
 /** Shows progress without content: the plan, citations, the edges of blocks. */
-const signOfLife: readonly ProviderChunk[] = [{ type: 'text', content: '' }]
 
 /** Folds the events of a stream, or a whole reply. */
 export class ChatFold implements EventFold {
@@ -230,8 +230,14 @@ export class ChatFold implements EventFold {
         // A body of Cohere's errors, without the frame of an event.
         if (typeof body['message'] === 'string') throw this.#failure(raw)
         return []
+      case 'content-end':
+      case 'tool-plan-delta':
+      case 'citation-start':
+      case 'citation-end':
+        return [signOfLife]
       default:
-        return signOfLife
+        // Pings are no sign of life.
+        return []
     }
   }
 
@@ -312,7 +318,7 @@ function contentChunks(content: MessageFields['content']): ProviderChunk[] {
 }
 
 function orSignOfLife(chunks: ProviderChunk[]): readonly ProviderChunk[] {
-  return chunks.length > 0 ? chunks : signOfLife
+  return chunks.length > 0 ? chunks : [signOfLife]
 }
 
 function asList<T>(value: T | T[] | null | undefined): T[] {

@@ -45,7 +45,7 @@ export function configure(
 
 /** Its address may hold a password, and is not quoted. */
 function checkProxy(provider: string, proxy: string | false | undefined, hasFetch: boolean): void {
-  if (!proxy) return
+  if (proxy === undefined || proxy === false) return
   const message = hasFetch
     ? 'A fetch of your own takes its own way: leave proxy out, or fetch.'
     : /^https?:\/\//i.test(proxy) && URL.canParse(proxy)

@@ -4,7 +4,14 @@ import type { FinishReason, ReasoningEffort, ToolCallPart, ToolChoice, ToolDefin
 import type { EventFold } from './chunk-reader.ts'
 import { FunctionCalls } from './gemini-function-calls.ts'
 import type { FunctionCallFields } from './gemini-function-calls.ts'
-import { argumentsObject, isOwnReasoning, reasoningOf, resultText, warnUnsupported } from './mapping.ts'
+import {
+  argumentsObject,
+  isOwnReasoning,
+  reasoningOf,
+  resultText,
+  signOfLife,
+  warnUnsupported,
+} from './mapping.ts'
 import type { ChatRequest, MediaPart, ProviderChunk, ReportedUsage, RequestMessage } from './provider.ts'
 import { isMadeUpId } from './tool-calls.ts'
 
@@ -229,8 +236,8 @@ export class ContentFold implements EventFold {
     this.#marksEnd ||= Boolean(
       candidate?.content?.role || body['usageMetadata'] || body['modelVersion'] || body['responseId'],
     )
-    // Code that runs at the vendor's, a picture: nothing to show, but a sign of life.
-    return chunks.length > 0 ? chunks : [{ type: 'text', content: '' }]
+    // Code that runs at the vendor's, a picture: nothing to show, but a sign of life. Counts alone are none.
+    return chunks.length > 0 || asList(candidate?.content?.parts).length === 0 ? chunks : [signOfLife]
   }
 
   /** Not a word of Gemini's, but some proxies add it. */

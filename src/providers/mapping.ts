@@ -1,7 +1,10 @@
 /** Small steps that several vendors' mappings share: what a part becomes, and what a vendor cannot take. */
 import { ConvokeError } from '../errors.ts'
 import type { ReasoningEffort, ReasoningOption, ReasoningPart, ToolDefinition } from '../types.ts'
-import type { ChatRequest, MediaPart } from './provider.ts'
+import type { ChatRequest, MediaPart, ProviderChunk } from './provider.ts'
+
+/** The vendor is at work on the reply, and has nothing to show yet. A ping says less: that its server lives. */
+export const signOfLife: ProviderChunk = { type: 'text', content: '' }
 
 /** Options that a vendor may not have; dropping one changes the style of a reply, not its meaning. */
 type SoftOption =

@@ -3,7 +3,7 @@ import { ConvokeError } from '../errors.ts'
 import { readFault, replyError } from '../transport/fault.ts'
 import type { FinishReason } from '../types.ts'
 import type { EventFold } from './chunk-reader.ts'
-import { argumentsText } from './mapping.ts'
+import { argumentsText, signOfLife } from './mapping.ts'
 import { startChunk } from './openai-chat.ts'
 import type { ProviderChunk, ReportedUsage } from './provider.ts'
 import { makeCallId, ToolCalls } from './tool-calls.ts'
@@ -37,7 +37,6 @@ interface Progress {
 }
 
 /** Something is at work that has no chunk of its own: a tool of the server, say. */
-const signOfLife: readonly ProviderChunk[] = [{ type: 'text', content: '' }]
 
 /** Folds the events of a Responses stream, and, as one event, a whole reply. */
 export class ResponsesFold implements EventFold {
@@ -117,7 +116,7 @@ export class ResponsesFold implements EventFold {
       case 'error':
         throw this.#failure(raw, raw)
       default:
-        return isWork(body['type']) ? signOfLife : []
+        return isWork(body['type']) ? [signOfLife] : []
     }
   }
 
@@ -141,14 +140,14 @@ export class ResponsesFold implements EventFold {
     const { type = '', id, name } = item
     const progress = this.#open(type, id, index, item.call_id)
     // Arguments that stand here already come again as deltas or in the item's end.
-    return isCall(type) ? this.#calls.delta({ id: progress.callId, name }, callKind(type)) : signOfLife
+    return isCall(type) ? this.#calls.delta({ id: progress.callId, name }, callKind(type)) : [signOfLife]
   }
 
   #done(item: Item, index: unknown): readonly ProviderChunk[] {
     const { type = '', id } = item
     const known = this.#find(type, { item_id: id, output_index: index })
     const chunks = this.#settle(item, known ?? this.#open(type, id, index, item.call_id))
-    return chunks.length > 0 ? chunks : signOfLife
+    return chunks.length > 0 ? chunks : [signOfLife]
   }
 
   /** Delivers what an item holds beyond its deltas: all of it where the server sent none. */
@@ -271,7 +270,7 @@ export class ResponsesFold implements EventFold {
 
   #arguments(progress: Progress | undefined, piece: string): readonly ProviderChunk[] {
     // A call that was never announced comes whole at its end.
-    if (!progress) return signOfLife
+    if (!progress) return [signOfLife]
     progress.text += piece
     return this.#calls.delta({ id: progress.callId, arguments: piece })
   }

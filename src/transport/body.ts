@@ -52,6 +52,8 @@ export class PushedBody implements ByteSource {
   end(error?: Error): void {
     clearTimeout(this.#drainTimer)
     this.#isEnded = true
+    // The connection is another's.
+    this.#isPaused = false
     this.#error ??= error
     this.#wakeUp()
   }

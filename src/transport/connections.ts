@@ -47,17 +47,20 @@ export function takeConnection(route: Route, mustBeNew = false): Connection {
 export class Connection {
   readonly #route: Route
   readonly #client: Client
-  /** Called once when the socket stands. */
+  /** Called when a socket is being made for the request, be it late, and when it stands. */
+  onConnecting: (() => void) | undefined
   onConnect: (() => void) | undefined
   /** The socket of the request that runs. */
   socket: Socket | undefined
   /** Whether the socket was made for this request. */
   isNew = false
   #bytesBefore = 0
+  #isPaused = false
+  #isDestroyed = false
 
   constructor(route: Route) {
     this.#route = route
-    this.#client = new UndiciClient(route.proxy && isPlain(route) ? route.proxy.origin : route.origin, {
+    this.#client = new UndiciClient(isForwarded(route) ? route.proxy.origin : route.origin, {
       connect: (options, callback) => this.#connect(options, callback),
       // Waiting is bounded by convoke's own clocks.
       headersTimeout: 0,
@@ -74,23 +77,11 @@ export class Connection {
     handler: Dispatcher.DispatchHandler,
   ): void {
     this.isNew = false
+    this.#isPaused = false
     this.#bytesBefore = this.socket?.bytesRead ?? 0
-    const { proxy, origin } = this.#route
-    const isForwarded = proxy !== undefined && isPlain(this.#route)
-    this.#client.dispatch(
-      {
-        ...request,
-        method: request.method as Dispatcher.HttpMethod,
-        body: request.body ?? null,
-        ...(isForwarded
-          ? {
-              path: origin + request.path,
-              headers: [...request.headers, 'host', new URL(origin).host, ...proxyHeaders(proxy)],
-            }
-          : {}),
-      },
-      handler,
-    )
+    const way = isForwarded(this.#route) ? forwarded(request, this.#route) : request
+    const method = request.method as Dispatcher.HttpMethod
+    this.#client.dispatch({ ...way, method, body: request.body ?? null }, handler)
   }
 
   /** Whether a byte came since the request was given to it, be it half a status line. */
@@ -98,55 +89,101 @@ export class Connection {
     return (this.socket?.bytesRead ?? 0) > this.#bytesBefore
   }
 
+  /** The socket is read no more for now. undici's own pause fails an assertion when the connection ends meanwhile. */
+  pause(): void {
+    this.#isPaused = true
+  }
+
+  resume(): void {
+    this.#isPaused = false
+    this.socket?.emit('readable')
+  }
+
   /** The request is over: the next one may have the connection. */
   release(): void {
+    // Its end may have come in the same read as what the reader was held back for. An idle socket must see its close.
+    if (this.#isPaused) setImmediate(() => this.resume())
     const key = keyOf(this.#route)
     const others = idle.get(key)
-    if (!others) idle.set(key, [this])
+    if (!this.socket || this.socket.destroyed) this.destroy()
+    else if (!others) idle.set(key, [this])
     else if (others.length < maxIdle) others.push(this)
     else this.destroy()
   }
 
   /** Closes the socket, also one that is still being connected. */
   destroy(reason?: Error): void {
+    this.#isDestroyed = true
     this.#client.destroy(reason ?? null).catch(() => {})
     this.socket?.destroy()
   }
 
   #connect(options: buildConnector.Options, callback: buildConnector.Callback): void {
     this.isNew = true
+    this.onConnecting?.()
     const { proxy } = this.#route
     const done: buildConnector.Callback = (...[error, socket]) => {
       if (error) return callback(error, null)
-      this.socket = socket
+      this.#follow(socket)
+      this.#holdBack(socket)
       this.onConnect?.()
       callback(null, socket)
     }
-    const follow = (socket: Socket) => {
-      this.socket = socket
-    }
-    if (proxy && !isPlain(this.#route)) {
-      connectThrough(proxy, new URL(this.#route.origin), follow).then(
+    if (proxy && !isForwarded(this.#route)) {
+      connectThrough(proxy, new URL(this.#route.origin), (socket) => this.#follow(socket)).then(
         // The types lack `httpSocket`, which carries TLS through a tunnel; undici's own ProxyAgent uses it.
         (tunnel) => connectPlainly({ ...options, httpSocket: tunnel } as buildConnector.Options, done),
         (error: Error) => done(error, null),
       )
-    } else follow(connectPlainly(options, done) as unknown as Socket)
+      return
+    }
+    // TLS to a proxy is checked against its own name; undici would take the one in the request.
+    const { servername: _servername, ...rest } = options
+    const way = proxy ? (rest as buildConnector.Options) : options
+    this.#follow(connectPlainly(way, done) as unknown as Socket)
+  }
+
+  /** An end that came before the socket was known reaches it now. */
+  #follow(socket: Socket): void {
+    this.socket = socket
+    if (this.#isDestroyed) socket.destroy()
+  }
+
+  /** undici reads its sockets by `read`. What it is not given stays in the socket, and the kernel stops the sender. */
+  #holdBack(socket: Socket): void {
+    const read = socket.read.bind(socket)
+    socket.read = (size?: number) => (this.#isPaused && size !== 0 ? null : (read(size) as Buffer | null))
   }
 
   /** The server closed it. */
   #forget(): void {
-    const others = idle.get(keyOf(this.#route))
+    const key = keyOf(this.#route)
+    const others = idle.get(key)
     const at = others?.indexOf(this) ?? -1
-    if (at < 0) return
-    others?.splice(at, 1)
+    if (!others || at < 0) return
+    others.splice(at, 1)
+    if (others.length === 0) idle.delete(key)
     this.destroy()
   }
 }
 
-/** Whether the way is without TLS: a proxy then takes the request itself, and opens no tunnel. */
-function isPlain({ origin }: Route): boolean {
-  return origin.startsWith('http:')
+/** Whether a proxy takes the request itself, and opens no tunnel: on a way without TLS. */
+function isForwarded(route: Route): route is Route & { proxy: URL } {
+  return route.proxy !== undefined && route.origin.startsWith('http:')
+}
+
+/** A request as a proxy takes it: by its whole URL, with the target's host. */
+function forwarded<Request extends { path: string; headers: string[] }>(
+  request: Request,
+  { origin, proxy }: Route & { proxy: URL },
+): Request {
+  const hasHost = request.headers.some((name, at) => at % 2 === 0 && name === 'host')
+  const host = hasHost ? [] : ['host', new URL(origin).host]
+  return {
+    ...request,
+    path: origin + request.path,
+    headers: [...request.headers, ...host, ...proxyHeaders(proxy)],
+  }
 }
 
 function keyOf({ origin, proxy }: Route): string {

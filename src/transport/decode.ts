@@ -17,22 +17,30 @@ export interface WireDecoder {
 }
 
 /** Decodes pieces of UTF-8, as a TextDecoder does in its streaming mode, which is dear for small pieces. */
-class TextPieces {
-  readonly #decoder = new TextDecoder('utf-8')
-  /** A whole piece needs no memory of the one before. The first may begin with a byte order mark. */
-  #needsDecoder = true
+export class TextPieces {
+  // A byte order mark is taken off below: in pieces, Node's decoder takes one off that is text.
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  #isStart = true
+  /** A character may be cut. */
+  #isOpen = false
 
   push(bytes: Uint8Array): string {
-    const neededDecoder = this.#needsDecoder
+    const wasOpen = this.#isOpen
     // An ASCII byte is a character of its own, and ends any other: as a rule, a piece ends with a line's end.
-    this.#needsDecoder = !((bytes.at(-1) ?? 0x80) < 0x80)
-    if (neededDecoder || this.#needsDecoder) return this.#decoder.decode(bytes, { stream: true })
+    this.#isOpen = (bytes.at(-1) ?? 0x80) >= 0x80
+    if (wasOpen || this.#isOpen) return this.#begun(this.#decoder.decode(bytes, { stream: true }))
     const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    return buffer.toString('utf8')
+    return this.#begun(buffer.toString('utf8'))
   }
 
   end(): string {
-    return this.#decoder.decode()
+    return this.#begun(this.#decoder.decode())
+  }
+
+  #begun(text: string): string {
+    if (!this.#isStart || text === '') return text
+    this.#isStart = false
+    return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
   }
 }
 
@@ -63,6 +71,7 @@ class LineSplitter {
     for (;;) {
       const end = hasReturn ? lineEnd(text, start) : text.indexOf('\n', start)
       if (end < 0) break
+      this.#check(end - start)
       lines.push(this.#pending + text.slice(start, end))
       this.#pending = ''
       start = end + 1
@@ -71,19 +80,26 @@ class LineSplitter {
         else if (text.charCodeAt(start) === 10) start++
       }
     }
+    this.#check(text.length - start)
     this.#pending += start === 0 ? text : text.slice(start)
-    if (this.#pending.length > this.#maxLineBytes) {
-      throw new ConvokeError(
-        'malformed_response',
-        `A line of the stream is longer than maxLineBytes ${this.#maxLineBytes}. Raise maxLineBytes if the vendor means it.`,
-      )
-    }
     return lines
   }
 
   end(): string {
     return this.#pending + this.#text.end()
   }
+
+  /** The line is longer than what waits by this. */
+  #check(more: number): void {
+    if (this.#pending.length + more > this.#maxLineBytes) throw tooLong('A line', this.#maxLineBytes)
+  }
+}
+
+function tooLong(what: string, maxLineBytes: number): ConvokeError {
+  return new ConvokeError(
+    'malformed_response',
+    `${what} of the stream is longer than maxLineBytes ${maxLineBytes}. Raise maxLineBytes if the vendor means it.`,
+  )
 }
 
 function lineEnd(text: string, from: number): number {
@@ -99,13 +115,16 @@ function lineEnd(text: string, from: number): number {
  */
 export class SseDecoder implements WireDecoder {
   readonly #lines: LineSplitter
+  /** As a rule one line; further ones wait, since a text that grows by `+=` takes ten times its size. */
   #data: string | undefined
+  #moreData: string[] = []
+  #dataLength = 0
   #name: string | undefined
   #stray = ''
-  readonly #maxStrayLength: number
+  readonly #maxLength: number
 
   constructor(maxLineBytes: number) {
-    this.#maxStrayLength = maxLineBytes
+    this.#maxLength = maxLineBytes
     this.#lines = new LineSplitter(maxLineBytes, true)
   }
 
@@ -113,8 +132,7 @@ export class SseDecoder implements WireDecoder {
     const events: WireEvent[] = []
     for (const line of this.#lines.push(bytes)) {
       if (line === '') {
-        if (this.#data !== undefined) events.push({ name: this.#name, data: this.#data })
-        this.#data = undefined
+        if (this.#data !== undefined) events.push({ name: this.#name, data: this.#wholeData() })
         this.#name = undefined
       } else this.#field(line)
     }
@@ -127,7 +145,7 @@ export class SseDecoder implements WireDecoder {
     if (last && !isCutName) this.#field(last)
     const events: WireEvent[] = []
     if (this.#data !== undefined || isCutName) {
-      events.push({ name: this.#name, data: this.#data ?? '', isTail: true })
+      events.push({ name: this.#name, data: this.#wholeData(), isTail: true })
     }
     // A bare JSON error may itself be cut off; other text (HTML, say) is what it is.
     const isTail = /^\s*[[{]/.test(this.#stray)
@@ -139,13 +157,28 @@ export class SseDecoder implements WireDecoder {
     // A blank before the name is outside of the standard, and has been recorded.
     const line = given.charCodeAt(0) <= 32 && /^[ \t]+(?:data|event):/.test(given) ? given.trimStart() : given
     if (line.startsWith('data:')) {
-      const value = line.slice(line.charCodeAt(5) === 32 ? 6 : 5)
-      this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`
+      this.#addData(line.slice(line.charCodeAt(5) === 32 ? 6 : 5))
     } else if (line.startsWith('event:')) {
       this.#name = line.slice(6).trim()
     } else if (line.charCodeAt(0) !== 58 /* a comment */ && !/^(id|retry|data|event)\b/.test(line)) {
-      if (this.#stray.length < this.#maxStrayLength) this.#stray += `${line}\n`
+      if (this.#stray.length < this.#maxLength) this.#stray += `${line}\n`
     }
+  }
+
+  #addData(value: string): void {
+    if (this.#data === undefined) this.#data = value
+    else this.#moreData.push(value)
+    this.#dataLength += value.length + 1
+    if (this.#dataLength > this.#maxLength + 1) throw tooLong('An event', this.#maxLength)
+  }
+
+  #wholeData(): string {
+    const first = this.#data ?? ''
+    const data = this.#moreData.length === 0 ? first : [first, ...this.#moreData].join('\n')
+    this.#data = undefined
+    this.#dataLength = 0
+    if (this.#moreData.length > 0) this.#moreData = []
+    return data
   }
 }
 

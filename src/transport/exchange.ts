@@ -6,6 +6,7 @@
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import { PulledBody } from './body.ts'
 import { leanFetch, LeanResponse } from './lean-fetch.ts'
+import { basicCredentials, decoded } from './proxy.ts'
 import { Reply } from './reply.ts'
 import type { ReplyContext } from './reply.ts'
 import { headerPairs, Secrets } from './secrets.ts'
@@ -38,7 +39,7 @@ export async function exchange(
   const take = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const url = typeof input === 'string' ? input : input instanceof URL ? input.href : input.url
     // Once to a list: to go through Headers costs 5 µs each time.
-    const headers = [...headerPairs(init?.headers)]
+    const headers = [...headerPairs(init?.headers), ...credentialsOf(url, context.secrets)]
     // The keys of this very request, also those of a user's own client, which convoke was never told.
     context.secrets.addHeaders(headers)
     if (options.path && !url.includes(options.path)) return (options.fetch ?? globalThis.fetch)(input, init)
@@ -79,6 +80,15 @@ export const carriedFetch: Fetch = (input, init?: Carrier) =>
 /** `fetchOptions` that bring a fetch along. */
 export function carry(fetch: Fetch): object {
   return { [carried]: fetch }
+}
+
+/** The user and password in an address, as a header; one that the SDK set wins. */
+function credentialsOf(url: string, secrets: Secrets): [string, string][] {
+  if (!url.includes('@')) return []
+  const { username, password } = new URL(url)
+  if (!username && !password) return []
+  secrets.add(decoded(password))
+  return [['authorization', basicCredentials(username, password)]]
 }
 
 async function send(
@@ -130,7 +140,14 @@ function failed(error: unknown, context: ReplyContext): ConvokeError {
       cause,
     })
   }
-  const hint = code === 'ECONNREFUSED' ? ' Is the server running at this baseURL?' : ''
+  if (code === 'UND_ERR_INVALID_ARG') {
+    return new ConvokeError('invalid_request', `The request cannot be sent: ${message}.`, {
+      ...labels,
+      cause,
+    })
+  }
+  const hint =
+    code === 'ECONNREFUSED' ? ' Is the server of this baseURL running, or the proxy on the way to it?' : ''
   return new ConvokeError('connection', `The connection failed: ${message}.${hint}`, {
     ...labels,
     cause,

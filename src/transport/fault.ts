@@ -71,7 +71,9 @@ export function retryAfter(headers: Headers | undefined, nowMs: number = Date.no
   if (inMs && isNumber(inMs)) return Number(inMs)
   const value = headers?.get('retry-after')?.trim()
   if (!value) return undefined
-  if (/^-?[\d.]+$/.test(value)) return isNumber(value) ? secondsToMs(value) : undefined
+  // A header that was sent twice is joined by a comma; every date has letters.
+  const [first = ''] = value.split(',')
+  if (!/[a-z]/i.test(value)) return isNumber(first) ? secondsToMs(first) : undefined
   const untilMs = Date.parse(value)
   if (Number.isNaN(untilMs)) return undefined
   const serverMs = Date.parse(headers?.get('date') ?? '')

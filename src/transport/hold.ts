@@ -12,8 +12,9 @@ export function lendSocket(signal: AbortSignal, socket: Socket): void {
   sockets.set(signal, socket)
 }
 
-/** The request is over: the socket is another's. */
+/** The request is over: the socket is another's, and holds the process as sockets in use do. */
 export function returnSocket(signal: AbortSignal): void {
+  sockets.get(signal)?.ref()
   sockets.delete(signal)
 }
 

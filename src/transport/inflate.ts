@@ -1,13 +1,20 @@
 /** Bodies that a server compressed although it was asked not to. */
 import { pipeline, Readable } from 'node:stream'
 import type { Transform } from 'node:stream'
+import { ConvokeError } from '../errors.ts'
 import { PulledBody, read } from './body.ts'
 import type { ByteSource } from './body.ts'
 
 /** The body itself, or its bytes as they were before they were compressed. */
 export function inflated(body: ByteSource, encoding: string | string[] | undefined): ByteSource {
-  const decoder = decoderOf(String(encoding ?? '').toLowerCase())
-  if (!decoder) return body
+  const name = String(encoding ?? '').toLowerCase()
+  if (name === '' || name === 'identity') return body
+  const decoder = decoderOf(name)
+  if (!decoder) {
+    const message = `The reply came in the encoding ${name}, which was not asked for and cannot be read.`
+    body.destroy(new ConvokeError('malformed_response', message))
+    return body
+  }
   pipeline(Readable.from(piecesOf(body)), decoder, () => {})
   decoder.once('close', () => body.destroy())
   return new PulledBody(decoder)
@@ -15,7 +22,6 @@ export function inflated(body: ByteSource, encoding: string | string[] | undefin
 
 /** zlib is loaded for the first body that needs it. */
 function decoderOf(encoding: string): Transform | undefined {
-  if (encoding === '' || encoding === 'identity') return undefined
   const zlib = process.getBuiltinModule('node:zlib')
   switch (encoding) {
     case 'gzip':

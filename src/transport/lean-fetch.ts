@@ -4,6 +4,7 @@
  */
 import type { Dispatcher } from 'undici'
 import { ConvokeError } from '../errors.ts'
+import { maxTimerMs } from '../policies/max-timer-ms.ts'
 import { PushedBody } from './body.ts'
 import type { ByteSource } from './body.ts'
 import { takeConnection } from './connections.ts'
@@ -96,8 +97,8 @@ class Transfer implements Dispatcher.DispatchHandler {
   readonly #connection: Connection
   readonly #url: URL
   readonly #init: LeanRequest
-  #controller: Dispatcher.DispatchController | undefined
-  #sentAtMs = 0
+  /** Undefined while it was not written to the socket. */
+  #sentAtMs: number | undefined
   #body: PushedBody | undefined
   #isOver = false
   #connectTimer: NodeJS.Timeout | undefined
@@ -120,14 +121,17 @@ class Transfer implements Dispatcher.DispatchHandler {
       this.#resolve = resolve
       this.#reject = reject
       signal?.addEventListener('abort', this.#onAbort)
+      this.#connection.onConnecting = () => this.#watchConnect()
       const path = this.#url.pathname + this.#url.search
-      this.#connection.dispatch({ path, method, headers, body: body as string | undefined }, this)
-      if (this.#connection.isNew) this.#watchConnect()
+      try {
+        this.#connection.dispatch({ path, method, headers, body: body as string | undefined }, this)
+      } catch (error) {
+        this.#end(error as Error)
+      }
     })
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
+  onRequestStart(): void {
     this.#sentAtMs = performance.now()
     const { signal } = this.#init
     if (signal && this.#connection.socket) lendSocket(signal, this.#connection.socket)
@@ -141,8 +145,8 @@ class Transfer implements Dispatcher.DispatchHandler {
     // 1xx: the response is still to come.
     if (status < 200) return
     this.#body = new PushedBody({
-      pause: () => controller.pause(),
-      resume: () => controller.resume(),
+      pause: () => this.#connection.pause(),
+      resume: () => this.#connection.resume(),
       close: (reason) => this.#end(reason),
     })
     this.#resolve(new LeanResponse(status, fields, inflated(this.#body, fields['content-encoding'])))
@@ -177,6 +181,7 @@ class Transfer implements Dispatcher.DispatchHandler {
   #letGo(): void {
     this.#isOver = true
     clearTimeout(this.#connectTimer)
+    this.#connection.onConnecting = undefined
     this.#connection.onConnect = undefined
     const { signal } = this.#init
     if (!signal) return
@@ -188,13 +193,13 @@ class Transfer implements Dispatcher.DispatchHandler {
   #isStale(error: Error): boolean {
     const { code = '' } = error as NodeJS.ErrnoException
     const isBroken = /^(UND_ERR_SOCKET|ECONNRESET|EPIPE)$/.test(code)
-    const wasSent = this.#controller !== undefined && performance.now() - this.#sentAtMs < staleMs
-    return isBroken && wasSent && !this.#connection.isNew && !this.#connection.hasAnswered
+    const isSoon = this.#sentAtMs === undefined || performance.now() - this.#sentAtMs < staleMs
+    return isBroken && isSoon && !this.#connection.isNew && !this.#connection.hasAnswered
   }
 
   #watchConnect(): void {
     const { connectMs = Infinity } = this.#init
-    if (connectMs === Infinity) return
+    if (connectMs > maxTimerMs || this.#isOver) return
     this.#connection.onConnect = () => clearTimeout(this.#connectTimer)
     this.#connectTimer = setTimeout(() => {
       const message = `No connection to ${this.#url.host} within connectMs ${connectMs}.`
@@ -224,16 +229,17 @@ const ownHeaders = new Set([
 /** Names and values in turn. */
 function flatHeaders(given: unknown): string[] {
   const flat: string[] = []
-  let asksForEncoding = false
+  const seen = new Set<string>()
   for (const [name, value] of headerPairs(given)) {
     if (value === undefined || value === null) continue
     const lower = name.toLowerCase()
-    if (ownHeaders.has(lower)) continue
-    if (lower === 'accept-encoding') asksForEncoding = true
+    // The first of a name counts.
+    if (ownHeaders.has(lower) || seen.has(lower)) continue
+    seen.add(lower)
     flat.push(lower, String(value))
   }
   // A compressor holds text of a stream back; vendors send plain bytes when asked.
-  if (!asksForEncoding) flat.push('accept-encoding', 'identity')
+  if (!seen.has('accept-encoding')) flat.push('accept-encoding', 'identity')
   return flat
 }
 

@@ -39,8 +39,21 @@ function isLocal({ hostname }: URL): boolean {
 /** The header of a user and password in the proxy's address, as names and values in turn. */
 export function proxyHeaders({ username, password }: URL): string[] {
   if (!username) return []
-  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
-  return ['proxy-authorization', `Basic ${Buffer.from(pair).toString('base64')}`]
+  return ['proxy-authorization', basicCredentials(username, password)]
+}
+
+/** The user and password of a URL as a header has them. */
+export function basicCredentials(username: string, password: string): string {
+  return `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64')}`
+}
+
+/** A bare `%` stays what it is. */
+export function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 /**
@@ -61,7 +74,8 @@ export function connectThrough(proxy: URL, target: URL, follow: (socket: Socket)
     })
     request.once('socket', follow)
     request.once('error', reject)
-    request.once('connect', (response, socket: Socket) => {
+    request.once('connect', (response, socket: Socket, head: Buffer) => {
+      if (head.length > 0) socket.unshift(head)
       if (response.statusCode === 200) return resolve(socket)
       socket.destroy()
       reject(refusal(proxy, address, response.statusCode ?? 0))

@@ -2,6 +2,7 @@
 import { ConvokeError, isConvokeError, vendorError } from '../errors.ts'
 import { maxTimerMs } from '../policies/max-timer-ms.ts'
 import type { ByteSource } from './body.ts'
+import { TextPieces } from './decode.ts'
 import type { WireDecoder, WireEvent } from './decode.ts'
 import { readFault } from './fault.ts'
 import type { Secrets } from './secrets.ts'
@@ -45,7 +46,7 @@ export class Reply {
 
   /** The body as text. @throws ConvokeError `stream_truncated` when it breaks off, `timeout` when it stands still */
   async text(maxBytes = this.#context.maxResponseBytes ?? maxPlainBytes): Promise<string> {
-    const decoder = new TextDecoder()
+    const pieces = new TextPieces()
     const silence = this.#watchSilence()
     let text = ''
     try {
@@ -54,9 +55,9 @@ export class Reply {
         const bytes = this.#take(maxBytes)
         if (!bytes) break
         silence.refresh()
-        text += decoder.decode(bytes, { stream: true })
+        text += pieces.push(bytes)
       }
-      return text + decoder.decode()
+      return text + pieces.end()
     } finally {
       silence.stop()
       this.destroy()
@@ -172,7 +173,12 @@ export class Reply {
       bytes = this.#source.take()
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      if (isConvokeError(error)) throw error
+      if (isConvokeError(error)) throw this.#named(error)
+      // zlib's own word for an end that came too soon is Z_BUF_ERROR.
+      const { code = '' } = error as NodeJS.ErrnoException
+      if (/^(Z_|ERR_PADDING|ERR_BROTLI|ERR__ERROR)/.test(code) && code !== 'Z_BUF_ERROR') {
+        throw this.#malformed(`The reply's compression is broken: ${this.redact(String(error))}`)
+      }
       throw new ConvokeError('stream_truncated', 'The connection broke before the reply was whole.', {
         ...this.#labels(),
         cause: this.#context.secrets.cleanError(error),
