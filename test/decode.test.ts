@@ -52,6 +52,29 @@ test('a byte order mark is taken off the start, and stays wherever it is text', 
   }
 })
 
+test('a line that is too long is refused however the bytes are cut', () => {
+  for (const size of sizes) {
+    for (const decoder of [new SseDecoder(20), new NdjsonDecoder(20)]) {
+      assert.throws(() => decode(decoder, `data: ${'x'.repeat(20)}\n\n`, size), {
+        code: 'malformed_response',
+        message: /A line of the stream is longer than maxLineBytes 20/,
+      })
+    }
+  }
+})
+
+test('an event of endless lines is refused, too', () => {
+  for (const size of sizes) {
+    const text = 'data: 1234\n'.repeat(limit)
+    assert.throws(() => decode(new SseDecoder(limit), text, size), {
+      code: 'malformed_response',
+      message: /An event of the stream is longer than maxLineBytes/,
+    })
+  }
+  const whole = decode(new SseDecoder(limit), 'data: 1234\n'.repeat(199) + '\n', 7)
+  assert.equal(whole[0]?.data.length, 199 * 5 - 1)
+})
+
 test('data that the end of the connection cuts off is a tail', () => {
   for (const size of sizes) {
     assert.deepEqual(decode(new SseDecoder(limit), 'data: 1\n\ndata: {"ha', size), [

@@ -11,6 +11,7 @@ for (const [headers, expected] of [
   [{ 'retry-after': '0' }, 0],
   [{ 'retry-after': '-1' }, undefined],
   [{ 'retry-after-ms': '-1' }, undefined],
+  [{ 'retry-after': '5, 5' }, 5_000],
   [{ 'retry-after': 'NaN' }, undefined],
   [{ 'retry-after': 'soon' }, undefined],
   [{ 'retry-after': 'Thu, 01 Jan 2026 00:00:30 GMT' }, 30_000],

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import tls from 'node:tls'
 import zlib from 'node:zlib'
-import { isConvokeError } from 'convoke'
+import { createLLM, isConvokeError } from 'convoke'
 import { read as readPiece } from '../src/transport/body.ts'
 import { leanFetch } from '../src/transport/lean-fetch.ts'
 import type { LeanResponse } from '../src/transport/lean-fetch.ts'
@@ -100,6 +100,24 @@ test('unpacks gzip, deflate and brotli, and tells a cut one from a whole one', a
   )
 })
 
+test('a broken compression, and one that nobody can read, are malformed, not cut off', async () => {
+  await serve(
+    (request, response) => {
+      response.setHeader('content-encoding', request.url?.startsWith('/gzip') ? 'gzip' : 'compress')
+      response.end(zlib.gzipSync('{"choices":[]}'.repeat(100)).fill(7, 12))
+    },
+    async (url) => {
+      for (const path of ['gzip', 'compress']) {
+        const llm = createLLM('openai', { model: 'm', apiKey: 'k', baseURL: `${url}/${path}` })
+        await assert.rejects(llm.agenerate('Hi'), {
+          code: 'malformed_response',
+          message: /\[openai\] The reply('s compression is broken| came in the encoding compress)/,
+        })
+      }
+    },
+  )
+})
+
 test('follows a redirect that keeps the method, and hides credentials from another origin', async () => {
   await serve(
     (request, response) => response.end(JSON.stringify(request.headers)),
@@ -127,6 +145,10 @@ test('a connection that does not stand in time is a timeout of the phase connect
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as AddressInfo
   try {
+    const patient = new AbortController()
+    const waiting = leanFetch(`https://127.0.0.1:${port}/`, { connectMs: 3e9, signal: patient.signal })
+    setTimeout(() => patient.abort(new Error('still waiting')), 60)
+    await assert.rejects(waiting, /still waiting/)
     const error = await leanFetch(`https://127.0.0.1:${port}/`, { connectMs: 50 }).then(
       () => assert.fail('connected'),
       (reason: unknown) => reason,

@@ -111,7 +111,10 @@ test('options of the LLM alone do not reach the provider’s request', async () 
 test('the rate and the circuit breaker are options of an LLM, not of a call', async () => {
   const llm = createLLM('openai/gpt', { ...key, baseURL: 'http://127.0.0.1:9' })
   for (const options of [{ rateLimit: {} }, { circuitBreaker: true }]) {
-    await assert.rejects(llm.agenerate('Hi', options as object), { code: 'invalid_request' })
+    await assert.rejects(llm.agenerate('Hi', options as object), {
+      code: 'invalid_request',
+      message: /The option (rateLimit|circuitBreaker) is one of createLLM, not of a call/,
+    })
   }
 })
 
@@ -123,6 +126,7 @@ test('a call refuses the same, as invalid_request, and sends nothing', async () 
     /\[openai\] There is no option/,
   )
   await assert.rejects(llm.agenerate('Hi', { maxTokens: -1 }), /\[openai\] The option maxTokens is -1/)
+  await assert.rejects(llm.agenerate('Hi', null as never), /\[openai\] The options are null; pass an object/)
 })
 
 test('a missing key names the variable that may hold it', () => {
@@ -235,6 +239,13 @@ test("a call's streamConfig wins over the LLM's timeouts: they are two names of 
 test('a key function that fails or gives nothing is configuration', async () => {
   for (const apiKey of [() => '', () => Promise.reject(new Error('vault is closed'))]) {
     const llm = createLLM('openai', { model: 'm', apiKey, baseURL: 'http://127.0.0.1:9/v1' })
-    await assert.rejects(llm.agenerate('Hi'), { code: 'configuration', message: /apiKey function/ })
+    await assert.rejects(llm.agenerate('Hi'), (error) => {
+      assert.ok(isConvokeError(error))
+      assert.equal(error.code, 'configuration')
+      assert.match(error.message, /apiKey function/)
+      // Nothing was sent.
+      assert.equal(error.partial?.usage.totalTokens, 0)
+      return true
+    })
   }
 })

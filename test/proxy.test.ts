@@ -177,7 +177,7 @@ test('a user and a password in the address go to the vendor, and a bare % is wha
 })
 
 test('an address that is no HTTP proxy is refused at once, without its password', () => {
-  for (const proxy of ['proxy.example:3128', 'socks5://ann:secret-word@127.0.0.1:1080', 'http://']) {
+  for (const proxy of ['', 'proxy.example:3128', 'socks5://ann:secret-word@127.0.0.1:1080', 'http://']) {
     assert.throws(
       () => createLLM('openai', { ...options, proxy }),
       (error: Error & { code: string }) => {

@@ -97,6 +97,20 @@ test('fails at once, saying the wait, when the server asks for longer than maxDe
   assert.equal(attempts, 1)
 })
 
+for (const minDelayMs of [2 ** 31, 1e11]) {
+  test(`a back-off of up to ${minDelayMs} ms, longer than a timer holds, does not end at once`, async () => {
+    const controller = new AbortController()
+    const asked = settings({ minDelayMs, maxDelayMs: Infinity })
+    const waiting = retry(
+      async () => Promise.reject(failure({ retryAfterMs: minDelayMs })),
+      asked,
+      controller.signal,
+    )
+    setTimeout(() => controller.abort(new Error('still waiting')), 50)
+    await assert.rejects(waiting, /still waiting/)
+  })
+}
+
 test('an abort ends the wait at once, with its reason', async () => {
   const controller = new AbortController()
   const waiting = retry(

@@ -5,6 +5,7 @@ import type { GenerateResponse, LLMOptions, ProviderChunk } from 'convoke'
 
 /** How many chunks the provider below was asked for. */
 let given = 0
+const large = 'x'.repeat(1_024 * 1_024)
 
 /** A vendor of the tests' own: as many numbered chunks as the model's name says, then what it says after a colon. */
 registerProvider('counter', () => ({
@@ -21,12 +22,15 @@ registerProvider('counter', () => ({
     if (ending === 'wait')
       await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     if (ending === 'break') throw new TypeError('a bug of the provider')
-    if (ending === 'alive') {
+    if (ending === 'alive' || ending === 'ping') {
       for (let at = 0; at < 12; at++) {
         await new Promise((resolve) => setTimeout(resolve, 20))
-        yield { type: 'text', content: '' }
+        yield ending === 'alive'
+          ? { type: 'text', content: '' }
+          : { type: 'usage', content: '', usage: { inputTokens: at } }
       }
     }
+    if (ending === 'large') for (let at = 0; at < 60; at++) yield { type: 'text', content: large }
     if (ending !== 'stop') yield { type: 'finish', content: '', finishReason: 'stop' }
   },
 }))
@@ -98,6 +102,33 @@ test('a sign of life without content restarts the idle clock and is not delivere
   const types = []
   for await (const { type } of stream) types.push(type)
   assert.deepEqual(types, ['start', 'text', 'finish'])
+})
+
+test('counts alone, which a ping may carry, do not restart the idle clock', async () => {
+  const error = await failure(counter('1:ping', { timeouts: { idleMs: 120 } }).stream('Hi').response)
+  assert.deepEqual([error.code, error.phase], ['timeout', 'idle'])
+})
+
+test('a sign of life does not prolong the wait for the first content', async () => {
+  const startedAt = performance.now()
+  const error = await failure(
+    counter('0:alive', { timeouts: { firstChunkMs: 120, idleMs: 5_000 } }).stream('Hi').response,
+  )
+  assert.deepEqual([error.code, error.phase], ['timeout', 'firstChunk'])
+  assert.ok(performance.now() - startedAt < 230, 'the clock was prolonged')
+})
+
+test('large pieces wait before bufferSize of them are there', async () => {
+  const stream = counter('0:large').stream('Hi')
+  const iterator = stream[Symbol.asyncIterator]()
+  await iterator.next()
+  await pause(20)
+  const waitingMb = stream.partial.content.length / large.length
+  assert.ok(waitingMb <= 6, `${waitingMb} pieces of 1 MiB wait`)
+  let length = 0
+  for (let next = await iterator.next(); !next.done; next = await iterator.next())
+    length += next.value.content.length
+  assert.equal(length, 60 * large.length)
 })
 
 test('.text gives the visible text alone', async () => {
