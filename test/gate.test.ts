@@ -46,24 +46,28 @@ async function arrive(simulator: Simulator, count: number): Promise<void> {
   assert.equal(simulator.requests.length, count)
 }
 
-test('five of six requests go at once, the sixth waits for the rate until it is cancelled', async (context) => {
-  const { llm, simulator } = await open(context, 'openai', { rateLimit: { requestsPerMinute: 5 } })
-  const controller = new AbortController()
-  const { signal } = controller
-  const calls = [1, 2, 3, 4, 5, 6].map((number) => llm.agenerate(`${number}`, number === 6 ? { signal } : {}))
-  const sixth = failure(calls.pop() as Promise<GenerateResponse>)
-  await Promise.all(calls)
-  await forAWhile()
-  assert.deepEqual(llm.activity, { running: 1, queued: 0 })
-  controller.abort()
-  const error = await sixth
-  assert.equal(error.code, 'cancelled')
-  assert.equal(error.attempts, 0)
-  assert.equal(error.partial?.usage.totalTokens, 0)
-  assert.deepEqual(llm.activity, { running: 0, queued: 0 })
-  assert.equal(getEventListeners(signal, 'abort').length, 0)
-  assert.equal(simulator.requests.length, 5)
-})
+for (const provider of ['openai', 'anthropic', 'gemini', 'cohere', 'ollama']) {
+  test(`${provider}: five of six requests go at once, the sixth waits for the rate until it is cancelled`, async (context) => {
+    const { llm, simulator } = await open(context, provider, { rateLimit: { requestsPerMinute: 5 } })
+    const controller = new AbortController()
+    const { signal } = controller
+    const calls = [1, 2, 3, 4, 5, 6].map((number) =>
+      llm.agenerate(`${number}`, number === 6 ? { signal } : {}),
+    )
+    const sixth = failure(calls.pop() as Promise<GenerateResponse>)
+    await Promise.all(calls)
+    await forAWhile()
+    assert.deepEqual(llm.activity, { running: 1, queued: 0 })
+    controller.abort()
+    const error = await sixth
+    assert.equal(error.code, 'cancelled')
+    assert.equal(error.attempts, 0)
+    assert.equal(error.partial?.usage.totalTokens, 0)
+    assert.deepEqual(llm.activity, { running: 0, queued: 0 })
+    assert.equal(getEventListeners(signal, 'abort').length, 0)
+    assert.equal(simulator.requests.length, 5)
+  })
+}
 
 test('a retry needs a permit too', async (context) => {
   const options = {

@@ -124,7 +124,7 @@ export interface LLMOptions extends GenerateOptions {
    * circuit. `true` takes the defaults. @default false
    */
   circuitBreaker?: boolean | CircuitBreakerOptions
-  /** Longest line of a stream, in bytes, before `malformed_response`. @default 8 MiB */
+  /** Longest line, and longest event, of a stream before `malformed_response`; counted in UTF-16 units. @default 8 MiB */
   maxLineBytes?: number
   /**
    * Longest reply, in bytes after decompression, before `malformed_response`.
