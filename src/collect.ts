@@ -1,5 +1,6 @@
 /** Folds the chunks of a reply into a response; of a broken one, as much as came. */
 import type { ChatRequest, ProviderChunk, ReportedUsage } from './providers/provider.ts'
+import { GrowingText } from './transport/growing-text.ts'
 import { estimateInputTokens, estimateTokens } from './tokens.ts'
 import type {
   AssistantPart,
@@ -16,29 +17,6 @@ interface TextSpan {
   from: number
   to: number
   signature?: string
-}
-
-/** Text that is appended in small pieces. */
-class GrowingText {
-  #whole = ''
-  #recent = ''
-
-  add(piece: string): void {
-    this.#recent += piece
-    if (this.#recent.length < 4_096) return
-    // V8 keeps a string that grows by `+=` as a tree of its pieces; a look inside makes it one, and frees them.
-    this.#recent.charCodeAt(0)
-    this.#whole += this.#recent
-    this.#recent = ''
-  }
-
-  get length(): number {
-    return this.#whole.length + this.#recent.length
-  }
-
-  get text(): string {
-    return this.#whole + this.#recent
-  }
 }
 
 export class Collector {

@@ -169,7 +169,7 @@ export interface StreamConfig {
   chunkTimeoutMs?: number
   /** More chunks than this end the stream with `budget_exceeded`. @default Infinity */
   maxChunks?: number
-  /** Chunks that may wait for the reader before the socket is no longer read. @default 100 */
+  /** Chunks that may wait for the reader before the socket is no longer read; 4 Mi characters at most. @default 100 */
   bufferSize?: number
 }
 

@@ -1,5 +1,6 @@
 /** Bytes to events: server-sent events and newline-delimited JSON, push by push, with bounded lines. */
 import { ConvokeError } from '../errors.ts'
+import { GrowingText } from './growing-text.ts'
 
 /** One event of a stream: its name, where the framing has names, and its data as text. */
 export interface WireEvent {
@@ -115,10 +116,9 @@ function lineEnd(text: string, from: number): number {
  */
 export class SseDecoder implements WireDecoder {
   readonly #lines: LineSplitter
-  /** As a rule one line; further ones wait, since a text that grows by `+=` takes ten times its size. */
+  /** As a rule one line. */
   #data: string | undefined
-  #moreData: string[] = []
-  #dataLength = 0
+  #moreData: GrowingText | undefined
   #name: string | undefined
   #stray = ''
   readonly #maxLength: number
@@ -166,18 +166,20 @@ export class SseDecoder implements WireDecoder {
   }
 
   #addData(value: string): void {
-    if (this.#data === undefined) this.#data = value
-    else this.#moreData.push(value)
-    this.#dataLength += value.length + 1
-    if (this.#dataLength > this.#maxLength + 1) throw tooLong('An event', this.#maxLength)
+    if (this.#data === undefined) {
+      this.#data = value
+      return
+    }
+    this.#moreData ??= new GrowingText()
+    this.#moreData.add(`\n${value}`)
+    if (this.#data.length + this.#moreData.length > this.#maxLength)
+      throw tooLong('An event', this.#maxLength)
   }
 
   #wholeData(): string {
-    const first = this.#data ?? ''
-    const data = this.#moreData.length === 0 ? first : [first, ...this.#moreData].join('\n')
+    const data = (this.#data ?? '') + (this.#moreData?.text ?? '')
     this.#data = undefined
-    this.#dataLength = 0
-    if (this.#moreData.length > 0) this.#moreData = []
+    this.#moreData = undefined
     return data
   }
 }

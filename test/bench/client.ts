@@ -2,7 +2,7 @@
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Figures, Scenario, ScenarioName, SubjectName, Vendor } from './scenarios.ts'
-import { prompt, replyChunks, scenarios, warmUp } from './scenarios.ts'
+import { prompt, replyChunks, scenarios, warmUpPrompt } from './scenarios.ts'
 import { loadSubject } from './subjects/subject.ts'
 import type { Subject } from './subjects/subject.ts'
 
@@ -36,8 +36,10 @@ const { figures, firstError } = await measure(subject)
 process.send?.({ kind: 'result', figures, firstError }, () => process.exit())
 
 async function warm(subject: Subject): Promise<void> {
-  if (scenario.isStream) return subject.stream(warmUp.prompt, () => undefined)
-  for (let made = 0; made < warmUp.calls; made++) await subject.ask(warmUp.prompt)
+  for (let made = 0; made < scenario.warmUp.requests; made++) {
+    if (scenario.isStream) await subject.stream(warmUpPrompt, () => undefined)
+    else await subject.ask(warmUpPrompt)
+  }
 }
 
 async function measure(subject: Subject): Promise<{ figures: ClientFigures; firstError?: string }> {

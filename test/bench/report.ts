@@ -113,7 +113,10 @@ function speedRow(measure: Measure, { vendor, rounds }: Outcome): string[] {
   const values: Values = {}
   for (const subject of subjects) {
     const figures = rounds[subject]
-    if (figures?.length) values[subject] = middle(figures, measure.key)
+    if (!figures?.length) continue
+    values[subject] = measure.isWorst
+      ? Math.max(...figures.map((one) => one[measure.key]))
+      : middle(figures, measure.key)
   }
   const goal = measure.goal?.(vendor) ?? {}
   return [

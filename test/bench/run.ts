@@ -4,7 +4,8 @@
  * node test/bench/run.ts [--only call,stream,paced,many,relaxed,import] [--vendors openai,ollama]
  *   [--subjects bare,convoke,ai,langchain] [--rounds 3] [--markdown]
  *
- * The tables go to stdout, the progress to stderr. Only the ratios within one run are to be trusted.
+ * The tables go to stdout, the progress to stderr. Only the ratios within one run are to be trusted. The exit code is
+ * not 0 where something could not be measured, whatever becomes of the goals.
  */
 import { parseArgs } from 'node:util'
 import { importCost } from './import-cost.ts'
@@ -84,6 +85,8 @@ async function runCell({ scenario, vendor, subjects }: Cell): Promise<Outcome> {
         ;(outcome.rounds[subject] ??= []).push(figures)
       } catch (error) {
         process.stderr.write(`: ${String(error)}\n`)
+        // A cell that could not be measured is an error; a goal that is not met is a result.
+        process.exitCode = 1
       }
     }
   }

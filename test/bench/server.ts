@@ -1,6 +1,6 @@
 /** The simulator in a process of its own, so that its CPU is not the client's. Started by measure.ts. */
 import { importSimulator } from './built.ts'
-import { replyChunks, scenarios, warmUp } from './scenarios.ts'
+import { replyChunks, scenarios, warmUpPrompt } from './scenarios.ts'
 import type { ScenarioName, Vendor } from './scenarios.ts'
 
 /** What this process says: where it listens, and what its CPU did between `start` and `stop`. */
@@ -9,13 +9,13 @@ export type ServerMessage =
 export type ServerOrder = 'start' | 'stop'
 
 const [vendor, name] = process.argv.slice(2) as [Vendor, ScenarioName]
-const { isStream, chunks, paceMs } = scenarios[name]
+const { chunks, paceMs, warmUp } = scenarios[name]
 const full = { chunks: replyChunks(chunks), paceMs }
-const short = { chunks: replyChunks(isStream ? warmUp.chunks : chunks), paceMs: 0 }
+const warming = { chunks: replyChunks(warmUp.chunks), paceMs: 0 }
 
 const { startSimulator } = await importSimulator()
 const simulator = await startSimulator({
-  reply: (request) => (request.prompt === warmUp.prompt ? short : full),
+  reply: (request) => (request.prompt === warmUpPrompt ? warming : full),
 })
 
 let startedAt = 0

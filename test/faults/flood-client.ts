@@ -46,5 +46,5 @@ const before = process.memoryUsage.rss()
 // 256 MiB of blank lines are many: a lower bound makes the same point in a quarter of the time.
 const limits = play === 'bomb-blank-lines' ? { maxResponseBytes: 67_108_864 } : {}
 const llm = openLLM(vendor, `${url}/${play}/${vendor}`, { retry, ...limits })
-await (play === 'flood' ? paused(llm) : overwhelmed(llm))
+await (play.startsWith('flood') ? paused(llm) : overwhelmed(llm))
 process.disconnect()

@@ -50,11 +50,14 @@ const plays: Record<string, Play> = {
   /** Nothing wrong: the SDK is loaded before any memory is measured. */
   warm: (response, vendor) => response.end(streamOf(vendor, ['Hi'])),
   /** A long stream of ordinary events. */
-  flood(response, vendor) {
-    const { head, text, tail } = streams[vendor]
-    response.write(head)
-    const piece = Buffer.from(text('x'.repeat(65_536)))
-    pour(response, piece, floodBytes, () => response.end(tail))
+  flood: (response, vendor) => flood(response, vendor, 65_536),
+  /** The same in few and large ones, as a vendor sends them that gives its reply in one piece. */
+  'flood-large': (response, vendor) => flood(response, vendor, MiB),
+  /** No line is long, and no event is ever whole. */
+  'endless-event'(response, vendor) {
+    const { head, text } = streams[vendor]
+    response.write(head + text('Hi'))
+    pour(response, Buffer.from('data: x\n'.repeat(MiB / 8)), Infinity, () => {})
   },
   /** One line of 64 MiB, and then the stream goes on. */
   line(response, vendor) {
@@ -87,6 +90,13 @@ const plays: Record<string, Play> = {
     const { head, text, tail } = streams[vendor]
     packed(response, bomb(head + text('Hi'), '\n', tail))
   },
+}
+
+function flood(response: http.ServerResponse, vendor: Vendor, pieceLength: number): void {
+  const { head, text, tail } = streams[vendor]
+  response.write(head)
+  const piece = Buffer.from(text('x'.repeat(pieceLength)))
+  pour(response, piece, floodBytes, () => response.end(tail))
 }
 
 function withFilling([before, after]: [string, string], filling: string): [string, string, string] {

@@ -120,6 +120,16 @@ async function breakStreams(vendor: Vendor, llm: LLM, fault: string, place: Plac
   })
 }
 
+/** Nothing of the reply is lost or added. */
+async function succeed(llm: LLM, prompt: string, what: string): Promise<void> {
+  await many(async () => {
+    const ending = await read(llm.stream(prompt), () => false)
+    assert.deepEqual([ending.seen, ending.finishes, ending.thrown], [text, 1, undefined], what)
+    assert.equal(ending.response?.content, text)
+    count(what)
+  })
+}
+
 for (const vendor of vendors) {
   test(`${vendor}: every fault at every place ends as promised, ${times} at once`, async () => {
     const watch = watchProcess()
@@ -135,15 +145,90 @@ for (const vendor of vendors) {
     for (const fault of Object.keys(faults)) {
       await Promise.all(Object.keys(places).map((place) => breakStreams(vendor, llm, fault, place as Place)))
     }
-    await many(async () => {
-      const ending = await read(llm.stream('comments'), () => false)
-      assert.deepEqual([ending.seen, ending.finishes, ending.thrown], [text, 1, undefined])
-      assert.equal(ending.response?.content, text)
-      count('success under comments')
-    })
+    // The simulator's NDJSON has no comments.
+    if (vendor !== 'ollama') await succeed(llm, 'comments', "success under the vendor's comments")
     assert.deepEqual(llm.activity, { running: 0, queued: 0 })
     await watch.stop()
     assert.deepEqual([watch.rejections, watch.warnings], [[], []])
+  })
+}
+
+/** The wire of a whole reply with something before every event of its text. */
+function strewn(vendor: Vendor, between: string): string {
+  const { head, text: event, tail } = streams[vendor]
+  return head + words.map((word) => between + event(word)).join('') + between + tail
+}
+
+for (const vendor of vendors) {
+  test(`${vendor}: comments of a proxy between the events are nothing`, async () => {
+    await using server = await serve((_, response) => {
+      const { comment, contentType } = streams[vendor]
+      response.setHeader('content-type', contentType)
+      response.end(comment + strewn(vendor, comment))
+    })
+    await using llm = open(vendor, server.url)
+    await succeed(llm, 'comments', "success under a proxy's comments")
+  })
+}
+
+/** What a vendor, or a server that speaks as it does, sends to show that it lives: an event that tells nothing. */
+const pings: Record<Vendor, readonly [what: string, wire: string][]> = {
+  openai: [
+    ['no choices', 'data: {"id":"c","model":"test-model","choices":[]}\n\n'],
+    [
+      'usage alone',
+      'data: {"id":"c","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":9,"total_tokens":10}}\n\n',
+    ],
+  ],
+  anthropic: [['ping', 'event: ping\ndata: {"type":"ping"}\n\n']],
+  gemini: [
+    ['an empty object', 'data: {}\n\n'],
+    ['usage alone', 'data: {"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":9}}\n\n'],
+  ],
+  cohere: [['an event of an unknown type', 'data: {"type":"ping"}\n\n']],
+  // NDJSON has nothing but its lines.
+  ollama: [['an empty line', '\n']],
+}
+const pingMs = 40
+const pingKinds = Object.values(pings).flat().length
+
+for (const vendor of vendors) {
+  test(`${vendor}: pings are nothing between the events, and no sign of a reply that goes on`, async () => {
+    const { head, text: event, contentType } = streams[vendor]
+    const half =
+      head +
+      words
+        .slice(0, words.length / 2)
+        .map(event)
+        .join('')
+    await using server = await serve((_, response, body) => {
+      const [, play, at] = /(stall|strewn)\/(\d)/.exec(body) ?? []
+      const [, ping = ''] = pings[vendor][Number(at)] ?? []
+      response.setHeader('content-type', contentType)
+      if (play !== 'stall') return response.end(strewn(vendor, ping))
+      response.write(half)
+      const timer = setInterval(() => response.write(ping), pingMs)
+      response.on('close', () => clearInterval(timer))
+    })
+    await using llm = open(vendor, server.url)
+    await llm.stream('The SDK is loaded before any clock matters.').response
+    for (const [at, [what]] of pings[vendor].entries()) {
+      await succeed(llm, `strewn/${at}`, 'success under pings')
+      await many(async () => {
+        const label = `${vendor}, half a reply and then ${what} every ${pingMs} ms`
+        const timeouts = { idleMs: stallMs, totalMs: 5_000 }
+        const sentAt = performance.now()
+        const error = checkFailure(
+          await read(llm.stream(`stall/${at}`, { timeouts }), () => false),
+          'middle',
+          label,
+        )
+        const tookMs = performance.now() - sentAt
+        assert.deepEqual([error.code, error.phase], ['timeout', 'idle'], `${label}: ${error.message}`)
+        assert.ok(tookMs >= stallMs - 1 && tookMs < 2_000, `${label}: after ${tookMs} ms`)
+        count('timeout under pings')
+      })
+    }
   })
 }
 
@@ -286,7 +371,10 @@ test('the whole matrix was played, each ending as often as it should', (t) => {
   assert.equal(counts.get('timeout firstChunk'), perPlace)
   assert.equal(counts.get('timeout idle'), perPlace * 2)
   assert.equal((counts.get('overloaded') ?? 0) + (counts.get('server_error') ?? 0), perPlace * 3)
-  assert.equal(counts.get('success under comments'), perPlace)
+  assert.equal(counts.get("success under the vendor's comments"), perPlace - times)
+  assert.equal(counts.get("success under a proxy's comments"), perPlace)
+  assert.equal(counts.get('success under pings'), pingKinds * times)
+  assert.equal(counts.get('timeout under pings'), pingKinds * times)
   assert.equal(counts.get('timeout under comments'), perPlace * 3)
   for (const cancel of cancels) assert.equal(counts.get(`cancelled by ${cancel}`), perPlace * 3)
 })

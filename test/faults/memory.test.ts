@@ -1,9 +1,12 @@
 /** A reader that pauses, and replies that are too much: memory stays within bounds, and the error says what it was. */
 import assert from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
 import { after, test } from 'node:test'
+import { isConvokeError } from 'convoke'
 import { forkModule } from './fork-module.ts'
 import { megabytes } from './peak-memory.ts'
-import { vendors } from './vendors.ts'
+import { serve } from './serve.ts'
+import { openLLM, streams, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
 interface Outcome {
@@ -35,7 +38,7 @@ async function run(
   try {
     const outcome = await client.message<Outcome>()
     await check(outcome, () => server.ask<Sent>('sent?'))
-    if (play === 'flood') client.child.send('leave')
+    if (play.startsWith('flood')) client.child.send('leave')
     assert.equal(await client.exited, 0, client.stderr())
     assert.equal(client.stderr(), '')
     assert.ok(await closed(() => server.ask<Sent>('sent?')), 'the server still has an open socket')
@@ -52,12 +55,19 @@ async function closed(ask: () => Promise<Sent>): Promise<boolean> {
   return false
 }
 
-for (const vendor of vendors) {
-  test(`${vendor}: a paused reader of 512 MB stops the socket`, async (t) => {
-    await run('flood', vendor, async ({ grownBytes }, ask) => {
+const floods: readonly [play: string, pieces: string][] = [
+  ['flood', 'pieces of 64 KiB'],
+  ['flood-large', 'pieces of 1 MiB'],
+]
+
+for (const [[play, pieces], vendor] of floods.flatMap((flood) =>
+  vendors.map((vendor) => [flood, vendor] as const),
+)) {
+  test(`${vendor}: a paused reader of 512 MB in ${pieces} stops the socket`, async (t) => {
+    await run(play, vendor, async ({ grownBytes }, ask) => {
       const { sentBytes } = await ask()
       t.diagnostic(
-        `paused reader, ${vendor}: RSS grew by ${megabytes(grownBytes)} MB, the server could send ${megabytes(sentBytes)} MB of 512`,
+        `paused reader, ${pieces}, ${vendor}: RSS grew by ${megabytes(grownBytes)} MB, the server could send ${megabytes(sentBytes)} MB of 512`,
       )
       assert.ok(grownBytes <= 64 * MiB, `grew by ${megabytes(grownBytes)} MB`)
       // What the kernel holds for both sides, and what waits for the reader.
@@ -67,9 +77,11 @@ for (const vendor of vendors) {
 }
 
 /** Too much, in what form, and how much memory it may take. */
-const plays: readonly [play: string, what: string, mostMiB: number][] = [
+const plays: readonly [play: string, what: string, mostMiB: number, of?: readonly Vendor[]][] = [
   ['line', 'a line of 64 MiB in a stream', 128],
   ['endless-line', 'a line without an end in a stream', 128],
+  // Ollama's events are lines.
+  ['endless-event', 'an event without an end', 128, vendors.filter((vendor) => vendor !== 'ollama')],
   ['bomb-line', 'a gzip bomb of 1 GiB in one event', 128],
   ['bomb-blank-lines', 'a gzip bomb of 1 GiB in blank lines', 128],
   ['bomb-plain', 'a gzip bomb of 1 GiB inside a plain reply', 256],
@@ -78,8 +90,8 @@ const plays: readonly [play: string, what: string, mostMiB: number][] = [
   ['endless-error-plain', 'the body of a 500 without an end', 256],
 ]
 
-for (const [play, what, mostMiB] of plays) {
-  for (const vendor of vendors) {
+for (const [play, what, mostMiB, of = vendors] of plays) {
+  for (const vendor of of) {
     // A status is what it is, whatever its body.
     const wanted = play.includes('error') ? 'server_error' : 'malformed_response'
     test(`${vendor}: ${what} is ${wanted} within ${mostMiB} MiB`, async (t) => {
@@ -91,7 +103,69 @@ for (const [play, what, mostMiB] of plays) {
         if (wanted === 'malformed_response') assert.match(message, /max(Line|Response)Bytes/)
         if (!play.endsWith('plain')) assert.equal(partial, 'Hi')
         assert.ok(grownBytes <= mostMiB * MiB, `grew by ${megabytes(grownBytes)} MB`)
+        if (play === 'endless-event') assert.ok(tookMs < 5_000, `only after ${tookMs.toFixed(0)} ms`)
       })
     })
   }
+}
+
+const maxLineBytes = 200
+/** Where the network cuts a line of `length` characters, its line end behind it. */
+const cuts: Record<string, (length: number) => number[]> = {
+  whole: () => [],
+  'in two pieces': (length) => [length / 2],
+  'with its line end behind it': (length) => [length],
+}
+
+/** What has a line of just this length: an event, or a comment, whose length nothing else bounds. */
+const longLines: Record<string, (vendor: Vendor, length: number) => { wire: string; content: string }> = {
+  event(vendor, length) {
+    const { text } = streams[vendor]
+    const lines = text('').split('\n')
+    const content = 'x'.repeat(length - Math.max(...lines.map((line) => line.length)))
+    return { wire: text(content), content }
+  },
+  comment: (_, length) => ({ wire: `:${'x'.repeat(length - 1)}\n\n`, content: '' }),
+}
+
+for (const vendor of vendors) {
+  for (const [kind, longLine] of Object.entries(longLines)) {
+    for (const [how, cutsOf] of Object.entries(cuts)) {
+      test(`${vendor}: the line of a ${kind} that is longer than maxLineBytes is refused, and none else, sent ${how}`, async () => {
+        await using server = await serve((_, response, body) => {
+          const length = Number(/characters: (\d+)/.exec(body)?.[1])
+          const { head, text, tail, contentType } = streams[vendor]
+          const { wire } = longLine(vendor, length)
+          // The long line alone is cut, not what stands before it.
+          const lines = wire.split('\n')
+          const before = lines.slice(
+            0,
+            lines.findIndex((line) => line.length === length),
+          )
+          const beginning = before.map((line) => `${line}\n`).join('').length
+          const edges = [0, ...cutsOf(length).map((at) => beginning + at)]
+          const pieces = edges.map((edge, at) => wire.slice(edge, edges[at + 1]))
+          response.setHeader('content-type', contentType)
+          void sendApart(response, [head + text('Hi'), ...pieces, tail])
+        })
+        await using llm = openLLM(vendor, server.url, { maxLineBytes, retry: { attempts: 1 } })
+        const { content } = await llm.stream(`characters: ${maxLineBytes}`).response
+        assert.equal(content, `Hi${longLine(vendor, maxLineBytes).content}`)
+        const error: unknown = await llm.stream('characters: 400').response.catch((reason: unknown) => reason)
+        assert.ok(isConvokeError(error), 'a success')
+        assert.equal(error.code, 'malformed_response', error.message)
+        assert.match(error.message, /maxLineBytes 200/)
+        assert.equal(error.partial?.content, 'Hi')
+      })
+    }
+  }
+}
+
+/** Each piece in a packet of its own. */
+async function sendApart(response: ServerResponse, pieces: readonly string[]): Promise<void> {
+  for (const piece of pieces) {
+    response.write(piece)
+    await new Promise((resolve) => setTimeout(resolve, 15))
+  }
+  response.end()
 }
