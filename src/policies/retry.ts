@@ -63,19 +63,19 @@ function backoffMs(error: ConvokeError, attempt: number, settings: RetrySettings
 function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason as Error)
-    const untilMs = performance.now() + delayMs
-    const ring = () => {
-      const leftMs = untilMs - performance.now()
-      // A wait may be longer than a timer holds.
-      if (leftMs > maxTimerMs) timer = setTimeout(ring, maxTimerMs)
-      else timer = setTimeout(end, leftMs)
+    let timer: NodeJS.Timeout
+    // A wait may be longer than a timer holds.
+    const wait = (leftMs: number): void => {
+      timer = setTimeout(
+        () => (leftMs > maxTimerMs ? wait(leftMs - maxTimerMs) : end()),
+        Math.min(leftMs, maxTimerMs),
+      )
     }
     const end = () => {
       signal.removeEventListener('abort', onAbort)
       resolve()
     }
-    let timer: NodeJS.Timeout
-    ring()
+    wait(delayMs)
     const onAbort = () => {
       clearTimeout(timer)
       reject(signal.reason as Error)

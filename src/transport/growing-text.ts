@@ -1,22 +1,30 @@
-/** Text that is appended in small pieces, at little more than its own size. */
+/**
+ * Text that is appended in small pieces, at little more than its own size: V8 keeps a string that grows by `+=` as a
+ * tree of its pieces, thirty bytes for each.
+ */
 export class GrowingText {
   #whole = ''
-  #recent = ''
+  #recent: string[] = []
+  #length = 0
 
   add(piece: string): void {
-    this.#recent += piece
-    if (this.#recent.length < 4_096) return
-    // V8 keeps a string that grows by `+=` as a tree of its pieces; a look inside makes it one, and frees them.
-    this.#recent.charCodeAt(0)
-    this.#whole += this.#recent
-    this.#recent = ''
+    this.#length += piece.length
+    if (this.#recent.push(piece) >= maxPieces) this.#join()
   }
 
   get length(): number {
-    return this.#whole.length + this.#recent.length
+    return this.#length
   }
 
   get text(): string {
-    return this.#whole + this.#recent
+    if (this.#recent.length > 0) this.#join()
+    return this.#whole
+  }
+
+  #join(): void {
+    this.#whole += this.#recent.join('')
+    this.#recent = []
   }
 }
+
+const maxPieces = 1_024

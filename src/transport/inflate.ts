@@ -11,7 +11,9 @@ export function inflated(body: ByteSource, encoding: string | string[] | undefin
   if (name === '' || name === 'identity') return body
   const decoder = decoderOf(name)
   if (!decoder) {
-    const message = `The reply came in the encoding ${name}, which was not asked for and cannot be read.`
+    // Its name is the server's word, and might be anything.
+    const message =
+      'The reply is compressed in a way that was not asked for and cannot be read (content-encoding).'
     body.destroy(new ConvokeError('malformed_response', message))
     return body
   }
