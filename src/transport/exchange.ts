@@ -106,6 +106,19 @@ async function send(
   throw new ConvokeError('configuration', 'The fetch that was passed gave no response.')
 }
 
+/** An empty body, as far as the SDKs look at one: a real web stream costs 15 µs, and they would only find it empty. */
+const nothing = {
+  locked: false,
+  getReader: () => ({ read: end, cancel: () => Promise.resolve(), releaseLock: () => {} }),
+  cancel: () => Promise.resolve(),
+  pipeThrough: () => nothing,
+  [Symbol.asyncIterator]: () => ({ next: end, return: end }),
+}
+
+function end(): Promise<{ done: true; value: undefined }> {
+  return Promise.resolve({ done: true, value: undefined })
+}
+
 /** An empty success, for the SDKs to end on. It keeps no state: one serves all. */
 const standIn = {
   ok: true,
@@ -115,9 +128,7 @@ const standIn = {
   url: '',
   redirected: false,
   type: 'basic',
-  get body() {
-    return new Response('').body
-  },
+  body: nothing,
   text: () => Promise.resolve('{}'),
   json: () => Promise.resolve({}),
 }
