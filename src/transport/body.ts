@@ -48,18 +48,17 @@ export class PushedBody implements ByteSource {
     this.#wakeUp()
   }
 
-  /** The message is whole, or broken. */
-  end(error?: Error): void {
+  /** The message is whole; one that broke off is destroyed. */
+  end(): void {
     clearTimeout(this.#drainTimer)
     this.#isEnded = true
     // The connection is another's.
     this.#isPaused = false
-    this.#error ??= error
     this.#wakeUp()
   }
 
   wait(): Promise<void> | undefined {
-    if (this.#pieces.length > 0 || this.#error || this.#isEnded) return undefined
+    if (this.#pieces.length > 0 || this.#isEnded) return undefined
     return new Promise((resolve) => {
       this.#wake = resolve
     })

@@ -1,6 +1,6 @@
 /**
  * Which requests keep the process alive. A file of its own, since the calls need it at once and the transport, with
- * Node's HTTP, TLS and zlib behind it (30 ms), only at the first request.
+ * undici's client behind it (30 ms), only at the first request.
  */
 import type { Socket } from 'node:net'
 
