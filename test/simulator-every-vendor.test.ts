@@ -118,6 +118,17 @@ test('leaving a stream that the SDK closes is recorded within 250 ms', async () 
   })
 })
 
+test('the events that open a stream come with the first piece of its reply, whatever the pace', async () => {
+  await withEach({ reply: 'Hello there', paceMs: 3_600_000 }, async (client) => {
+    for await (const piece of client.stream('Hi')) {
+      if (piece === '') continue
+      assert.equal(piece, 'Hell', client.name)
+      return
+    }
+    assert.fail(`${client.name} gave no text`)
+  })
+})
+
 test('a request is understood alike for every vendor', async () => {
   await withEach({}, async (client, simulator) => {
     await client.ask('Ünï 🙂')

@@ -129,6 +129,7 @@ function streamAnswer(
     kind: 'stream',
     contentType: format.contentType,
     hasComments: format.hasComments,
+    openingEvents: format.openingEvents,
     junkEvent: format.junkEvent,
     events: () => format.events(reply, record),
     errorEvent: (message) => format.errorEvent(reply, message),
@@ -144,6 +145,7 @@ function pull({ record, route }: Understood, { options, models }: AnswerSource):
     kind: 'stream',
     contentType: ollamaChat.contentType,
     hasComments: false,
+    openingEvents: 0,
     junkEvent: ollamaChat.junkEvent,
     events: () => pullEvents(record.model),
     errorEvent: (message) =>

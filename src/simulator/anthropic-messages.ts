@@ -28,6 +28,7 @@ const CACHE_CREATION = {
 export const anthropicMessages: WireFormat = {
   contentType: EVENT_STREAM,
   hasComments: true,
+  openingEvents: 3,
   junkEvent: 'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"del\n\n',
   read,
   json,

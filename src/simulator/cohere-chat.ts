@@ -20,6 +20,7 @@ const FINISH_REASONS = {
 export const cohereChat: WireFormat = {
   contentType: 'text/event-stream',
   hasComments: true,
+  openingEvents: 2,
   junkEvent: 'event: content-delta\ndata: {"type":"content-delta","index":0,"del\n\n',
   read,
   json,

@@ -1,5 +1,6 @@
 /** The simulator's end of one response: writes that respect back-pressure, and waits that end on close. */
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 
 /** How long a client may read on before a reset: it throws away what was received and not yet read. */
 const BEFORE_RESET_MS = 10
@@ -8,6 +9,7 @@ const BEFORE_RESET_MS = 10
 export class Connection {
   readonly response: ServerResponse
   isClosed = false
+  #isCorked = false
   #waiting: { forDrain: boolean; go: () => void } | undefined
 
   constructor(response: ServerResponse) {
@@ -29,6 +31,19 @@ export class Connection {
     return this.#wait(true, () => undefined)
   }
 
+  /**
+   * The same for text of a body in chunks, framed here: the response itself hands each chunk to the system in three
+   * pieces. What one turn writes goes out together.
+   */
+  writeChunk(text: string): Promise<void> | undefined {
+    const { socket } = this.response
+    if (this.isClosed || text === '') return undefined
+    if (socket === null) return this.write(text)
+    if (!this.#isCorked) this.#cork(socket)
+    if (socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)) return undefined
+    return this.#wait(false, (go) => socket.once('drain', go))
+  }
+
   /** Waits, or less long where the client hangs up. */
   async pause(milliseconds: number): Promise<void> {
     if (milliseconds <= 0 || this.isClosed) return
@@ -42,6 +57,15 @@ export class Connection {
     const { socket } = this.response
     if (this.response.headersSent) await this.pause(BEFORE_RESET_MS)
     socket?.resetAndDestroy()
+  }
+
+  #cork(socket: Socket): void {
+    this.#isCorked = true
+    socket.cork()
+    process.nextTick(() => {
+      this.#isCorked = false
+      socket.uncork()
+    })
   }
 
   #wait(forDrain: boolean, start: (go: () => void) => void): Promise<void> {

@@ -24,6 +24,8 @@ export interface StreamAnswer {
   kind: 'stream'
   contentType: string
   hasComments: boolean
+  /** So many of them come without a pause, together with the one behind. */
+  openingEvents: number
   junkEvent: string
   /** Repeatable: a fault by share counts them first. */
   events(): Iterable<string>
@@ -87,6 +89,7 @@ async function sendStream(to: Destination, answer: StreamAnswer, fault: Fault | 
   writeHead(to, 200, {
     'content-type': answer.contentType,
     'cache-control': 'no-cache',
+    'transfer-encoding': 'chunked',
     ...retryAfterOf(fault),
     ...fault?.headers,
   })
@@ -95,10 +98,10 @@ async function sendStream(to: Destination, answer: StreamAnswer, fault: Fault | 
   for (const event of answer.events()) {
     if (plan.break?.at === index)
       return breakOff(to, plan.break.kind, () => answer.errorEvent(fault?.message))
-    if (answer.paceMs > 0 && index > 0) await connection.pause(answer.paceMs)
+    if (answer.paceMs > 0 && index > answer.openingEvents) await connection.pause(answer.paceMs)
     if (connection.isClosed) return
     const junk = plan.junkAt === index ? answer.junkEvent : ''
-    const written = connection.write(junk + (index > 0 ? comment : '') + event)
+    const written = connection.writeChunk(junk + (index > 0 ? comment : '') + event)
     record.eventsSent = ++index
     // Awaited only where it must be: a promise for every event would cost more than the event.
     if (written !== undefined) await written
@@ -148,7 +151,8 @@ async function breakOff(
     case 'end':
       return to.end('fault')
     case 'error':
-      return to.end('fault', errorEvent())
+      void to.connection.writeChunk(errorEvent())
+      return to.end('fault')
     default:
       kind satisfies never
   }

@@ -18,6 +18,7 @@ const FINISH_REASONS = {
 export const geminiGenerate: WireFormat = {
   contentType: 'text/event-stream',
   hasComments: true,
+  openingEvents: 0,
   junkEvent: 'data: {"candidates": [{"content": {"par\r\n\r\n',
   read,
   json: (reply) => response(reply, wholeParts(reply), candidateTokens(reply), true),
@@ -30,6 +31,7 @@ export const geminiGenerateArray: WireFormat = {
   ...geminiGenerate,
   contentType: 'application/json; charset=UTF-8',
   hasComments: false,
+  openingEvents: 0,
   junkEvent: ',\r\n{"candidates": [{"content": {"par',
   events: arrayFrames,
   errorEvent: (_reply, message) => `,\r\n${googleJson(errorObject(message))}]`,

@@ -23,6 +23,7 @@ function wireFormat(place: Place, read: WireFormat['read']): WireFormat {
   return {
     contentType: 'application/x-ndjson',
     hasComments: false,
+    openingEvents: 0,
     junkEvent: '{"model":"junk","created_at":"20\n',
     read,
     json: (reply, request) => json(reply, request, place),

@@ -24,6 +24,7 @@ const FINISH_REASONS = {
 export const openaiChat: WireFormat = {
   contentType: EVENT_STREAM,
   hasComments: true,
+  openingEvents: 1,
   junkEvent: 'data: {"id":"chatcmpl-junk","choices":[{"delta":{"cont\n\n',
   read,
   json,
@@ -79,9 +80,10 @@ function json(reply: PreparedReply): unknown {
 function* events(reply: PreparedReply, request: SimulatedRequest): Generator<string> {
   const withUsage = wantsUsage(request.body)
   // OpenAI sends `usage: null` in every chunk, but only where the last one will carry the counts.
-  const start = { ...head(reply, 'chat.completion.chunk'), ...(withUsage && { usage: null }) }
+  const start = head(reply, 'chat.completion.chunk')
+  const end = withUsage && { usage: null }
   const chunk = (delta: JsonObject, finish_reason: string | null = null) =>
-    dataEvent({ ...start, choices: [{ index: 0, delta, logprobs: null, finish_reason }] })
+    dataEvent({ ...start, choices: [{ index: 0, delta, logprobs: null, finish_reason }], ...end })
   yield chunk({ role: 'assistant', content: hasText(reply) ? '' : null, refusal: null })
   for (const piece of split(reply.reasoning, reply.chunkSize)) yield chunk({ reasoning_content: piece })
   for (const piece of split(reply.refusal, reply.chunkSize)) yield chunk({ refusal: piece })

@@ -18,6 +18,7 @@ const SYSTEM_ROLES = new Set<unknown>(['system', 'developer'])
 export const openaiResponses: WireFormat = {
   contentType: EVENT_STREAM,
   hasComments: true,
+  openingEvents: 4,
   junkEvent: 'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","del\n\n',
   read,
   json: (reply, request) => responseObject(reply, request, endStatus(reply), items(reply)),

@@ -202,7 +202,7 @@ export interface SimulatorOptions {
   reply?: Reply | ReplyFunction
   /** Characters (code points) of text per stream event. @default 4 */
   chunkSize?: number
-  /** Milliseconds between stream events. @default 0 */
+  /** Milliseconds between stream events; those that open a reply come with its first piece. @default 0 */
   paceMs?: number
   /** Milliseconds before the headers. @default 0 */
   latencyMs?: number

@@ -50,6 +50,8 @@ export interface WireFormat {
   readonly contentType: string
   /** Server-sent events may carry comments; NDJSON may not. */
   readonly hasComments: boolean
+  /** Events that say nothing yet: vendors send them together with the first piece of the reply. */
+  readonly openingEvents: number
   /** An event of this stream whose data is not JSON. */
   readonly junkEvent: string
   read(body: JsonObject): Conversation

@@ -2,8 +2,8 @@
 
 /** A body that is taken piece by piece: `wait`, then `take`. */
 export interface ByteSource {
-  /** Settles when something has come or nothing more will; undefined when that is so already. It never rejects. */
-  wait(): Promise<void> | undefined
+  /** Whether nothing has come so far; then `ready` is called, once, when something has or nothing more will. */
+  wait(ready: () => void): boolean
   /** After `wait`: what has come since the last time, as one piece; undefined at the end. @throws when it broke off */
   take(): Uint8Array | undefined
   /** Ends it and closes the socket, unless the body has ended; the next `take` throws the reason. */
@@ -12,9 +12,16 @@ export interface ByteSource {
   drain(): void
 }
 
-/** The next piece, where no chunk is worth a microsecond. */
+/** `wait` as a promise, where no chunk is worth a microsecond. */
+export function arrival(source: Pick<ByteSource, 'wait'>): Promise<void> {
+  return new Promise((resolve) => {
+    if (!source.wait(resolve)) resolve()
+  })
+}
+
+/** The next piece. */
 export async function read(source: ByteSource): Promise<Uint8Array | undefined> {
-  await source.wait()
+  await arrival(source)
   return source.take()
 }
 
@@ -30,7 +37,7 @@ export class PushedBody implements ByteSource {
   #isDraining = false
   #isEnded = false
   #error: Error | undefined
-  #wake: (() => void) | undefined
+  #ready: (() => void) | undefined
   #drainTimer: NodeJS.Timeout | undefined
 
   constructor(owner: { pause(): void; resume(): void; close(reason: Error): void }) {
@@ -57,11 +64,10 @@ export class PushedBody implements ByteSource {
     this.#wakeUp()
   }
 
-  wait(): Promise<void> | undefined {
-    if (this.#pieces.length > 0 || this.#isEnded) return undefined
-    return new Promise((resolve) => {
-      this.#wake = resolve
-    })
+  wait(ready: () => void): boolean {
+    if (this.#pieces.length > 0 || this.#isEnded) return false
+    this.#ready = ready
+    return true
   }
 
   take(): Uint8Array | undefined {
@@ -97,12 +103,17 @@ export class PushedBody implements ByteSource {
     this.#drainTimer.unref()
   }
 
+  /** Behind the read that runs: it may bring many pieces, and they are taken together. */
   #wakeUp(): void {
-    const wake = this.#wake
-    this.#wake = undefined
-    wake?.()
+    const ready = this.#ready
+    if (!ready) return
+    this.#ready = undefined
+    void soon.then(ready)
   }
 }
+
+/** A callback behind this costs half of what `queueMicrotask` does, which makes an async resource for each. */
+const soon = Promise.resolve()
 
 /** Bytes of a body that may wait for their reader: a few reads of a socket. */
 const maxWaitingBytes = 262_144
@@ -114,8 +125,7 @@ export class PulledBody implements ByteSource {
   #piece: Uint8Array | undefined
   #isEnded = false
   #error: Error | undefined
-  /** Ends the wait. */
-  #wake: (() => void) | undefined
+  #ready: (() => void) | undefined
 
   constructor(body: unknown) {
     if (isReadableStream(body)) {
@@ -133,15 +143,14 @@ export class PulledBody implements ByteSource {
     }
   }
 
-  wait(): Promise<void> | undefined {
-    if (this.#piece || this.#isEnded) return undefined
-    return new Promise((resolve) => {
-      this.#wake = resolve
-      this.#next().then(
-        ({ done, value }) => (done ? this.#end() : this.#arrived(value)),
-        (error: Error) => this.#end(error),
-      )
-    })
+  wait(ready: () => void): boolean {
+    if (this.#piece || this.#isEnded) return false
+    this.#ready = ready
+    this.#next().then(
+      ({ done, value }) => (done ? this.#end() : this.#arrived(value)),
+      (error: Error) => this.#end(error),
+    )
+    return true
   }
 
   take(): Uint8Array | undefined {
@@ -166,13 +175,19 @@ export class PulledBody implements ByteSource {
 
   #arrived(piece: Uint8Array): void {
     if (!this.#isEnded) this.#piece = piece
-    this.#wake?.()
+    this.#wakeUp()
   }
 
   #end(error?: Error): void {
     if (!this.#isEnded) this.#error = error
     this.#isEnded = true
-    this.#wake?.()
+    this.#wakeUp()
+  }
+
+  #wakeUp(): void {
+    const ready = this.#ready
+    this.#ready = undefined
+    ready?.()
   }
 
   async #readAll(): Promise<void> {
