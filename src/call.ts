@@ -232,8 +232,7 @@ export class Call {
     for await (const given of batches) {
       if (signal.aborted) throw signal.reason
       const chunks = 'type' in given ? [given] : given
-      // Text without content is a sign of life; counts alone, which a ping may carry, are none.
-      if (chunks.some(({ type }) => type !== 'usage')) clock.touch(chunks.some(isContentChunk))
+      touch(clock, chunks)
       for (const chunk of chunks) {
         const room = this.#deliver(chunk, delivery, sink)
         if (room) await this.#waitForReader(room, clock, signal)
@@ -384,4 +383,14 @@ export class Call {
     const { name, request } = this.#context
     return new ConvokeError(code, message, { provider: name, model: request.model, ...options })
   }
+}
+
+/** Text without content is a sign of life; counts alone, which a ping may carry, are none. */
+function touch(clock: StreamClock, chunks: readonly ProviderChunk[]): void {
+  let isAlive = false
+  for (const chunk of chunks) {
+    if (isContentChunk(chunk)) return clock.touch(true)
+    if (chunk.type !== 'usage') isAlive = true
+  }
+  if (isAlive) clock.touch(false)
 }

@@ -44,6 +44,23 @@ const call = (fields: object) => ({ tool_calls: [fields] })
 const end = delta({}, 'stop')
 const done = 'data: [DONE]\n\n'
 
+/** The form in which OpenAI itself sends a piece of text, and in which it is read without being parsed. */
+const plain = (
+  fields: object,
+  finish: string | null = null,
+  more: object = { usage: null, obfuscation: 'x1' },
+) =>
+  event({
+    id: 'chatcmpl-1',
+    object: 'chat.completion.chunk',
+    created: 1,
+    model: 'm-1',
+    service_tier: 'default',
+    system_fingerprint: null,
+    choices: [{ index: 0, delta: fields, logprobs: null, finish_reason: finish }],
+    ...more,
+  })
+
 const whole: [name: string, text: string, check: (reply: GenerateResponse) => void][] = [
   [
     'keep-alives in any form are nothing',
@@ -59,6 +76,43 @@ const whole: [name: string, text: string, check: (reply: GenerateResponse) => vo
     'null where a list or an object belongs is nothing',
     `${event({ choices: null })}${event({ choices: [null] })}${delta({ content: null, tool_calls: null })}${event({ choices: [{ delta: null }] })}${delta({ content: 'Hi', tool_calls: [null] })}${end}${done}`,
     ({ content }) => assert.equal(content, 'Hi'),
+  ],
+  [
+    'text is the same, parsed or not: escapes, controls, look-alikes, a second choice',
+    plain({ role: 'assistant', content: '' }) +
+      ['a', '"b"', '\\', '\n', '"},"logprobs":null', '数', ' ']
+        .map((content) => plain({ content }))
+        .join('') +
+      plain({ content: 'c' }).replace('"index":0', '"index":1') +
+      plain({ content: 'd', refusal: null }) +
+      plain({}, 'stop') +
+      done,
+    ({ content, finishReason }) =>
+      assert.deepEqual([content, finishReason], ['a"b"\\\n"},"logprobs":null数 d', 'stop']),
+  ],
+  [
+    'what comes with a piece of text is not passed over: usage, tool calls, a finish reason',
+    plain({ content: 'a' }) +
+      plain({
+        content: 'b',
+        tool_calls: [{ index: 0, id: 'c1', function: { name: 'f', arguments: '{}' } }],
+      }) +
+      plain({ content: 'c' }, null, { usage: { prompt_tokens: 3, completion_tokens: 4 } }) +
+      plain({ content: 'd' }, 'length') +
+      done,
+    ({ content, usage, toolCalls, finishReason }) =>
+      assert.deepEqual(
+        [content, usage.outputTokens, toolCalls.length, finishReason],
+        ['abcd', 4, 1, 'length'],
+      ),
+  ],
+  [
+    'plain text behind a first event without choices (Azure) is a reply',
+    event({ choices: [], prompt_filter_results: [] }) +
+      plain({ content: 'Hi' }) +
+      plain({ content: '!' }) +
+      done,
+    ({ content }) => assert.equal(content, 'Hi!'),
   ],
   [
     'usage in the choice (Kimi) is read',

@@ -11,7 +11,7 @@ export interface EventFold {
    * Matches a whole event that is nothing but a piece of text without escapes, its only group. It is not parsed, which
    * would be half the cost of a chunk; any other event is.
    */
-  readonly plainText?: RegExp
+  readonly plainText?: RegExp | undefined
   /** The chunks that one event gives; the finish chunk among them when it was the vendor's terminal event. */
   event(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
   /** The text `[DONE]` came (OpenAI and its kin). */
@@ -25,6 +25,8 @@ export interface EventFold {
    */
   end(isCut: boolean): readonly ProviderChunk[]
 }
+
+type Result = IteratorResult<readonly ProviderChunk[], undefined>
 
 /** Whom an error is of. */
 interface Labels {
@@ -42,6 +44,9 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
   readonly #fold: EventFold
   readonly #labels: Labels
   #reply: Reply | undefined
+  #ready: () => void = () => {}
+  #resolve: (result: Result) => void = () => {}
+  #reject: (error: unknown) => void = () => {}
   /** An event came. */
   #hasBegun = false
   /** The connection ended inside an event. */
@@ -60,27 +65,52 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
     this.#labels = labels
   }
 
-  async next(): Promise<IteratorResult<readonly ProviderChunk[], undefined>> {
-    try {
-      this.#reply ??= await this.#send()
-      while (!this.#isOver) {
-        if (this.#break) throw this.#break.error
-        const wait = this.#reply.wait()
-        if (wait) await wait
-        const chunks = this.#batch(this.#reply)
-        if (this.#isEnded) this.#close()
-        if (chunks.length > 0) return { done: false, value: chunks }
-      }
-    } catch (error) {
-      this.#close()
-      throw error
-    }
-    return { done: true, value: undefined }
+  /** For one caller, who waits for each. */
+  next(): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+      if (this.#reply) this.#read(this.#reply)
+      else
+        this.#send().then(
+          (reply) => this.#begin(reply),
+          (error: unknown) => this.#fail(error),
+        )
+    })
   }
 
-  return(): Promise<IteratorResult<readonly ProviderChunk[], undefined>> {
+  return(): Promise<Result> {
     this.#close()
     return Promise.resolve({ done: true, value: undefined })
+  }
+
+  #begin(reply: Reply): void {
+    this.#reply = reply
+    this.#ready = () => this.#read(reply)
+    // It was left before the vendor had answered.
+    if (this.#isOver) reply.destroy()
+    this.#read(reply)
+  }
+
+  /** Runs where the bytes come: a promise between them and the caller would be a step for every chunk. */
+  #read(reply: Reply): void {
+    try {
+      while (!this.#isOver) {
+        if (this.#break) throw this.#break.error
+        if (reply.wait(this.#ready)) return
+        const chunks = this.#batch(reply)
+        if (this.#isEnded) this.#close()
+        if (chunks.length > 0) return this.#resolve({ done: false, value: chunks })
+      }
+    } catch (error) {
+      return this.#fail(error)
+    }
+    this.#resolve({ done: true, value: undefined })
+  }
+
+  #fail(error: unknown): void {
+    this.#close()
+    this.#reject(error)
   }
 
   #close(): void {
@@ -95,7 +125,7 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
     const events = reply.events(this.#decoder)
     try {
       for (const event of events ?? this.#decoder.end()) {
-        this.#read(reply, event, chunks)
+        this.#event(reply, event, chunks)
         if (this.#isEnded) return chunks
       }
       if (!events) {
@@ -110,7 +140,7 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
   }
 
   /** Adds the chunks of one event. */
-  #read(reply: Reply, event: WireEvent, chunks: ProviderChunk[]): void {
+  #event(reply: Reply, event: WireEvent, chunks: ProviderChunk[]): void {
     const fold = this.#fold
     const isFirst = !this.#hasBegun
     this.#hasBegun = true

@@ -4,6 +4,7 @@
  */
 import type { Ollama } from 'ollama'
 import { ConvokeError, vendorError } from '../errors.ts'
+import { arrival } from '../transport/body.ts'
 import { NdjsonDecoder } from '../transport/decode.ts'
 import type { Fetch } from '../transport/exchange.ts'
 import { readFault } from '../transport/fault.ts'
@@ -89,7 +90,7 @@ class OllamaProvider implements Provider {
     try {
       const decoder = new NdjsonDecoder(this.#config.maxLineBytes)
       for (let isOver = false; !isOver;) {
-        await reply.wait()
+        await arrival(reply)
         const events = reply.events(decoder)
         isOver = !events
         for (const event of events ?? decoder.end()) {

@@ -202,6 +202,11 @@ interface ToolCallFields {
   custom?: { name?: string | null; input?: string }
 }
 
+/** A chunk of the first choice with text and nothing else, in the form of OpenAI and most servers of its protocol. */
+const plainText =
+  // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
+  /^\{"id":"[^"\\]*","object":"chat\.completion\.chunk","created":\d+,"model":"[^"\\]*",(?:"(?:service_tier|system_fingerprint)":(?:null|"[^"\\]*"),)*"choices":\[\{"index":0,"delta":\{"content":"([^"\\\u0000-\u001f]+)"\},(?:"logprobs":null,)?"finish_reason":null\}\](?:,"usage":null)?(?:,"obfuscation":"[^"\\]*")?\}$/
+
 /** Folds the events of a chat stream, and, as one event, a whole chat reply. */
 export class ChatFold implements EventFold {
   readonly #name: string
@@ -219,6 +224,11 @@ export class ChatFold implements EventFold {
     this.#model = model
     this.#needsDone = dialect.needsDone
     this.#calls = new ToolCalls(name)
+  }
+
+  /** Not before a choice was seen, which is what `[DONE]` has to follow. */
+  get plainText(): RegExp | undefined {
+    return this.#hasChoice ? plainText : undefined
   }
 
   event(body: Fields, raw: unknown): ProviderChunk[] {

@@ -1,6 +1,7 @@
 /** A vendor's answer whose bytes nobody has touched: read as a whole, or event by event. */
 import { ConvokeError, isConvokeError, vendorError } from '../errors.ts'
 import { maxTimerMs } from '../policies/max-timer-ms.ts'
+import { arrival } from './body.ts'
 import type { ByteSource } from './body.ts'
 import { TextPieces } from './decode.ts'
 import type { WireDecoder, WireEvent } from './decode.ts'
@@ -51,7 +52,7 @@ export class Reply {
     let text = ''
     try {
       for (;;) {
-        await this.#source.wait()
+        await arrival(this.#source)
         const bytes = this.#take(maxBytes)
         if (!bytes) break
         silence.refresh()
@@ -71,9 +72,9 @@ export class Reply {
     return { body, raw: this.#context.secrets.clean(body, text) }
   }
 
-  /** Settles when there may be events; undefined when there are. */
-  wait(): Promise<void> | undefined {
-    return this.#source.wait()
+  /** Whether no events can be there yet; then `ready` is called, once, when there may be. */
+  wait(ready: () => void): boolean {
+    return this.#source.wait(ready)
   }
 
   /** After `wait`: the events that the new bytes complete, maybe none; undefined behind the end of the body. */
