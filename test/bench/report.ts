@@ -26,8 +26,9 @@ const titles: Record<SubjectName, string> = {
   convoke: 'convoke',
   ai: 'AI SDK',
   langchain: 'LangChain',
+  undici: 'undici',
 }
-const others = subjects.filter((name) => name !== 'convoke')
+const others = ['bare', 'ai', 'langchain'] as const
 
 export function machine(): string {
   const [first, ...rest] = cpus()

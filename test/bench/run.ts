@@ -2,7 +2,7 @@
  * `npm run bench`: what convoke costs beside the bare SDK it wraps and beside its peers, held to the goals.
  *
  * node test/bench/run.ts [--only call,stream,paced,many,relaxed,import] [--vendors openai,ollama]
- *   [--subjects bare,convoke,ai,langchain] [--rounds 3] [--markdown]
+ *   [--subjects bare,convoke,ai,langchain,undici] [--rounds 3] [--markdown]
  *
  * The tables go to stdout, the progress to stderr. Only the ratios within one run are to be trusted. The exit code is
  * not 0 where something could not be measured, whatever becomes of the goals.

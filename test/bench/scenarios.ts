@@ -3,8 +3,8 @@
 export const vendors = ['openai', 'anthropic', 'gemini', 'cohere', 'ollama'] as const
 export type Vendor = (typeof vendors)[number]
 
-/** Who makes the same requests: the vendor's SDK as it is, convoke over it, and the peers. */
-export const subjects = ['bare', 'convoke', 'ai', 'langchain'] as const
+/** Who makes the same requests: the vendor's SDK as it is, convoke over it, the peers, and undici without any SDK. */
+export const subjects = ['bare', 'convoke', 'ai', 'langchain', 'undici'] as const
 export type SubjectName = (typeof subjects)[number]
 
 export const scenarioNames = ['call', 'stream', 'paced', 'many', 'relaxed'] as const
@@ -77,8 +77,8 @@ const lost = (what: 'calls' | 'streams'): Measure => ({
   isWorst: true,
   goal: () => ({ atMost: 0 }),
 })
-/** Beside many streams of few chunks, the cost of the first one is little. */
-const shortWarmUp = { requests: 1, chunks: 1_000 }
+/** A process that holds a thousand streams is no fresh one. */
+const warmUp = { requests: 200, chunks: 50 }
 
 function underLoad(
   cpuOfBare: number | undefined,
@@ -107,14 +107,14 @@ function underLoad(
 
 export const scenarios: Record<ScenarioName, Scenario> = {
   call: {
-    title: '3,000 calls, 100 at once',
+    title: '3,000 calls, 100 at once, after 200 that do not count',
     isStream: false,
     total: 3_000,
     atOnce: 100,
     rampMs: 0,
     chunks: 50,
     paceMs: 0,
-    warmUp: { requests: 20, chunks: 50 },
+    warmUp,
     vendors: everyone,
     measures: [
       {
@@ -140,19 +140,19 @@ export const scenarios: Record<ScenarioName, Scenario> = {
     measures: [{ ...cpuPerChunk, goal: () => ({ ofBare: 0.7, ofPeers: 0.4 }) }, lost('streams')],
   },
   paced: {
-    title: '1,000 streams × 50 chunks at 20 ms, all at once',
+    title: '1,000 streams × 50 chunks at 20 ms, all at once, after 200 that do not count',
     isStream: true,
     total: 1_000,
     atOnce: 1_000,
     rampMs: 0,
     chunks: 50,
     paceMs: 20,
-    warmUp: shortWarmUp,
+    warmUp,
     vendors: peersOnOpenAI,
     measures: underLoad(0.8, 0.4, 60),
   },
   many: {
-    title: '4,000 streams × 25 chunks at 200 ms, arriving within 3 s',
+    title: '4,000 streams × 25 chunks at 200 ms, arriving within 3 s, after 200 that do not count',
     isStream: true,
     total: 4_000,
     atOnce: 4_000,
@@ -160,19 +160,19 @@ export const scenarios: Record<ScenarioName, Scenario> = {
     rampMs: 3_000,
     chunks: 25,
     paceMs: 200,
-    warmUp: shortWarmUp,
+    warmUp,
     vendors: peersOnOpenAI,
     measures: underLoad(undefined, 0.2, undefined),
   },
   relaxed: {
-    title: '100 streams × 500 chunks at 20 ms',
+    title: '100 streams × 500 chunks at 20 ms, after 200 that do not count',
     isStream: true,
     total: 100,
     atOnce: 100,
     rampMs: 0,
     chunks: 500,
     paceMs: 20,
-    warmUp: shortWarmUp,
+    warmUp,
     vendors: { bare: ['openai'], peers: ['openai'] },
     measures: [cpuPerChunk, lost('streams')],
   },

@@ -12,9 +12,10 @@ export interface Subject {
 export type CreateSubject = (baseURL: string) => Promise<Subject>
 
 /** LangChain's Cohere speaks the API's first version, which the simulator does not. */
-export const peerVendors: Record<'ai' | 'langchain', readonly Vendor[]> = {
+export const peerVendors: Record<'ai' | 'langchain' | 'undici', readonly Vendor[]> = {
   ai: vendors,
   langchain: vendors.filter((vendor) => vendor !== 'cohere'),
+  undici: ['openai'],
 }
 
 type SubjectModule = { subjects: Partial<Record<Vendor, CreateSubject>> }
