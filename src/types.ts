@@ -269,7 +269,7 @@ export interface GenerateResponse<Output = unknown> {
   warnings: Warning[]
   /** This reply as a message to send back, with its reasoning, signatures and tool calls in order. */
   message: AssistantMessage & { content: AssistantPart[] }
-  /** The vendor's own object: the body of a plain call, the last event of a stream. */
+  /** The vendor's own object: the body of a plain call, the last event of a stream that was more than a piece of text. */
   raw: unknown
 }
 

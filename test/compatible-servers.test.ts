@@ -234,3 +234,38 @@ test("another vendor's long call ids become ids that the server takes, the same 
     assert.equal(tool?.['tool_call_id'], called?.id)
   }
 })
+
+const bodies: [name: string, body: () => object, code: ErrorCode][] = [
+  ['whose next throws', () => ({ next: () => fail('next') }), 'stream_truncated'],
+  ['whose next gives nothing', () => ({ next: () => Promise.resolve(undefined) }), 'stream_truncated'],
+  [
+    'whose destroy throws',
+    () => ({ ...bytes('data: junk\n\n'), destroy: () => fail('destroy') }),
+    'malformed_response',
+  ],
+]
+for (const [name, make, code] of bodies) {
+  test(`a body of the user's own fetch ${name} ends the stream with one error`, async () => {
+    const fetch = () => {
+      const { destroy, ...iterator } = make() as { destroy?: () => void }
+      const body = { [Symbol.asyncIterator]: () => iterator, ...(destroy ? { destroy } : {}) }
+      return Promise.resolve({ ok: true, status: 200, headers: new Headers(), body })
+    }
+    const llm = connect({ fetch: fetch as unknown as typeof globalThis.fetch, timeouts: { idleMs: 2_000 } })
+    await assert.rejects(llm.stream('Hi').response, { code })
+  })
+}
+
+function fail(what: string): never {
+  throw new Error(`${what} threw`)
+}
+
+function bytes(text: string): { next: () => Promise<IteratorResult<Uint8Array>> } {
+  const pieces = [new TextEncoder().encode(text)]
+  return {
+    next: () => {
+      const value = pieces.shift()
+      return Promise.resolve(value ? { done: false, value } : { done: true, value: undefined })
+    },
+  }
+}

@@ -251,6 +251,29 @@ test('the log keeps the last 10,000 requests, and is forgotten on reset', async 
   assert.deepEqual([simulator.requests[0]?.number, simulator.requests[0]?.attempt], [1, 1])
 })
 
+test('a stream is framed in chunks where the client and the headers allow it', async () => {
+  await using simulator = await startSimulator({ reply: { chunks: ['größer'] } })
+  const raw = async (version: string, headers = {}) => {
+    const body = JSON.stringify({ ...chat(), stream: true })
+    const socket = connect(simulator.port, '127.0.0.1')
+    const fault = JSON.stringify({ headers })
+    socket.write(
+      `POST /api/chat HTTP/${version}\r\nHost: simulator\r\nConnection: close\r\nx-simulator-fault: ${fault}\r\n` +
+        `Content-Length: ${body.length}\r\n\r\n${body}`,
+    )
+    const text = Buffer.concat((await socket.toArray()) as Buffer[]).toString()
+    const [head = '', ...rest] = text.split('\r\n\r\n')
+    return { isChunked: /transfer-encoding: chunked/i.test(head), body: rest.join('\r\n\r\n') }
+  }
+  const chunked = await raw('1.1')
+  assert.ok(chunked.isChunked)
+  assert.match(chunked.body, /^[\da-f]+\r\n\{.*größer[^]*\r\n0\r\n\r\n$/)
+  for (const plain of [await raw('1.0'), await raw('1.1', { 'content-length': '99999' })]) {
+    assert.ok(!plain.isChunked)
+    assert.match(plain.body, /^\{.*größer[^]*\}\n$/)
+  }
+})
+
 test('connections are kept alive and counted', async () => {
   await using simulator = await startSimulator()
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })

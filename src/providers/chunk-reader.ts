@@ -109,8 +109,9 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
   }
 
   #fail(error: unknown): void {
-    this.#close()
+    // Closing may call `ready` at once, which would take this for the end.
     this.#reject(error)
+    this.#close()
   }
 
   #close(): void {

@@ -205,7 +205,7 @@ interface ToolCallFields {
 /** A chunk of the first choice with text and nothing else, in the form of OpenAI and most servers of its protocol. */
 const plainText =
   // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
-  /^\{"id":"[^"\\]*","object":"chat\.completion\.chunk","created":\d+,"model":"[^"\\]*",(?:"(?:service_tier|system_fingerprint)":(?:null|"[^"\\]*"),)*"choices":\[\{"index":0,"delta":\{"content":"([^"\\\u0000-\u001f]+)"\},(?:"logprobs":null,)?"finish_reason":null\}\](?:,"usage":null)?(?:,"obfuscation":"[^"\\]*")?\}$/
+  /^\{"id":"[^"\\\u0000-\u001f]*","object":"chat\.completion\.chunk","created":[1-9]\d*,"model":"[^"\\\u0000-\u001f]*",(?:"(?:service_tier|system_fingerprint)":(?:null|"[^"\\\u0000-\u001f]*"),)*"choices":\[\{"index":0,"delta":\{"content":"([^"\\\u0000-\u001f]+)"\},(?:"logprobs":null,)?"finish_reason":null\}\](?:,"usage":null)?(?:,"obfuscation":"[^"\\\u0000-\u001f]*")?\}$/
 
 /** Folds the events of a chat stream, and, as one event, a whole chat reply. */
 export class ChatFold implements EventFold {

@@ -32,13 +32,14 @@ export class Connection {
   }
 
   /**
-   * The same for text of a body in chunks, framed here: the response itself hands each chunk to the system in three
-   * pieces. What one turn writes goes out together.
+   * The same for text of a body in chunks, framed here as one string: the response itself makes four writes of each
+   * chunk. What one turn writes goes out together.
    */
   writeChunk(text: string): Promise<void> | undefined {
     const { socket } = this.response
     if (this.isClosed || text === '') return undefined
-    if (socket === null) return this.write(text)
+    // Not chunked for a client of HTTP/1.0, or under a fault's own headers.
+    if (socket === null || !this.response.chunkedEncoding) return this.write(text)
     if (!this.#isCorked) this.#cork(socket)
     if (socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)) return undefined
     return this.#wait(false, (go) => socket.once('drain', go))

@@ -24,7 +24,7 @@ export interface StreamAnswer {
   kind: 'stream'
   contentType: string
   hasComments: boolean
-  /** So many of them come without a pause, together with the one behind. */
+  /** So many of them come without a pause, together with the one behind: as many as open a reply of text. */
   openingEvents: number
   junkEvent: string
   /** Repeatable: a fault by share counts them first. */
@@ -89,7 +89,6 @@ async function sendStream(to: Destination, answer: StreamAnswer, fault: Fault | 
   writeHead(to, 200, {
     'content-type': answer.contentType,
     'cache-control': 'no-cache',
-    'transfer-encoding': 'chunked',
     ...retryAfterOf(fault),
     ...fault?.headers,
   })

@@ -31,7 +31,6 @@ export const geminiGenerateArray: WireFormat = {
   ...geminiGenerate,
   contentType: 'application/json; charset=UTF-8',
   hasComments: false,
-  openingEvents: 0,
   junkEvent: ',\r\n{"candidates": [{"content": {"par',
   events: arrayFrames,
   errorEvent: (_reply, message) => `,\r\n${googleJson(errorObject(message))}]`,

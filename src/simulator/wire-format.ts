@@ -50,7 +50,7 @@ export interface WireFormat {
   readonly contentType: string
   /** Server-sent events may carry comments; NDJSON may not. */
   readonly hasComments: boolean
-  /** Events that say nothing yet: vendors send them together with the first piece of the reply. */
+  /** Events that say nothing yet, in a reply of text: vendors send them together with its first piece. */
   readonly openingEvents: number
   /** An event of this stream whose data is not JSON. */
   readonly junkEvent: string

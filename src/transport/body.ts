@@ -2,7 +2,10 @@
 
 /** A body that is taken piece by piece: `wait`, then `take`. */
 export interface ByteSource {
-  /** Whether nothing has come so far; then `ready` is called, once, when something has or nothing more will. */
+  /**
+   * Whether nothing has come so far; then `ready` is called, once, when something has or nothing more will: by
+   * `destroy` too, before that returns.
+   */
   wait(ready: () => void): boolean
   /** After `wait`: what has come since the last time, as one piece; undefined at the end. @throws when it broke off */
   take(): Uint8Array | undefined
@@ -136,7 +139,7 @@ export class PulledBody implements ByteSource {
       // Node's streams, which some fetches give.
       const iterator = body[Symbol.asyncIterator]()
       this.#next = () => iterator.next() as Promise<IteratorResult<Uint8Array, undefined>>
-      this.#close = () => body.destroy?.()
+      this.#close = () => destroyQuietly(body)
     } else {
       this.#next = () => Promise.resolve({ done: true, value: undefined })
       this.#close = () => {}
@@ -146,10 +149,7 @@ export class PulledBody implements ByteSource {
   wait(ready: () => void): boolean {
     if (this.#piece || this.#isEnded) return false
     this.#ready = ready
-    this.#next().then(
-      ({ done, value }) => (done ? this.#end() : this.#arrived(value)),
-      (error: Error) => this.#end(error),
-    )
+    void this.#pull()
     return true
   }
 
@@ -171,6 +171,17 @@ export class PulledBody implements ByteSource {
     const timer = setTimeout(() => this.destroy(), drainMs)
     timer.unref()
     void this.#readAll().finally(() => clearTimeout(timer))
+  }
+
+  /** A body of the user's may break its own rules; that ends it, and nothing else. */
+  async #pull(): Promise<void> {
+    try {
+      const { done, value } = await this.#next()
+      if (done) this.#end()
+      else this.#arrived(value)
+    } catch (error) {
+      this.#end(error as Error)
+    }
   }
 
   #arrived(piece: Uint8Array): void {
@@ -196,6 +207,14 @@ export class PulledBody implements ByteSource {
     } catch {
       // The reply was whole; what breaks after it concerns nobody.
     }
+  }
+}
+
+function destroyQuietly(body: { destroy?: () => void }): void {
+  try {
+    body.destroy?.()
+  } catch {
+    // What closing breaks on concerns nobody any more.
   }
 }
 

@@ -15,7 +15,7 @@ import { asMarkdown, asText, doubts, importTable, machine, speedTable } from './
 import type { Outcome, Table } from './report.ts'
 import { scenarioNames, scenarios, subjects, vendors } from './scenarios.ts'
 import type { ScenarioName, SubjectName, Vendor } from './scenarios.ts'
-import { peerVendors } from './subjects/subject.ts'
+import { vendorsOf } from './subjects/subject.ts'
 
 interface Cell {
   scenario: ScenarioName
@@ -39,7 +39,10 @@ if (!Number.isInteger(rounds) || rounds < 1)
   throw new Error(`--rounds ${values.rounds}: a whole number from 1`)
 
 const cells = plan()
-if (cells.some((cell) => cell.subjects.some((subject) => subject in peerVendors))) installPeers()
+const needsPeers = cells.some(({ subjects }) =>
+  subjects.some((name) => name === 'ai' || name === 'langchain'),
+)
+if (needsPeers) installPeers()
 const outcomes: Outcome[] = []
 for (const cell of cells) outcomes.push(await runCell(cell))
 print([
@@ -66,7 +69,7 @@ function subjectsOf(
   const { bare, peers } = scenarios[scenario].vendors
   return chosenSubjects.filter((subject) => {
     if (subject === 'bare' || subject === 'convoke') return (named ?? bare).includes(vendor)
-    return (named ?? peers).includes(vendor) && peerVendors[subject].includes(vendor)
+    return (named ?? peers).includes(vendor) && vendorsOf[subject].includes(vendor)
   })
 }
 

@@ -11,8 +11,8 @@ export interface Subject {
 
 export type CreateSubject = (baseURL: string) => Promise<Subject>
 
-/** LangChain's Cohere speaks the API's first version, which the simulator does not. */
-export const peerVendors: Record<'ai' | 'langchain' | 'undici', readonly Vendor[]> = {
+/** Whom each speaks to. LangChain's Cohere speaks the API's first version, which the simulator does not. */
+export const vendorsOf: Record<'ai' | 'langchain' | 'undici', readonly Vendor[]> = {
   ai: vendors,
   langchain: vendors.filter((vendor) => vendor !== 'cohere'),
   undici: ['openai'],

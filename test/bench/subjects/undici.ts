@@ -12,7 +12,7 @@ interface Reply {
 }
 
 const openai: CreateSubject = (baseURL) => {
-  const agent = new Agent()
+  const agent = new Agent({ headersTimeout: 0, bodyTimeout: 0 })
   const { origin, pathname } = new URL(`${baseURL}/chat/completions`)
   const post = (content: string, stream: boolean, onData: (text: string) => void) =>
     new Promise<void>((resolve, reject) => {
@@ -23,6 +23,9 @@ const openai: CreateSubject = (baseURL) => {
         { origin, path: pathname, method: 'POST', headers, body },
         {
           onRequestStart: () => undefined, // what tells undici that this is a handler
+          onResponseStart: (_controller, status) => {
+            if (status !== 200) reject(new Error(`status ${status}`))
+          },
           onResponseData: (_controller, piece) => onData(decoder.decode(piece, { stream: true })),
           onResponseEnd: () => resolve(),
           onResponseError: (_controller, error) => reject(error),
