@@ -1,6 +1,7 @@
 /** Every message that crosses a thread, and how errors do. */
 import { ConvokeError, isConvokeError } from './errors.ts'
 import type { ConvokeErrorOptions, ErrorCode } from './errors.ts'
+import type { MessageStatus, SessionRecord, StoreCheck, StoredContent, Writer } from './store/store.ts'
 
 /** What a worker answers. Errors lose their class between threads, so they cross as data. */
 export type Answer<Value> = { isOk: true; value: Value } | { isOk: false; error: PlainError }
@@ -21,6 +22,177 @@ export interface PlainCause {
   code?: string
   stack?: string
   cause?: PlainCause
+}
+
+/** The file of a store, sent with every task: the thread that runs it may be a new one that has yet to open it. */
+export interface StoreFile {
+  /** Absolute. */
+  path: string
+  durability: 'full' | 'normal'
+  busyTimeoutMs: number
+  /** Who asks: turns of this process are never those of a dead one. */
+  writer: Writer
+}
+
+/** A message as its table has it, JSON in `content`, `usage`, `timing`, `warnings` and `error`. */
+export interface MessageRow extends ReplyRow {
+  sequence: number
+  id: string
+  parentId: string | null
+  sessionId: string
+  turn: number
+  role: StoredContent['role']
+  content: string
+  status: MessageStatus
+  /** Milliseconds since 1970. */
+  createdAt: number
+  operationId: string | null
+}
+
+/** What is known of a reply beside its content. */
+export interface ReplyRow {
+  provider: string | null
+  model: string | null
+  responseId: string | null
+  finishReason: string | null
+  rawFinishReason: string | null
+  refusal: string | null
+  usage: string | null
+  costUsd: number | null
+  timing: string | null
+  warnings: string | null
+  error: string | null
+}
+
+/** A message to be written: its content as JSON, and as the text that is read and searched. */
+export interface NewMessageRow {
+  id: string
+  role: StoredContent['role']
+  content: string
+  text: string
+}
+
+export interface NewSessionRow {
+  id: string
+  system: string | null
+  metadata: string | null
+}
+
+/** A session as it crosses: `metadata` is JSON, times are milliseconds since 1970. */
+export type SessionRow = Omit<SessionRecord, 'createdAt' | 'updatedAt' | 'metadata'> & {
+  createdAt: number
+  updatedAt: number
+  metadata?: string
+}
+
+export interface BeginTurn {
+  kind: 'begin-turn'
+  sessionId: string
+  replyId: string
+  messages: NewMessageRow[]
+  writer: Writer
+  operationId?: string
+  repeats?: string
+}
+
+export type TurnAnswerRow =
+  | { kind: 'begun'; turn: number; parentId?: string }
+  | { kind: 'busy'; replyId: string; operationId?: string; writer: Writer; beat: number }
+  | { kind: 'done'; reply: MessageRow }
+
+/** A write of a store. Each lands once however often it is sent, by the ids in it. */
+export type HistoryWrite =
+  | { kind: 'open-session'; session: NewSessionRow }
+  | { kind: 'update-session'; id: string; system?: string; metadata?: string }
+  | { kind: 'fork-session'; id: string; fork: NewSessionRow; at?: string }
+  | { kind: 'delete-session'; id: string }
+  | { kind: 'clear-session'; id: string }
+  | { kind: 'add-messages'; sessionId: string; messages: NewMessageRow[] }
+  | { kind: 'compact'; sessionId: string; summary: NewMessageRow; reply: ReplyRow; upTo: string }
+  | BeginTurn
+  | { kind: 'append-delta'; replyId: string; number: number; parts: string }
+  | {
+      kind: 'end-turn'
+      replyId: string
+      status: MessageStatus
+      content: string
+      text: string
+      reply: ReplyRow
+    }
+  | { kind: 'interrupt-turn'; replyId: string; beat: number }
+
+/** What each write gives. */
+export interface WriteValues {
+  'open-session': SessionRow
+  'update-session': SessionRow
+  'fork-session': SessionRow
+  'delete-session': null
+  'clear-session': null
+  'add-messages': MessageRow[]
+  compact: SessionRow
+  'begin-turn': TurnAnswerRow
+  'append-delta': null
+  'end-turn': null
+  'interrupt-turn': null
+}
+
+/** Where a page of a branch begins: at the head, before a message, or where the page before it ended. */
+export interface BranchPage {
+  sessionId: string
+  before?: string
+  /** The `next` of the page before. */
+  cursor?: number
+  isWhole: boolean
+  /** Rows at most. */
+  limit: number
+}
+
+export interface SearchPage {
+  terms: string[]
+  sessionId?: string
+  limit: number
+  /** Only messages of a smaller sequence. */
+  below?: number
+}
+
+export interface SearchRow {
+  message: MessageRow
+  snippet: string
+}
+
+/** A task of a store's thread. Only `write` is gathered; each of the others is one task. */
+export type HistoryJob =
+  | { kind: 'write'; writes: HistoryWrite[] }
+  | { kind: 'find-session'; id: string }
+  | { kind: 'list-sessions'; limit: number; offset: number }
+  | { kind: 'read-branch'; page: BranchPage }
+  | { kind: 'index' }
+  | { kind: 'search'; page: SearchPage }
+  | { kind: 'backup'; path: string }
+  | { kind: 'vacuum' }
+  | { kind: 'check' }
+  | { kind: 'close' }
+
+/** What each task gives. */
+export interface HistoryValues {
+  write: Answer<WriteValues[keyof WriteValues]>[]
+  'find-session': SessionRow | null
+  'list-sessions': SessionRow[]
+  /** Newest first. No `next`: the branch begins here. */
+  'read-branch': { rows: MessageRow[]; next?: number }
+  /** Messages that are still to be indexed. */
+  index: number
+  /** Newest first. No `next`: there is no more to find. */
+  search: { rows: SearchRow[]; next?: number }
+  backup: null
+  vacuum: null
+  check: StoreCheck
+  close: null
+}
+
+export interface HistoryTask {
+  file: StoreFile
+  job: HistoryJob
 }
 
 export function toPlainError(error: unknown): PlainError {

@@ -1,0 +1,154 @@
+/**
+ * Messages and sessions to rows and back. Content is made into JSON on the calling thread: flat strings cross to another
+ * thread at a tenth of the cost of objects, and what cannot be stored fails its own write only.
+ */
+import { ConvokeError } from '../errors.ts'
+import type { MessageRow, NewMessageRow, NewSessionRow, ReplyRow, SessionRow } from '../protocol.ts'
+import type { AssistantPart } from '../types.ts'
+import type {
+  NewMessage,
+  NewSession,
+  ReplyFields,
+  SessionRecord,
+  StoredContent,
+  StoredMessage,
+} from './store.ts'
+
+/** Characters of an id, which stand in every row and in the index. */
+const maxIdLength = 512
+
+/** @throws ConvokeError `store_failed` for what is no usable id */
+export function checkId(id: unknown, what: string): string {
+  if (typeof id !== 'string' || id === '' || id.length > maxIdLength || !id.isWellFormed()) {
+    const remedy = `Use a well-formed string of 1 to ${maxIdLength} characters.`
+    throw new ConvokeError('store_failed', `The id of a ${what} is unusable. ${remedy}`)
+  }
+  return id
+}
+
+/**
+ * JSON in which lone surrogates, which UTF-8 cannot hold, are U+FFFD. `JSON.stringify` writes those, and those only, as
+ * escapes of this shape; the other half of the pattern steps over a backslash that is itself escaped.
+ * @throws ConvokeError `store_failed` for a value that JSON has no form for
+ */
+export function toJson(value: unknown): string {
+  try {
+    const text = JSON.stringify(value) as string | undefined
+    if (text === undefined) throw new TypeError('The value is undefined or a function')
+    if (!text.includes('\\ud')) return text
+    return text.replaceAll(/\\(ud[89a-f][0-9a-f]{2}|[^])/g, (whole, escape: string) =>
+      escape.length > 1 ? '\uFFFD' : whole,
+    )
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const message = `A message cannot be stored: ${reason}. Store only what JSON can say: no functions, BigInt or circles.`
+    throw new ConvokeError('store_failed', message, { cause })
+  }
+}
+
+/** The text of a message, for reading and search. Of a tool's result, the result. */
+export function messageText(content: StoredContent['content']): string {
+  const texts: string[] = []
+  let isContinued = false
+  for (const part of content) {
+    const text = partText(part)
+    if (text === '') continue
+    // A vendor may cut one text into parts anywhere, within a word too.
+    if (isContinued && part.type === 'text' && texts.length > 0) texts.push(texts.pop() + text)
+    else texts.push(text)
+    isContinued = part.type === 'text'
+  }
+  return texts.join('\n').toWellFormed()
+}
+
+function partText(part: StoredContent['content'][number]): string {
+  switch (part.type) {
+    case 'text':
+      return part.text
+    case 'tool-result':
+      return typeof part.result === 'string' ? part.result : (JSON.stringify(part.result) ?? '')
+    case 'file':
+      return part.name ?? ''
+    default:
+      return ''
+  }
+}
+
+export function toMessageRow({ id, role, content }: NewMessage): NewMessageRow {
+  const json = toJson(content.map(withoutBytes))
+  return { id: checkId(id, 'message'), role, content: json, text: messageText(content) }
+}
+
+/** JSON would write each byte as a property. */
+function withoutBytes(part: StoredContent['content'][number]): unknown {
+  if (part.type === 'image' && part.image instanceof Uint8Array)
+    return { ...part, image: Buffer.from(part.image).toString('base64') }
+  if (part.type === 'file' && part.file instanceof Uint8Array)
+    return { ...part, file: Buffer.from(part.file).toString('base64') }
+  return part
+}
+
+export function toPartsJson(parts: readonly AssistantPart[]): string {
+  return toJson(parts)
+}
+
+export function toSessionRow({ id, system, metadata }: NewSession): NewSessionRow {
+  return {
+    id: checkId(id, 'session'),
+    system: system?.toWellFormed() ?? null,
+    metadata: metadata === undefined ? null : toJson(metadata),
+  }
+}
+
+export function toReplyRow(fields: ReplyFields): ReplyRow {
+  const json = (value: unknown) => (value === undefined ? null : toJson(value))
+  const text = (value: string | undefined) => value?.toWellFormed() ?? null
+  return {
+    provider: text(fields.provider),
+    model: text(fields.model),
+    responseId: text(fields.responseId),
+    finishReason: text(fields.finishReason),
+    rawFinishReason: text(fields.rawFinishReason),
+    refusal: text(fields.refusal),
+    usage: json(fields.usage),
+    costUsd: fields.costUsd ?? null,
+    timing: json(fields.timing),
+    warnings: json(fields.warnings),
+    error: json(fields.error),
+  }
+}
+
+const jsonFields = ['usage', 'timing', 'warnings', 'error'] as const
+const plainFields = [
+  'parentId',
+  'operationId',
+  'provider',
+  'model',
+  'responseId',
+  'finishReason',
+  'rawFinishReason',
+  'refusal',
+  'costUsd',
+] as const
+
+export function fromMessageRow(row: MessageRow): StoredMessage {
+  const { id, sessionId, sequence, turn, role, status } = row
+  const message: Record<string, unknown> = { id, sessionId, sequence, turn, role, status }
+  message['content'] = JSON.parse(row.content)
+  message['createdAt'] = new Date(row.createdAt)
+  for (const field of plainFields) if (row[field] !== null) message[field] = row[field]
+  for (const field of jsonFields) {
+    const json = row[field]
+    if (json !== null) message[field] = JSON.parse(json)
+  }
+  return message as unknown as StoredMessage
+}
+
+export function fromSessionRow({ createdAt, updatedAt, metadata, ...row }: SessionRow): SessionRecord {
+  return {
+    ...row,
+    createdAt: new Date(createdAt),
+    updatedAt: new Date(updatedAt),
+    ...(metadata === undefined ? {} : { metadata: JSON.parse(metadata) as Record<string, unknown> }),
+  }
+}

@@ -1,0 +1,287 @@
+/** The store over a SQLite file. This side makes rows and gathers writes; a thread of its own has the file open. */
+import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { ConvokeError } from '../errors.ts'
+import { WorkerPool } from '../pool.ts'
+import type {
+  HistoryJob,
+  HistoryTask,
+  HistoryValues,
+  HistoryWrite,
+  SearchRow,
+  StoreFile,
+  WriteValues,
+} from '../protocol.ts'
+import type { AssistantPart } from '../types.ts'
+import {
+  checkId,
+  fromMessageRow,
+  fromSessionRow,
+  messageText,
+  toJson,
+  toMessageRow,
+  toReplyRow,
+  toSessionRow,
+} from './rows.ts'
+import { searchTerms } from './search-terms.ts'
+import type {
+  NewMessage,
+  NewSession,
+  ReadOptions,
+  ReplyFields,
+  SearchHit,
+  SessionRecord,
+  Store,
+  StoreCheck,
+  StoredMessage,
+  TurnAnswer,
+  TurnEnd,
+  TurnRequest,
+  Writer,
+} from './store.ts'
+import { WriteQueue } from './write-queue.ts'
+
+export interface SqliteStoreOptions {
+  /**
+   * The file, made when there is none (its folder has to be there). Files are private (0600).
+   * @default a temporary file, `convoke-<process id>-….db`, removed when the store is closed or the process exits
+   */
+  path?: string
+  /**
+   * `full`: what was acknowledged survives a loss of power. `normal`: a crash of the process, faster where the disk is
+   * slow to sync. @default 'full', of a temporary file 'normal'
+   */
+  durability?: 'full' | 'normal'
+  /** How long a write waits while another process writes, in milliseconds. @default 10_000 */
+  busyTimeoutMs?: number
+}
+
+/** Messages of one task, so that neither thread stalls over a long history. */
+const pageRows = 500
+const defaultHits = 20
+const maxHits = 1_000
+
+/**
+ * Conversations in a SQLite file, one thread for it. Nothing is opened before the first call. A read sees what was
+ * acknowledged before it; await a write before reading it.
+ */
+export function sqliteStore(options: SqliteStoreOptions = {}): Store {
+  return new SqliteStore(options)
+}
+
+class SqliteStore implements Store {
+  readonly name: string
+  readonly writer: Writer = { id: randomUUID(), pid: process.pid, host: hostname() }
+  readonly #file: StoreFile
+  readonly #isTemporary: boolean
+  readonly #pool = new WorkerPool<HistoryTask, HistoryValues[HistoryJob['kind']]>('history', {
+    maxThreads: 1,
+    idleMs: Infinity,
+  })
+  readonly #queue = new WriteQueue((writes) => this.#run({ kind: 'write', writes }))
+  #isUsed = false
+  #closing: Promise<void> | undefined
+
+  constructor({ path, durability, busyTimeoutMs = 10_000 }: SqliteStoreOptions) {
+    this.#isTemporary = path === undefined
+    // Resolved now: the process may change its folder later.
+    this.name = path === undefined ? temporaryPath() : resolve(path)
+    this.#file = {
+      path: this.name,
+      durability: durability ?? (this.#isTemporary ? 'normal' : 'full'),
+      busyTimeoutMs,
+      writer: this.writer,
+    }
+  }
+
+  async openSession(session: NewSession): Promise<SessionRecord> {
+    return fromSessionRow(await this.#write({ kind: 'open-session', session: toSessionRow(session) }))
+  }
+
+  async findSession(id: string): Promise<SessionRecord | undefined> {
+    const row = await this.#ask({ kind: 'find-session', id })
+    return row === null ? undefined : fromSessionRow(row)
+  }
+
+  async listSessions({ limit, offset }: { limit?: number; offset?: number } = {}): Promise<SessionRecord[]> {
+    const wanted = count(limit, 'limit', Infinity)
+    const first = count(offset, 'offset', 0)
+    const records: SessionRecord[] = []
+    for (;;) {
+      const size = Math.min(pageRows, wanted - records.length)
+      const rows = await this.#ask({ kind: 'list-sessions', limit: size, offset: first + records.length })
+      records.push(...rows.map(fromSessionRow))
+      if (rows.length < pageRows || records.length >= wanted) return records
+    }
+  }
+
+  async updateSession(
+    id: string,
+    { system, metadata }: { system?: string; metadata?: Record<string, unknown> },
+  ): Promise<SessionRecord> {
+    const fields = {
+      ...(system === undefined ? {} : { system: system.toWellFormed() }),
+      ...(metadata === undefined ? {} : { metadata: toJson(metadata) }),
+    }
+    return fromSessionRow(await this.#write({ kind: 'update-session', id, ...fields }))
+  }
+
+  async forkSession(id: string, fork: NewSession, at?: string): Promise<SessionRecord> {
+    const write = { kind: 'fork-session', id, fork: toSessionRow(fork) } as const
+    return fromSessionRow(await this.#write({ ...write, ...(at === undefined ? {} : { at }) }))
+  }
+
+  async deleteSession(id: string): Promise<void> {
+    await this.#write({ kind: 'delete-session', id })
+  }
+
+  async clearSession(id: string): Promise<void> {
+    await this.#write({ kind: 'clear-session', id })
+  }
+
+  async readMessages(sessionId: string, options: ReadOptions = {}): Promise<StoredMessage[]> {
+    const { before, isWhole = false } = options
+    const wanted = count(options.limit, 'limit', Infinity)
+    const messages: StoredMessage[] = []
+    let from: { before?: string; cursor?: number } = before === undefined ? {} : { before }
+    for (;;) {
+      const limit = Math.min(pageRows, wanted - messages.length)
+      const page = { sessionId, isWhole, limit, ...from }
+      const { rows, next } = await this.#ask({ kind: 'read-branch', page })
+      messages.push(...rows.slice(0, limit).map(fromMessageRow))
+      if (next === undefined || messages.length >= wanted) return messages.reverse()
+      from = { cursor: next }
+    }
+  }
+
+  async addMessages(sessionId: string, messages: NewMessage[]): Promise<StoredMessage[]> {
+    const rows = messages.map(toMessageRow)
+    return (await this.#write({ kind: 'add-messages', sessionId, messages: rows })).map(fromMessageRow)
+  }
+
+  async compact(sessionId: string, summary: NewMessage & ReplyFields, upTo: string): Promise<SessionRecord> {
+    const write = { kind: 'compact', sessionId, summary: toMessageRow(summary), upTo } as const
+    return fromSessionRow(await this.#write({ ...write, reply: toReplyRow(summary) }))
+  }
+
+  async beginTurn({ messages, replyId, operationId, ...request }: TurnRequest): Promise<TurnAnswer> {
+    const answer = await this.#write({
+      kind: 'begin-turn',
+      ...request,
+      replyId: checkId(replyId, 'reply'),
+      messages: messages.map(toMessageRow),
+      ...(operationId === undefined ? {} : { operationId: checkId(operationId, 'operation') }),
+    })
+    return answer.kind === 'done' ? { kind: 'done', reply: fromMessageRow(answer.reply) } : answer
+  }
+
+  async appendDelta(replyId: string, number: number, parts: AssistantPart[]): Promise<void> {
+    await this.#write({ kind: 'append-delta', replyId, number, parts: toJson(parts) })
+  }
+
+  async endTurn(replyId: string, { status, content, ...fields }: TurnEnd): Promise<void> {
+    const written = { content: toJson(content), text: messageText(content), reply: toReplyRow(fields) }
+    await this.#write({ kind: 'end-turn', replyId, status, ...written })
+  }
+
+  async interruptTurn(replyId: string, beat: number): Promise<void> {
+    await this.#write({ kind: 'interrupt-turn', replyId, beat })
+  }
+
+  async search(query: string, options: { sessionId?: string; limit?: number } = {}): Promise<SearchHit[]> {
+    const terms = searchTerms(query)
+    const limit = Math.min(count(options.limit, 'limit', defaultHits), maxHits)
+    if (terms.length === 0 || limit === 0) return []
+    while ((await this.#ask({ kind: 'index' })) > 0);
+    const { sessionId } = options
+    const found: SearchRow[] = []
+    let below: number | undefined
+    do {
+      const page = { terms, limit: limit - found.length, ...(sessionId === undefined ? {} : { sessionId }) }
+      const { rows, next } = await this.#ask({
+        kind: 'search',
+        page: below === undefined ? page : { ...page, below },
+      })
+      found.push(...rows)
+      below = next
+    } while (below !== undefined && found.length < limit)
+    return found.map(({ message, snippet }) => ({ message: fromMessageRow(message), snippet }))
+  }
+
+  async backup(path: string): Promise<void> {
+    await this.#ask({ kind: 'backup', path: resolve(path) })
+  }
+
+  async vacuum(): Promise<void> {
+    await this.#ask({ kind: 'vacuum' })
+  }
+
+  async check(): Promise<StoreCheck> {
+    return this.#ask({ kind: 'check' })
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#queue.drained()
+    try {
+      if (this.#isUsed) await this.#run({ kind: 'close' })
+    } finally {
+      await this.#pool.close()
+      if (this.#isTemporary) removeTemporary(this.name)
+    }
+  }
+
+  async #write<W extends HistoryWrite>(write: W): Promise<WriteValues[W['kind']]> {
+    this.#checkOpen()
+    return this.#queue.write(write)
+  }
+
+  async #ask<J extends HistoryJob>(job: J): Promise<HistoryValues[J['kind']]> {
+    this.#checkOpen()
+    return this.#run(job)
+  }
+
+  async #run<J extends HistoryJob>(job: J): Promise<HistoryValues[J['kind']]> {
+    if (!this.#isUsed && this.#isTemporary) temporaryPaths.add(this.name)
+    this.#isUsed = true
+    return (await this.#pool.run({ file: this.#file, job })) as HistoryValues[J['kind']]
+  }
+
+  #checkOpen(): void {
+    if (!this.#closing) return
+    throw new ConvokeError('store_failed', `[store ${this.name}] The store was closed. Open a new one.`)
+  }
+}
+
+function count(given: number | undefined, what: string, otherwise: number): number {
+  const value = given ?? otherwise
+  if (value === Infinity || (Number.isSafeInteger(value) && value >= 0)) return value
+  throw new ConvokeError(
+    'store_failed',
+    `The ${what} ${String(value)} is no count. Give a whole number, 0 or more.`,
+  )
+}
+
+const temporaryPaths = new Set<string>()
+let isWatching = false
+
+/** The name says whose it is: what a crash leaves behind may be deleted once that process is gone. */
+function temporaryPath(): string {
+  if (!isWatching) process.on('exit', () => [...temporaryPaths].forEach(removeTemporary))
+  isWatching = true
+  return join(tmpdir(), `convoke-${process.pid}-${randomUUID()}.db`)
+}
+
+function removeTemporary(path: string): void {
+  temporaryPaths.delete(path)
+  for (const end of ['', '-wal', '-shm']) rmSync(path + end, { force: true })
+}

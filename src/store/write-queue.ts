@@ -1,0 +1,111 @@
+/** Group commit: what is written while a commit is in flight goes to the disk together with the next one. */
+import { ConvokeError } from '../errors.ts'
+import { fromPlainError } from '../protocol.ts'
+import type { Answer, HistoryWrite, WriteValues } from '../protocol.ts'
+
+/** Of one commit, so that reads get their turn between two. */
+const maxBatchWrites = 1_000
+const maxBatchCharacters = 4 * 2 ** 20
+/** Of all that waits. */
+const maxWaitingWrites = 100_000
+const maxWaitingCharacters = 128 * 2 ** 20
+
+type Written = Answer<WriteValues[keyof WriteValues]>
+
+interface Waiting {
+  write: HistoryWrite
+  size: number
+  resolve: (value: WriteValues[keyof WriteValues]) => void
+  reject: (error: unknown) => void
+}
+
+/**
+ * Sends writes in order, one batch at a time. A write's promise settles when its commit is on disk: who waits for it
+ * goes at the pace of the disk. Who does not is refused past 100,000 writes or 128 Mi characters.
+ */
+export class WriteQueue {
+  readonly #send: (writes: HistoryWrite[]) => Promise<Written[]>
+  #waiting: Waiting[] = []
+  #size = 0
+  #running: Promise<void> | undefined
+
+  constructor(send: (writes: HistoryWrite[]) => Promise<Written[]>) {
+    this.#send = send
+  }
+
+  /** @throws ConvokeError `store_failed` when too much waits already */
+  write<W extends HistoryWrite>(write: W): Promise<WriteValues[W['kind']]> {
+    const size = sizeOf(write)
+    if (
+      this.#waiting.length >= maxWaitingWrites ||
+      (this.#waiting.length > 0 && this.#size + size > maxWaitingCharacters)
+    ) {
+      const message = `${this.#waiting.length} writes wait for the disk already. Await writes before making more.`
+      return Promise.reject(new ConvokeError('store_failed', message))
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ write, size, resolve: resolve as Waiting['resolve'], reject })
+      this.#size += size
+      this.#running ??= this.#run()
+    })
+  }
+
+  /** Settles when nothing is in flight. */
+  async drained(): Promise<void> {
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    // What is written in the same turn of the event loop makes one batch from the start.
+    await Promise.resolve()
+    while (this.#waiting.length > 0) {
+      const batch = this.#take()
+      try {
+        const answers = await this.#send(batch.map(({ write }) => write))
+        for (const [at, { resolve, reject }] of batch.entries()) {
+          const answer = answers[at] as Written
+          if (answer.isOk) resolve(answer.value)
+          else reject(fromPlainError(answer.error))
+        }
+      } catch (error) {
+        for (const { reject } of batch) reject(error)
+      }
+    }
+    this.#running = undefined
+  }
+
+  #take(): Waiting[] {
+    let count = 0
+    let size = 0
+    for (const waiting of this.#waiting) {
+      if (count > 0 && (count >= maxBatchWrites || size + waiting.size > maxBatchCharacters)) break
+      count++
+      size += waiting.size
+    }
+    this.#size -= size
+    return this.#waiting.splice(0, count)
+  }
+}
+
+/** Characters, about. */
+function sizeOf(write: HistoryWrite): number {
+  switch (write.kind) {
+    case 'append-delta':
+      return write.parts.length + 100
+    case 'end-turn':
+      return write.content.length + write.text.length + 500
+    case 'add-messages':
+    case 'begin-turn':
+      return write.messages.reduce((sum, { content, text }) => sum + content.length + text.length + 200, 200)
+    case 'compact':
+      return write.summary.content.length + write.summary.text.length + 500
+    case 'open-session':
+      return (write.session.system?.length ?? 0) + (write.session.metadata?.length ?? 0) + 200
+    case 'fork-session':
+      return (write.fork.system?.length ?? 0) + (write.fork.metadata?.length ?? 0) + 200
+    case 'update-session':
+      return (write.system?.length ?? 0) + (write.metadata?.length ?? 0) + 200
+    default:
+      return 100
+  }
+}

@@ -1,0 +1,36 @@
+/** Reads a branch from its head back to its beginning, a page at a time. */
+import type { BranchPage, HistoryValues, MessageRow } from '../src/protocol.ts'
+import type { Connection } from './connection.ts'
+import { isAbove, messageAt, messageColumns, onBranch, sequenceOf, sessionEnds } from './messages.ts'
+import type { SessionEnds } from './messages.ts'
+
+const selectPage = `WITH RECURSIVE branch (sequence, parent, depth) AS (
+    SELECT sequence, parent, 1 FROM messages WHERE sequence = ?
+    UNION ALL
+    SELECT m.sequence, m.parent, b.depth + 1 FROM branch b JOIN messages m ON m.sequence = b.parent LIMIT ?
+  ) SELECT ${messageColumns}, m.parent AS parent
+  FROM branch b JOIN messages m ON m.sequence = b.sequence LEFT JOIN messages p ON p.sequence = m.parent
+  ORDER BY b.depth`
+
+export function readBranch(connection: Connection, page: BranchPage): HistoryValues['read-branch'] {
+  const ends = sessionEnds(connection, page.sessionId)
+  const from = page.cursor ?? start(connection, ends, page)
+  if (from === null || page.limit < 1) return { rows: [] }
+  const found = connection.all<MessageRow & { parent: number | null }>(selectPage, from, page.limit)
+  const stop = page.isWhole ? -1 : found.findIndex(({ sequence }) => sequence === ends.compactedTo)
+  const rows = (stop < 0 ? found : found.slice(0, stop)).map(({ parent: _parent, ...row }) => row)
+  if (stop >= 0) return { rows: [...rows, messageAt(connection, ends.summary as number)] }
+  const next = found.at(-1)?.parent ?? null
+  return next === null ? { rows } : { rows, next }
+}
+
+function start(connection: Connection, ends: SessionEnds, page: BranchPage): number | null {
+  if (page.before === undefined) return ends.head
+  const summary = page.isWhole ? null : ends.summary
+  const before = sequenceOf(connection, page.before)
+  // Before the summary there is nothing, nor before what it stands for.
+  if (before !== undefined && before === summary) return null
+  const sequence = onBranch(connection, ends.head, page.before)
+  if (summary !== null && isAbove(connection, ends.compactedTo, sequence)) return null
+  return connection.value<number | null>('SELECT parent FROM messages WHERE sequence = ?', sequence) ?? null
+}

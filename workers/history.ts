@@ -1,0 +1,121 @@
+/**
+ * The thread of a store. It alone opens the file; a task that finds it not yet open (the thread may be a new one, after
+ * another died) opens it first.
+ */
+import { toPlainError } from '../src/protocol.ts'
+import type {
+  Answer,
+  HistoryJob,
+  HistoryTask,
+  HistoryValues,
+  SessionRow,
+  StoreFile,
+} from '../src/protocol.ts'
+import { readBranch } from './branch.ts'
+import { Connection } from './connection.ts'
+import { findSession, selectSession, toSession } from './messages.ts'
+import { indexStep, outstanding, search } from './search.ts'
+import { toStoreError } from './store-error.ts'
+import { interruptDead, interruptOwn } from './turns.ts'
+import { backup, check, vacuum } from './upkeep.ts'
+import { writeBatch } from './write-batch.ts'
+
+/** Without a task for so long the thread is idle, and indexes a step; then the next. */
+const idleMs = 50
+const betweenStepsMs = 5
+
+let connection: Connection | undefined
+let timer: NodeJS.Timeout | undefined
+
+export default async function run({
+  file,
+  job,
+}: HistoryTask): Promise<Answer<HistoryValues[HistoryJob['kind']]>> {
+  clearTimeout(timer)
+  try {
+    const value = await work(opened(file), job)
+    if (job.kind !== 'close') indexWhenIdle(idleMs)
+    return { isOk: true, value }
+  } catch (error) {
+    return { isOk: false, error: toPlainError(toStoreError(error, file.path)) }
+  }
+}
+
+function opened(file: StoreFile): Connection {
+  if (!connection) {
+    const fresh = new Connection(file)
+    try {
+      interruptDead(fresh)
+    } catch (error) {
+      fresh.database.close()
+      throw error
+    }
+    connection = fresh
+  }
+  return connection
+}
+
+function work(
+  open: Connection,
+  job: HistoryJob,
+): HistoryValues[HistoryJob['kind']] | Promise<HistoryValues[HistoryJob['kind']]> {
+  if (job.kind !== 'close') open.checkPlace()
+  switch (job.kind) {
+    case 'write':
+      return writeBatch(open, job.writes)
+    case 'find-session':
+      return findSession(open, job.id) ?? null
+    case 'list-sessions':
+      return listSessions(open, job.limit, job.offset)
+    case 'read-branch':
+      return readBranch(open, job.page)
+    case 'index':
+      return outstanding(open) === 0 ? 0 : open.transaction(() => indexStep(open))
+    case 'search':
+      return search(open, job.page)
+    case 'backup':
+      return backup(open, job.path)
+    case 'vacuum':
+      return vacuum(open)
+    case 'check':
+      return check(open)
+    case 'close':
+      return close(open)
+  }
+}
+
+function listSessions(open: Connection, limit: number, offset: number): SessionRow[] {
+  const sql = `${selectSession} ORDER BY s.change DESC LIMIT ? OFFSET ?`
+  return open.all<object>(sql, limit, offset).map(toSession)
+}
+
+function close(open: Connection): null {
+  try {
+    interruptOwn(open)
+  } finally {
+    open.database.close()
+    connection = undefined
+  }
+  return null
+}
+
+function indexWhenIdle(delayMs: number): void {
+  clearTimeout(timer)
+  timer = setTimeout(() => {
+    if (connection && indexQuietly(connection) > 0) indexWhenIdle(betweenStepsMs)
+  }, delayMs)
+}
+
+/** A step that cannot be done now (the file is locked, the disk is full) is done by a later one, or by a search. */
+function indexQuietly(open: Connection): number {
+  const { database, file } = open
+  try {
+    if (outstanding(open) === 0) return 0
+    database.pragma('busy_timeout = 0')
+    return open.transaction(() => indexStep(open))
+  } catch {
+    return 0
+  } finally {
+    database.pragma(`busy_timeout = ${file.busyTimeoutMs}`)
+  }
+}

@@ -1,0 +1,155 @@
+/** Opens the file of a store: checks before anything is touched, private files, the settings that keep it safe. */
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  lstatSync,
+  openSync,
+  readSync,
+  statSync,
+} from 'node:fs'
+import type { Stats } from 'node:fs'
+import { dirname } from 'node:path'
+import SQLite from 'better-sqlite3'
+import type { Database } from 'better-sqlite3'
+import { ConvokeError } from '../src/errors.ts'
+import type { StoreFile } from '../src/protocol.ts'
+import { applicationId, migrate, schemaVersion } from './migrations.ts'
+
+/** @throws ConvokeError when the path or the file is unfit; the file is then as it was */
+export function openDatabase({ path, durability, busyTimeoutMs }: StoreFile): Database {
+  checkPath(path)
+  const database = new SQLite(path, { timeout: busyTimeoutMs })
+  try {
+    prepare(database, path, busyTimeoutMs)
+    database.pragma('foreign_keys = ON')
+    database.pragma(`synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function refuse(path: string, what: string, code: 'store_failed' | 'store_corrupt' = 'store_failed'): never {
+  throw new ConvokeError(code, `[store ${path.replaceAll('\0', '\\0')}] ${what}`)
+}
+
+function checkPath(path: string): void {
+  if (path.includes('\0'))
+    refuse(path, 'The path has a NUL character. Leave it out: the system would cut the name there.')
+  if (path.trim() !== path)
+    refuse(path, 'The path ends in a space or a line break. Name the file without it.')
+  const folder = dirname(path)
+  const place = statOf(folder)
+  if (!place) refuse(path, `There is no folder ${folder}. Make it, or name another file.`)
+  if (!place.isDirectory()) refuse(path, `${folder} is no folder. Name a file inside of a folder.`)
+  // SQLite writes two further files beside the database; a folder that is read-only refuses even its reading.
+  if (!isAllowed(folder, constants.W_OK | constants.X_OK))
+    refuse(path, `The folder ${folder} may not be written. Change its permissions, or name another file.`)
+  const found = statOf(path)
+  if (found) checkFile(path, found)
+  else createFile(path)
+}
+
+function checkFile(path: string, found: Stats): void {
+  if (found.isDirectory()) refuse(path, 'This is a folder. Name a file inside of it.')
+  if (!found.isFile()) refuse(path, 'This is no ordinary file. Name another one.')
+  if (!isAllowed(path, constants.R_OK | constants.W_OK))
+    refuse(path, 'The file may not be read and written. Change its permissions, or name another file.')
+  // SQLite takes an empty file for a new database, and would drop the log that still has the conversations.
+  if (found.size === 0 && (statOf(`${path}-wal`)?.size ?? 0) > 0)
+    refuse(
+      path,
+      'The file was cut to nothing, but its -wal is there. Restore a backup, or name another file.',
+      'store_corrupt',
+    )
+  if (found.size > 0 && !hasHeader(path))
+    refuse(path, 'The file is no SQLite database. It was left as it is: name another file.', 'store_corrupt')
+}
+
+/** Private from the first moment: SQLite would make it as the umask says, and its -wal and -shm like it. */
+function createFile(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false }))
+    refuse(path, 'This is a link to a file that is not there. Name a file.')
+  try {
+    const file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600)
+    // The umask may have taken away too much.
+    fchmodSync(file, 0o600)
+    closeSync(file)
+  } catch (error) {
+    // Another process was faster.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+function isAllowed(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function hasHeader(path: string): boolean {
+  const file = openSync(path, 'r')
+  try {
+    const header = Buffer.alloc(16)
+    return readSync(file, header, 0, 16, 0) === 16 && header.toString('latin1') === 'SQLite format 3\0'
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Looks first and writes then, so that a file that is refused stays as it was. */
+function prepare(database: Database, path: string, busyTimeoutMs: number): void {
+  const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
+  const owner = database.pragma('application_id', { simple: true }) as number
+  const version = database.pragma('user_version', { simple: true }) as number
+  if (owner !== applicationId && (owner !== 0 || version !== 0 || tables > 0))
+    refuse(path, 'The file is the database of another program. Name another file.')
+  if (version > schemaVersion)
+    refuse(
+      path,
+      `The file has schema ${version}, and this version of convoke knows ${schemaVersion}. Update convoke; the file was left as it is.`,
+    )
+  const mode = database.pragma('journal_mode', { simple: true })
+  if (mode !== 'wal') untilFree(busyTimeoutMs, () => database.pragma('journal_mode = WAL'))
+  if (version === schemaVersion) return
+  untilFree(busyTimeoutMs, () => {
+    database.exec('BEGIN IMMEDIATE')
+    try {
+      // Asked again inside: another process may have been faster.
+      migrate(database)
+      database.exec('COMMIT')
+    } finally {
+      if (database.inTransaction) database.exec('ROLLBACK')
+    }
+  })
+}
+
+/** SQLite does not wait by itself where two processes turn one new file into a WAL database. */
+function untilFree(busyTimeoutMs: number, step: () => unknown): void {
+  const until = performance.now() + busyTimeoutMs
+  for (;;) {
+    try {
+      step()
+      return
+    } catch (error) {
+      const isBusy = String((error as { code?: unknown }).code).startsWith('SQLITE_BUSY')
+      if (!isBusy || performance.now() > until) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5 + Math.random() * 20)
+    }
+  }
+}

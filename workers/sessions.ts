@@ -1,0 +1,174 @@
+/** Writes of whole sessions: made, forked, added to, compacted, cleared and deleted. */
+import { ConvokeError } from '../src/errors.ts'
+import type { HistoryWrite, MessageRow, NewSessionRow, SessionRow } from '../src/protocol.ts'
+import type { Connection } from './connection.ts'
+import {
+  findSession,
+  insertMessage,
+  isAbove,
+  messageAt,
+  moveHead,
+  onBranch,
+  sequenceOf,
+  sessionEnds,
+  touch,
+} from './messages.ts'
+import { deleteMessages, prune } from './prune.ts'
+import { interruptSession, setReply } from './turns.ts'
+
+type Write<Kind extends HistoryWrite['kind']> = Extract<HistoryWrite, { kind: Kind }>
+
+export function openSession(connection: Connection, { session }: Write<'open-session'>): SessionRow {
+  insertSession(connection, session)
+  return findSession(connection, session.id) as SessionRow
+}
+
+function insertSession(connection: Connection, { id, system, metadata }: NewSessionRow): boolean {
+  const now = Date.now()
+  const sql = `INSERT INTO sessions (id, system, metadata, created_at, updated_at, change)
+    VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(change), 0) + 1 FROM sessions)) ON CONFLICT (id) DO NOTHING`
+  return connection.run(sql, id, system, metadata, now, now) > 0
+}
+
+export function updateSession(connection: Connection, write: Write<'update-session'>): SessionRow {
+  const { id, system = null, metadata = null } = write
+  sessionEnds(connection, id)
+  const sql =
+    'UPDATE sessions SET system = coalesce(?, system), metadata = coalesce(?, metadata) WHERE id = ?'
+  connection.run(sql, system, metadata, id)
+  touch(connection, id)
+  return findSession(connection, id) as SessionRow
+}
+
+export function forkSession(connection: Connection, { id, fork, at }: Write<'fork-session'>): SessionRow {
+  const origin = sessionEnds(connection, id)
+  const existing = findSession(connection, fork.id)
+  // Made before: the thread died between the commit and its answer.
+  if (existing?.forkedFrom === id) return existing
+  if (existing) {
+    const message = `[store ${connection.file.path}] There is a session ${JSON.stringify(fork.id)} already. Give the fork an id of its own.`
+    throw new ConvokeError('store_failed', message)
+  }
+  const head = at === undefined ? origin.head : onBranch(connection, origin.head, at)
+  // A fork from before the end of what was compacted reads that in full.
+  const isCompacted =
+    origin.compactedTo !== null && (head === origin.head || isAbove(connection, head, origin.compactedTo))
+  insertSession(connection, fork)
+  connection.run(
+    `UPDATE sessions SET head = ?, forked_from = ?, forked_at = ?, summary = ?, compacted_to = ?,
+      system = coalesce(system, (SELECT system FROM sessions WHERE id = ?)) WHERE id = ?`,
+    ...[
+      head,
+      id,
+      head,
+      isCompacted ? origin.summary : null,
+      isCompacted ? origin.compactedTo : null,
+      id,
+      fork.id,
+    ],
+  )
+  return findSession(connection, fork.id) as SessionRow
+}
+
+export function addMessages(connection: Connection, write: Write<'add-messages'>): MessageRow[] {
+  const { sessionId, messages } = write
+  const { head, headTurn } = sessionEnds(connection, sessionId)
+  const first = messages[0]
+  if (!first) return []
+  const before = sequenceOf(connection, first.id)
+  if (before !== undefined && messageAt(connection, before).sessionId === sessionId)
+    return addedBefore(connection, write)
+  let parent = head
+  const added = messages.map((message) => {
+    const place = { sessionId, parent, turn: headTurn + 1, status: 'complete' } as const
+    parent = insertMessage(connection, message, place)
+    return parent
+  })
+  moveHead(connection, sessionId, parent as number)
+  putBeforeRunning(connection, sessionId, head, parent as number)
+  return added.map((sequence) => messageAt(connection, sequence))
+}
+
+/** The thread died between the commit and its answer. */
+function addedBefore(connection: Connection, { messages }: Write<'add-messages'>): MessageRow[] {
+  return messages.map(({ id }) => {
+    const sequence = sequenceOf(connection, id)
+    if (sequence !== undefined) return messageAt(connection, sequence)
+    const message = `[store ${connection.file.path}] The messages were stored in part before, without ${JSON.stringify(id)}. Give new messages new ids.`
+    throw new ConvokeError('store_failed', message)
+  })
+}
+
+/** A turn that is running ends behind what was added meanwhile; its end would else take that off the branch. */
+function putBeforeRunning(
+  connection: Connection,
+  sessionId: string,
+  head: number | null,
+  added: number,
+): void {
+  const running = connection.get<{ first: number; reply: number; parent: number | null }>(
+    `SELECT r.first, r.reply, m.parent FROM running r JOIN messages m ON m.sequence = r.first WHERE r.session_id = ?`,
+    sessionId,
+  )
+  if (!running || running.parent !== head) return
+  connection.run('UPDATE messages SET parent = ? WHERE sequence = ?', added, running.first)
+  const sql =
+    'UPDATE messages SET turn = turn + 1 WHERE session_id = ? AND sequence IN (SELECT value FROM json_each(?))'
+  connection.run(sql, sessionId, JSON.stringify(turnOf(connection, running)))
+}
+
+/** The messages of a running turn, from its reply back to its first. */
+function turnOf(connection: Connection, { first, reply }: { first: number; reply: number }): number[] {
+  const sequences = [reply]
+  for (let at = reply; at !== first;) {
+    at = connection.value<number>('SELECT parent FROM messages WHERE sequence = ?', at) as number
+    sequences.push(at)
+  }
+  return sequences
+}
+
+export function compact(connection: Connection, write: Write<'compact'>): SessionRow {
+  const { sessionId, summary, reply, upTo } = write
+  const { head, summary: replaced } = sessionEnds(connection, sessionId)
+  if (sequenceOf(connection, summary.id) === undefined) {
+    const compactedTo = onBranch(connection, head, upTo)
+    const { turn } = messageAt(connection, compactedTo)
+    const sequence = insertMessage(connection, summary, { sessionId, parent: null, turn, status: 'complete' })
+    setReply(connection, sequence, reply)
+    const sql = 'UPDATE sessions SET summary = ?, compacted_to = ? WHERE id = ?'
+    connection.run(sql, sequence, compactedTo, sessionId)
+    touch(connection, sessionId)
+    if (replaced !== null && !isSummary(connection, replaced)) deleteMessages(connection, [replaced])
+  }
+  return findSession(connection, sessionId) as SessionRow
+}
+
+function isSummary(connection: Connection, sequence: number): boolean {
+  return connection.value('SELECT 1 FROM sessions WHERE summary = ? LIMIT 1', sequence) !== undefined
+}
+
+export function clearSession(connection: Connection, { id }: Write<'clear-session'>): null {
+  const { head, forkedFrom } = sessionEnds(connection, id)
+  // A turn that is running begins the new branch.
+  connection.run(
+    'UPDATE messages SET parent = NULL WHERE sequence = (SELECT first FROM running WHERE session_id = ?)',
+    id,
+  )
+  connection.run(
+    'UPDATE sessions SET head = NULL, summary = NULL, compacted_to = NULL, forked_at = NULL WHERE id = ?',
+    id,
+  )
+  touch(connection, id)
+  prune(connection, id, forkedFrom === null ? null : head)
+  return null
+}
+
+/** Of a session that is not there it has nothing to do: it may have been done before. */
+export function deleteSession(connection: Connection, { id }: Write<'delete-session'>): null {
+  if (!findSession(connection, id)) return null
+  interruptSession(connection, id)
+  const { head, forkedFrom } = sessionEnds(connection, id)
+  connection.run('DELETE FROM sessions WHERE id = ?', id)
+  prune(connection, id, forkedFrom === null ? null : head)
+  return null
+}

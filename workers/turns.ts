@@ -1,0 +1,240 @@
+/** Turns: one of a session at a time, whichever process writes it, and what becomes of those whose writer died. */
+import { ConvokeError } from '../src/errors.ts'
+import type { BeginTurn, HistoryWrite, ReplyRow, TurnAnswerRow } from '../src/protocol.ts'
+import { messageText } from '../src/store/rows.ts'
+import type { Writer } from '../src/store/store.ts'
+import type { Connection } from './connection.ts'
+import {
+  addOutstanding,
+  deltasOf,
+  insertMessage,
+  messageAt,
+  moveHead,
+  sequenceOf,
+  sessionEnds,
+  touch,
+} from './messages.ts'
+import { unindex } from './search.ts'
+
+type Write<Kind extends HistoryWrite['kind']> = Extract<HistoryWrite, { kind: Kind }>
+
+interface Running {
+  sessionId: string
+  reply: number
+  replyId: string
+  operationId: string | null
+  writer: string
+  pid: number
+  host: string
+  beat: number
+}
+
+const selectRunning = `SELECT r.session_id AS sessionId, r.reply, m.id AS replyId, m.operation_id AS operationId,
+  r.writer, r.pid, r.host, r.beat FROM running r JOIN messages m ON m.sequence = r.reply`
+
+export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerRow {
+  const { sessionId, replyId, operationId, repeats } = write
+  sessionEnds(connection, sessionId)
+  if (sequenceOf(connection, replyId) !== undefined) return begunBefore(connection, write)
+  const done = operationId === undefined ? undefined : doneBefore(connection, sessionId, operationId)
+  if (done !== undefined) return { kind: 'done', reply: messageAt(connection, done) }
+  const running = connection.get<Running>(`${selectRunning} WHERE r.session_id = ?`, sessionId)
+  if (running && isAlive(running, connection.file.writer)) return busy(running)
+  if (running) interrupt(connection, running)
+
+  const { head, headTurn } = sessionEnds(connection, sessionId)
+  const repeated = repeats === undefined ? undefined : repeatedTurn(connection, sessionId, repeats)
+  const turn = repeated?.turn ?? headTurn + 1
+  let parent = repeated ? repeated.parent : head
+  let first: number | undefined
+  for (const message of write.messages) {
+    parent = insertMessage(connection, message, { sessionId, parent, turn, status: 'complete' })
+    first ??= parent
+  }
+  const empty = { id: replyId, role: 'assistant', content: '[]', text: '' } as const
+  const place = {
+    sessionId,
+    parent,
+    turn,
+    status: 'streaming',
+    ...(operationId ? { operationId } : {}),
+  } as const
+  const reply = insertMessage(connection, empty, place)
+  const { id, pid, host } = write.writer
+  connection.run(
+    'INSERT INTO running (session_id, reply, first, writer, pid, host) VALUES (?, ?, ?, ?, ?, ?)',
+    ...[sessionId, reply, first ?? reply, id, pid, host],
+  )
+  touch(connection, sessionId)
+  return begun(connection, turn, first ?? reply)
+}
+
+function begun(connection: Connection, turn: number, first: number): TurnAnswerRow {
+  const parentId = connection.value<string>(
+    'SELECT p.id FROM messages m JOIN messages p ON p.sequence = m.parent WHERE m.sequence = ?',
+    first,
+  )
+  return { kind: 'begun', turn, ...(parentId === undefined ? {} : { parentId }) }
+}
+
+/** The thread died between the commit and its answer. */
+function begunBefore(connection: Connection, { sessionId, replyId, messages }: BeginTurn): TurnAnswerRow {
+  const reply = messageAt(connection, sequenceOf(connection, replyId) as number)
+  const first = messages[0] === undefined ? reply.sequence : sequenceOf(connection, messages[0].id)
+  if (reply.sessionId !== sessionId || first === undefined) {
+    const message = `[store ${connection.file.path}] There is a message ${JSON.stringify(replyId)} already. Give each reply an id of its own.`
+    throw new ConvokeError('store_failed', message)
+  }
+  return begun(connection, reply.turn, first)
+}
+
+function doneBefore(connection: Connection, sessionId: string, operationId: string): number | undefined {
+  const sql = `SELECT sequence FROM messages WHERE session_id = ? AND operation_id = ? AND operation_id IS NOT NULL
+    AND status = 'complete' ORDER BY sequence DESC LIMIT 1`
+  return connection.value<number>(sql, sessionId, operationId)
+}
+
+function repeatedTurn(connection: Connection, sessionId: string, id: string) {
+  const sql = `SELECT parent, turn FROM messages WHERE id = ? AND session_id = ? AND role = 'assistant'`
+  const found = connection.get<{ parent: number | null; turn: number }>(sql, id, sessionId)
+  if (found) return found
+  const message = `[store ${connection.file.path}] The session has no reply ${JSON.stringify(id.slice(0, 100))} to repeat. Take an id from its history.`
+  throw new ConvokeError('store_failed', message)
+}
+
+function busy({ replyId, operationId, writer, pid, host, beat }: Running): TurnAnswerRow {
+  return {
+    kind: 'busy',
+    replyId,
+    ...(operationId === null ? {} : { operationId }),
+    writer: { id: writer, pid, host },
+    beat,
+  }
+}
+
+/** No clock says that a writer is dead: only its process does, and that on this host alone. */
+function isAlive({ writer, pid, host }: Running, self: Writer): boolean {
+  if (writer === self.id || host !== self.host) return true
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // EPERM is a living process of somebody else.
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+}
+
+/** Keeps what had arrived, and lets the branch go on from it. */
+function interrupt(connection: Connection, { sessionId, reply }: Pick<Running, 'sessionId' | 'reply'>): void {
+  const content = deltasOf(connection, reply)
+  connection.run(
+    `UPDATE messages SET status = 'interrupted', content = ?, text = ? WHERE sequence = ?`,
+    ...[JSON.stringify(content), messageText(content), reply],
+  )
+  settle(connection, sessionId, reply)
+}
+
+function settle(connection: Connection, sessionId: string, reply: number): void {
+  connection.run('DELETE FROM deltas WHERE reply = ?', reply)
+  connection.run('DELETE FROM running WHERE reply = ?', reply)
+  addOutstanding(connection, reply)
+  moveHead(connection, sessionId, reply)
+}
+
+/** Of processes that died. Called as the store is opened. */
+export function interruptDead(connection: Connection): void {
+  const isDead = (running: Running) => !isAlive(running, connection.file.writer)
+  if (!connection.all<Running>(selectRunning).some(isDead)) return
+  connection.transaction(() => {
+    for (const running of connection.all<Running>(selectRunning).filter(isDead))
+      interrupt(connection, running)
+  })
+}
+
+/** Of this writer, which is about to go. */
+export function interruptOwn(connection: Connection): void {
+  const sql = `${selectRunning} WHERE r.writer = ?`
+  if (connection.all<Running>(sql, connection.file.writer.id).length === 0) return
+  connection.transaction(() => {
+    for (const running of connection.all<Running>(sql, connection.file.writer.id))
+      interrupt(connection, running)
+  })
+}
+
+/** Of a session that is about to go. */
+export function interruptSession(connection: Connection, sessionId: string): void {
+  const running = connection.get<Running>(`${selectRunning} WHERE r.session_id = ?`, sessionId)
+  if (running) interrupt(connection, running)
+}
+
+export function interruptTurn(connection: Connection, { replyId, beat }: Write<'interrupt-turn'>): null {
+  const running = connection.get<Running>(`${selectRunning} WHERE m.id = ?`, replyId)
+  if (running?.beat === beat) interrupt(connection, running)
+  return null
+}
+
+export function appendDelta(connection: Connection, { replyId, number, parts }: Write<'append-delta'>): null {
+  const sequence = connection.value<number>(
+    `UPDATE running SET beat = beat + 1 WHERE reply = (SELECT sequence FROM messages WHERE id = ?) RETURNING reply`,
+    replyId,
+  )
+  if (sequence === undefined) return lateDelta(connection, replyId)
+  if (parts !== '[]')
+    connection.run(
+      'INSERT OR IGNORE INTO deltas (reply, number, parts) VALUES (?, ?, ?)',
+      sequence,
+      number,
+      parts,
+    )
+  return null
+}
+
+/** After the end of its reply a delta has nothing to add; after an interruption it would be lost without a word. */
+function lateDelta(connection: Connection, replyId: string): null {
+  const { status } = replyOf(connection, replyId)
+  if (status !== 'interrupted') return null
+  const message = `[store ${connection.file.path}] The reply ${JSON.stringify(replyId)} was marked as interrupted, since its writer seemed dead. End the turn: its whole content is stored then.`
+  throw new ConvokeError('store_failed', message)
+}
+
+function replyOf(connection: Connection, replyId: string) {
+  const found = connection.get<{ sequence: number; sessionId: string; status: string; text: string }>(
+    'SELECT sequence, session_id AS sessionId, status, text FROM messages WHERE id = ?',
+    replyId,
+  )
+  if (found) return found
+  const message = `[store ${connection.file.path}] The reply ${JSON.stringify(replyId.slice(0, 100))} is gone: its session was deleted.`
+  throw new ConvokeError('session_not_found', message)
+}
+
+export function endTurn(connection: Connection, write: Write<'end-turn'>): null {
+  const { sequence, sessionId, status } = replyOf(connection, write.replyId)
+  // Ended before: the thread died between the commit and its answer.
+  if (status !== 'streaming' && status !== 'interrupted') return null
+  if (status === 'interrupted') unindex(connection, [sequence])
+  connection.run(
+    'UPDATE messages SET status = ?, content = ?, text = ? WHERE sequence = ?',
+    ...[write.status, write.content, write.text, sequence],
+  )
+  setReply(connection, sequence, write.reply)
+  // A branch that went on without this reply keeps its head.
+  if (status === 'interrupted') addOutstanding(connection, sequence)
+  else settle(connection, sessionId, sequence)
+  return null
+}
+
+export function setReply(connection: Connection, sequence: number, reply: ReplyRow): void {
+  connection.run(
+    `UPDATE messages SET provider = ?, model = ?, response_id = ?, finish_reason = ?, raw_finish_reason = ?,
+      refusal = ?, usage = ?, cost_usd = ?, timing = ?, warnings = ?, error = ? WHERE sequence = ?`,
+    ...[
+      reply.provider,
+      reply.model,
+      reply.responseId,
+      reply.finishReason,
+      reply.rawFinishReason,
+      reply.refusal,
+    ],
+    ...[reply.usage, reply.costUsd, reply.timing, reply.warnings, reply.error, sequence],
+  )
+}
