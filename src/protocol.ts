@@ -184,7 +184,8 @@ export interface HistoryValues {
   index: number
   /** Newest first. No `next`: there is no more to find. */
   search: { rows: SearchRow[]; next?: number }
-  backup: null
+  /** Asked again until it is done. */
+  backup: 'running' | 'done'
   vacuum: null
   check: StoreCheck
   close: null

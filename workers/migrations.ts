@@ -46,6 +46,8 @@ CREATE TABLE sessions (
   forked_from TEXT,
   -- The head it was forked with.
   forked_at INTEGER,
+  -- The last message that a clearing forgot: forks may read it still.
+  cleared_at INTEGER,
   summary INTEGER REFERENCES messages (sequence) DEFERRABLE INITIALLY DEFERRED,
   compacted_to INTEGER REFERENCES messages (sequence) DEFERRABLE INITIALLY DEFERRED,
   created_at INTEGER NOT NULL,

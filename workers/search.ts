@@ -84,14 +84,18 @@ function ranges(connection: Connection, sessionId: string | undefined): Range[] 
   let to = Number.MAX_SAFE_INTEGER
   for (let owner: string | null = sessionId; owner !== null && !seen.has(owner);) {
     seen.add(owner)
-    const session: { forkedFrom: string | null; forkedAt: number | null } | undefined = connection.get(
-      'SELECT forked_from AS forkedFrom, forked_at AS forkedAt FROM sessions WHERE id = ?',
-      owner,
-    )
-    const from = session?.forkedAt ?? 0
+    const session:
+      { forkedFrom: string | null; forkedAt: number | null; clearedAt: number | null } | undefined =
+      connection.get(
+        'SELECT forked_from AS forkedFrom, forked_at AS forkedAt, cleared_at AS clearedAt FROM sessions WHERE id = ?',
+        owner,
+      )
+    // What an origin forgot since is no matter of its forks.
+    const cleared: number = owner === sessionId ? (session?.clearedAt ?? 0) : 0
+    const from = Math.max(session?.forkedAt ?? 0, cleared)
     found.push({ owner, from, to: Math.min(to, lastOf(connection, owner)) })
     to = Math.min(to, from)
-    owner = session?.forkedAt == null ? null : session.forkedFrom
+    owner = session?.forkedAt == null || cleared > 0 ? null : session.forkedFrom
   }
   return found
 }

@@ -155,7 +155,8 @@ export function clearSession(connection: Connection, { id }: Write<'clear-sessio
     id,
   )
   connection.run(
-    'UPDATE sessions SET head = NULL, summary = NULL, compacted_to = NULL, forked_at = NULL WHERE id = ?',
+    `UPDATE sessions SET head = NULL, summary = NULL, compacted_to = NULL, cleared_at = coalesce(
+      (SELECT first - 1 FROM running WHERE session_id = sessions.id), (SELECT max(sequence) FROM messages)) WHERE id = ?`,
     id,
   )
   touch(connection, id)

@@ -1,39 +1,31 @@
 /** Backups, unused space, and whether all is well. */
-import { closeSync, constants, fchmodSync, openSync, rmSync } from 'node:fs'
-import { ConvokeError } from '../src/errors.ts'
 import type { StoreCheck } from '../src/store/store.ts'
 import type { Connection } from './connection.ts'
 
-/** Pages copied before other tasks of the thread get their turn. */
+/** Pages copied before another task of the thread gets its turn. */
 const backupPages = 256
 
-/** @throws ConvokeError `store_failed` when there is a file already */
-export async function backup({ database, file }: Connection, path: string): Promise<null> {
-  claim(path, file.path)
-  try {
-    await database.backup(path, { progress: () => backupPages })
-    return null
-  } catch (error) {
-    for (const end of ['', '-journal', '-wal', '-shm']) rmSync(path + end, { force: true })
-    throw error
-  }
-}
+type State = 'running' | 'done' | { error: unknown }
+const backups = new Map<string, State>()
 
-function claim(path: string, from: string): void {
-  const fail = (what: string) => {
-    throw new ConvokeError('store_failed', `[store ${from}] ${what}`)
+/**
+ * Copies the store into a file that the caller made, between the other tasks of the thread. Asked again and again, it
+ * says when it is done; a thread that does not know of it begins anew.
+ */
+export function backup({ database }: Connection, path: string): 'running' | 'done' {
+  const state = backups.get(path)
+  if (state === 'running') return state
+  if (state !== undefined) {
+    backups.delete(path)
+    if (typeof state === 'object') throw state.error
+    return state
   }
-  if (path.includes('\0') || path.trim() !== path) fail('The path of the backup is unusable. Name a file.')
-  try {
-    const target = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600)
-    fchmodSync(target, 0o600)
-    closeSync(target)
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') fail(`The backup ${path} exists already. Name a new file.`)
-    if (code === 'ENOENT' || code === 'ENOTDIR') fail(`The backup ${path} has no folder. Make it first.`)
-    throw error
-  }
+  backups.set(path, 'running')
+  database.backup(path, { progress: () => backupPages }).then(
+    () => backups.set(path, 'done'),
+    (error: unknown) => backups.set(path, { error }),
+  )
+  return 'running'
 }
 
 export function vacuum({ database }: Connection): null {

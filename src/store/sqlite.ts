@@ -1,8 +1,9 @@
 /** The store over a SQLite file. This side makes rows and gathers writes; a thread of its own has the file open. */
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { hostname, tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
 import { WorkerPool } from '../pool.ts'
 import type {
@@ -41,6 +42,7 @@ import type {
   TurnRequest,
   Writer,
 } from './store.ts'
+import { claimBackup, removeTemporary, temporaryPath } from './store-paths.ts'
 import { WriteQueue } from './write-queue.ts'
 
 export interface SqliteStoreOptions {
@@ -60,6 +62,7 @@ export interface SqliteStoreOptions {
 
 /** Messages of one task, so that neither thread stalls over a long history. */
 const pageRows = 500
+const backupPollMs = 10
 const defaultHits = 20
 const maxHits = 1_000
 
@@ -211,7 +214,15 @@ class SqliteStore implements Store {
   }
 
   async backup(path: string): Promise<void> {
-    await this.#ask({ kind: 'backup', path: resolve(path) })
+    this.#checkOpen()
+    const target = resolve(path)
+    await claimBackup(target, this.name)
+    try {
+      while ((await this.#ask({ kind: 'backup', path: target })) === 'running') await setTimeout(backupPollMs)
+    } catch (error) {
+      for (const end of ['', '-journal', '-wal', '-shm']) rmSync(target + end, { force: true })
+      throw error
+    }
   }
 
   async vacuum(): Promise<void> {
@@ -251,7 +262,6 @@ class SqliteStore implements Store {
   }
 
   async #run<J extends HistoryJob>(job: J): Promise<HistoryValues[J['kind']]> {
-    if (!this.#isUsed && this.#isTemporary) temporaryPaths.add(this.name)
     this.#isUsed = true
     return (await this.#pool.run({ file: this.#file, job })) as HistoryValues[J['kind']]
   }
@@ -269,19 +279,4 @@ function count(given: number | undefined, what: string, otherwise: number): numb
     'store_failed',
     `The ${what} ${String(value)} is no count. Give a whole number, 0 or more.`,
   )
-}
-
-const temporaryPaths = new Set<string>()
-let isWatching = false
-
-/** The name says whose it is: what a crash leaves behind may be deleted once that process is gone. */
-function temporaryPath(): string {
-  if (!isWatching) process.on('exit', () => [...temporaryPaths].forEach(removeTemporary))
-  isWatching = true
-  return join(tmpdir(), `convoke-${process.pid}-${randomUUID()}.db`)
-}
-
-function removeTemporary(path: string): void {
-  temporaryPaths.delete(path)
-  for (const end of ['', '-wal', '-shm']) rmSync(path + end, { force: true })
 }
