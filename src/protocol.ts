@@ -147,12 +147,10 @@ export interface BranchPage {
   limit: number
 }
 
-export interface SearchPage {
+export interface SearchQuery {
   terms: string[]
   sessionId?: string
   limit: number
-  /** Only messages of a smaller sequence. */
-  below?: number
 }
 
 export interface SearchRow {
@@ -167,7 +165,7 @@ export type HistoryJob =
   | { kind: 'list-sessions'; limit: number; offset: number }
   | { kind: 'read-branch'; page: BranchPage }
   | { kind: 'index' }
-  | { kind: 'search'; page: SearchPage }
+  | { kind: 'search'; query: SearchQuery }
   | { kind: 'backup'; path: string }
   | { kind: 'vacuum' }
   | { kind: 'check' }
@@ -182,8 +180,8 @@ export interface HistoryValues {
   'read-branch': { rows: MessageRow[]; next?: number }
   /** Messages that are still to be indexed. */
   index: number
-  /** Newest first. No `next`: there is no more to find. */
-  search: { rows: SearchRow[]; next?: number }
+  /** Newest first. */
+  search: SearchRow[]
   /** Asked again until it is done. */
   backup: 'running' | 'done'
   vacuum: null

@@ -72,7 +72,7 @@ function work(
     case 'index':
       return outstanding(open) === 0 ? 0 : open.transaction(() => indexStep(open))
     case 'search':
-      return search(open, job.page)
+      return search(open, job.query)
     case 'backup':
       return backup(open, job.path)
     case 'vacuum':

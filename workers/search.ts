@@ -2,16 +2,13 @@
  * The full-text index. It follows the commits in the writer's idle time: kept up by a trigger it would make appends five
  * times slower. Found is what is newest, so that a word of every message costs no more than a rare one.
  */
-import type { HistoryValues, SearchPage, SearchRow } from '../src/protocol.ts'
+import type { SearchQuery, SearchRow } from '../src/protocol.ts'
 import type { Connection } from './connection.ts'
 import { messageAt } from './messages.ts'
 
 /** Of one step: some 10 ms. */
 const maxStepRows = 300
 const maxStepBytes = 256 * 1024
-/** Sequences looked at by one query, and how long one task goes on. */
-const windowSize = 20_000
-const maxTaskMs = 15
 const snippetTokens = 24
 
 /** Indexes one step of what is outstanding. Gives what is left. */
@@ -55,25 +52,14 @@ interface Range {
   to: number
 }
 
-export function search(connection: Connection, page: SearchPage): HistoryValues['search'] {
-  const until = performance.now() + maxTaskMs
+/** One query for each range: bounds of a sequence do not help the index to find its place, so pages would cost more. */
+export function search(connection: Connection, { terms, sessionId, limit }: SearchQuery): SearchRow[] {
   const rows: SearchRow[] = []
-  const top = page.below === undefined ? newest(connection) : page.below - 1
-  for (const range of ranges(connection, page.sessionId)) {
-    for (let to = Math.min(top, range.to); to > range.from;) {
-      const from = Math.max(range.from, to - windowSize)
-      const found = hits(connection, page.terms, { ...range, from, to }, page.limit - rows.length)
-      rows.push(...found)
-      if (rows.length >= page.limit) return { rows }
-      to = from
-      if (performance.now() > until) return to > 0 ? { rows, next: to + 1 } : { rows }
-    }
+  for (const range of ranges(connection, sessionId)) {
+    if (range.to > range.from && rows.length < limit)
+      rows.push(...hits(connection, terms, range, limit - rows.length))
   }
-  return { rows }
-}
-
-function newest(connection: Connection): number {
-  return connection.value<number | null>('SELECT max(sequence) FROM messages') ?? 0
+  return rows
 }
 
 /** A fork searches what it shares with its origins, too: they wrote it before the fork, it wrote its own after. */

@@ -11,7 +11,6 @@ import type {
   HistoryTask,
   HistoryValues,
   HistoryWrite,
-  SearchRow,
   StoreFile,
   WriteValues,
 } from '../protocol.ts'
@@ -199,18 +198,9 @@ class SqliteStore implements Store {
     if (terms.length === 0 || limit === 0) return []
     while ((await this.#ask({ kind: 'index' })) > 0);
     const { sessionId } = options
-    const found: SearchRow[] = []
-    let below: number | undefined
-    do {
-      const page = { terms, limit: limit - found.length, ...(sessionId === undefined ? {} : { sessionId }) }
-      const { rows, next } = await this.#ask({
-        kind: 'search',
-        page: below === undefined ? page : { ...page, below },
-      })
-      found.push(...rows)
-      below = next
-    } while (below !== undefined && found.length < limit)
-    return found.map(({ message, snippet }) => ({ message: fromMessageRow(message), snippet }))
+    const sought = { terms, limit, ...(sessionId === undefined ? {} : { sessionId }) }
+    const rows = await this.#ask({ kind: 'search', query: sought })
+    return rows.map(({ message, snippet }) => ({ message: fromMessageRow(message), snippet }))
   }
 
   async backup(path: string): Promise<void> {
