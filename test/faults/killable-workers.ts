@@ -1,0 +1,51 @@
+/** Threads of the pool that can be killed: imported before the first store is used. */
+import { createRequire } from 'node:module'
+import type { Worker, WorkerOptions } from 'node:worker_threads'
+import { setEnvironmentData } from 'node:worker_threads'
+import { setImmediate } from 'node:timers/promises'
+import { user } from '../store-kit.ts'
+import type { Store } from '../../src/store/store.ts'
+import { ways as inside } from './worker-killer.ts'
+
+export const ways = [...inside, 'terminated from outside'] as const
+
+const order = new Int32Array(new SharedArrayBuffer(4))
+setEnvironmentData('worker-killer', order.buffer)
+let latest: Worker | undefined
+/** Threads that ended. */
+export let deaths = 0
+
+// Piscina asks this object for its Worker at every start.
+const threads = createRequire(import.meta.url)('node:worker_threads') as { Worker: typeof Worker }
+threads.Worker = class extends threads.Worker {
+  constructor(file: string | URL, options: WorkerOptions = {}) {
+    const killer = new URL('./worker-killer.ts', import.meta.url).href
+    super(file, {
+      ...options,
+      execArgv: ['--import', killer],
+      // Little memory is used up fast.
+      resourceLimits: { maxOldGenerationSizeMb: 48 },
+    })
+    // eslint-disable-next-line @typescript-eslint/no-this-alias
+    latest = this
+    this.on('exit', () => deaths++)
+  }
+}
+
+/** A hundred writes, some gathered and some in flight, while the thread is killed. Gives their ids in order. */
+export async function writeUnderKill(
+  store: Store,
+  sessionId: string,
+  way: (typeof ways)[number],
+): Promise<string[]> {
+  const ids = Array.from({ length: 100 }, (_, at) => `${sessionId}-${at}`)
+  const writes: Promise<unknown>[] = []
+  for (const [at, id] of ids.entries()) {
+    writes.push(store.addMessages(sessionId, [user(id)]))
+    if (at === 30) Atomics.store(order, 0, inside.indexOf(way as (typeof inside)[number]) + 1)
+    if (at === 60 && way === 'terminated from outside') void latest?.terminate()
+    if (at % 20 === 19) await setImmediate()
+  }
+  await Promise.all(writes)
+  return ids
+}

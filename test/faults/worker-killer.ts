@@ -1,0 +1,37 @@
+/**
+ * Ends the thread of a store from inside, at a commit. Preloaded into worker threads by `killable-workers.ts`; the order
+ * comes in shared memory and is obeyed once.
+ */
+import { getEnvironmentData, isMainThread } from 'node:worker_threads'
+import SQLite from 'better-sqlite3'
+
+/** Ways to end, as they cross in shared memory. */
+export const ways = [
+  'exit before the commit',
+  'exit after the commit',
+  'uncaught error',
+  'out of memory',
+] as const
+
+const shared = getEnvironmentData('worker-killer')
+if (!isMainThread && shared instanceof SharedArrayBuffer) {
+  const order = new Int32Array(shared)
+  const { exec } = SQLite.prototype
+  SQLite.prototype.exec = function (source: string) {
+    const way = source === 'COMMIT' ? ways[Atomics.exchange(order, 0, 0) - 1] : undefined
+    if (way === 'exit before the commit') process.exit(3)
+    if (way === 'out of memory') exhaust()
+    if (way === 'uncaught error')
+      queueMicrotask(() => {
+        throw new Error('The thread was told to fail')
+      })
+    const result = exec.call(this, source)
+    if (way === 'exit after the commit') process.exit(3)
+    return result
+  }
+}
+
+function exhaust(): void {
+  const held: unknown[] = []
+  for (;;) held.push(Array.from({ length: 100_000 }, (_, at) => ({ at })))
+}

@@ -1,0 +1,31 @@
+/** A store whose thread dies: nothing that was acknowledged is lost, and what was in flight lands once. */
+import './faults/killable-workers.ts'
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { deaths, ways, writeUnderKill } from './faults/killable-workers.ts'
+import { half, idsOf, openStore, text } from './store-kit.ts'
+
+for (const way of ways)
+  test(`a thread that dies under a hundred writes: ${way}`, async (t) => {
+    const { store } = openStore(t)
+    await store.openSession({ id: 's' })
+    const before = deaths
+    const ids = await writeUnderKill(store, 's', way)
+    assert.equal(deaths, before + 1)
+    assert.deepEqual(idsOf(await store.readMessages('s')), ids)
+    assert.deepEqual(await store.check(), { isOk: true, problems: [] })
+  })
+
+test('a turn goes on when its thread dies: its writer lives', async (t) => {
+  const { store } = openStore(t)
+  await store.openSession({ id: 's' })
+  await store.openSession({ id: 't' })
+  await half(store, 's', '1', [text('a')])
+  await writeUnderKill(store, 't', 'terminated from outside')
+  await store.appendDelta('a-1', 1, text('b'))
+  await store.endTurn('a-1', { status: 'complete', content: text('ab') })
+  assert.deepEqual(
+    (await store.readMessages('s')).map(({ status }) => status),
+    ['complete', 'complete'],
+  )
+})
