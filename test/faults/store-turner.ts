@@ -1,0 +1,33 @@
+/**
+ * Makes turns in a store that others use too: `store-turner.ts PATH NAME TURNS`. Most in four sessions of its own at
+ * once, a few in one that all share, where it waits for its turn.
+ */
+import { setTimeout } from 'node:timers/promises'
+import { sqliteStore } from '../../src/store/sqlite.ts'
+import { text, turn, user } from '../store-kit.ts'
+import { tell } from './fork-module.ts'
+
+const [path, name, turns] = process.argv.slice(2) as [string, string, string]
+const shared = 20
+const store = sqliteStore({ path })
+await store.openSession({ id: 'shared' })
+const own = async (sessionId: string, count: number) => {
+  await store.openSession({ id: sessionId })
+  for (let at = 0; at < count; at++) await turn(store, sessionId, `${sessionId}-${at}`)
+}
+const inTurn = async () => {
+  for (let at = 0; at < shared; at++) {
+    const replyId = `a-${name}-shared-${at}`
+    const request = { sessionId: 'shared', replyId, messages: [user(`q-${replyId}`)], writer: store.writer }
+    while ((await store.beginTurn(request)).kind !== 'begun') await setTimeout(2)
+    await store.endTurn(replyId, { status: 'complete', content: text(replyId) })
+  }
+}
+const each = (Number(turns) - shared) / 4
+let code = ''
+await Promise.all([...[0, 1, 2, 3].map((at) => own(`${name}-${at}`, each)), inTurn()]).catch(
+  (error) => (code = String(error)),
+)
+await store.close()
+tell({ code })
+process.disconnect()
