@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import SQLite from 'better-sqlite3'
 
 const pages = process.env['CONVOKE_TEST_MAX_PAGES']
-const ballast = process.argv[3]
+const ballast = process.env['CONVOKE_TEST_BALLAST']
 const { exec } = SQLite.prototype
 if (pages !== undefined)
   SQLite.prototype.exec = function (source: string) {

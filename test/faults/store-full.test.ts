@@ -42,7 +42,7 @@ test('a full disk refuses writes as store_full, and loses none that it took', as
   const ballast = join(folder, 'ballast')
   writeFileSync(ballast, Buffer.alloc(disk ? 4 * 2 ** 20 : 1))
   // Without a disk of its own the file is bounded instead: the store cannot outgrow so many pages.
-  const env = disk ? {} : { CONVOKE_TEST_MAX_PAGES: '300' }
+  const env = disk ? {} : { CONVOKE_TEST_MAX_PAGES: '300', CONVOKE_TEST_BALLAST: ballast }
   const limiter = new URL('./page-limiter.ts', import.meta.url).href
   const child = forkModule('store-filler.ts', [join(folder, 'chat.db'), ballast], {
     env,
