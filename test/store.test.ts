@@ -159,6 +159,9 @@ test('one write that fails leaves those of the same commit alone', async (t) => 
     'ok',
   ])
   assert.deepEqual(idsOf(await store.readMessages('s')), ['taken', 'one', 'five'])
+  // Nothing of what failed is left behind.
+  await store.addMessages('s', [user('three'), user('four')])
+  assert.deepEqual(idsOf(await store.readMessages('s')), ['taken', 'one', 'five', 'three', 'four'])
   assert.equal(await store.findSession('f'), undefined)
 })
 
@@ -229,6 +232,13 @@ test('a deleted session leaves what its forks read, the last fork takes that alo
   await store.forkSession('f', { id: 'g' })
   await turn(store, 's', '2')
   await turn(store, 'f', 'f')
+  await store.openSession({ id: 'x' })
+  await turn(store, 'x', 'x')
+  await store.forkSession('x', { id: 'y' })
+  await turn(store, 'y', 'y')
+  await store.deleteSession('x')
+  assert.deepEqual(idsOf(await store.readMessages('y')), ['q-x', 'a-x', 'q-y', 'a-y'])
+  await store.deleteSession('y')
   await store.deleteSession('s')
   assert.deepEqual(idsOf(await store.readMessages('f')), ['q-1', 'a-1', 'q-f', 'a-f'])
   await store.deleteSession('f')

@@ -31,6 +31,11 @@ export class Connection {
     return this.#prepare(sql).run(...values).changes
   }
 
+  /** Gives the new row's key. A RETURNING clause would cost as much again. */
+  insert(sql: string, ...values: Value[]): number {
+    return Number(this.#prepare(sql).run(...values).lastInsertRowid)
+  }
+
   get<Row>(sql: string, ...values: Value[]): Row | undefined {
     return this.#prepare(sql).get(...values) as Row | undefined
   }

@@ -73,8 +73,9 @@ export function touch(connection: Connection, id: string): void {
 }
 
 export function moveHead(connection: Connection, sessionId: string, head: number): void {
-  connection.run('UPDATE sessions SET head = ? WHERE id = ?', head, sessionId)
-  touch(connection, sessionId)
+  const sql =
+    'UPDATE sessions SET head = ?, updated_at = ?, change = (SELECT max(change) + 1 FROM sessions) WHERE id = ?'
+  connection.run(sql, head, Date.now(), sessionId)
 }
 
 export interface Place {
@@ -83,6 +84,8 @@ export interface Place {
   turn: number
   status: MessageRow['status']
   operationId?: string
+  /** @default now */
+  createdAt?: number
 }
 
 /** @throws ConvokeError `store_failed` when a message of this id is there already */
@@ -91,13 +94,13 @@ export function insertMessage(connection: Connection, message: NewMessageRow, pl
     const text = `[store ${connection.file.path}] There is a message ${JSON.stringify(message.id)} already. Give each message an id of its own.`
     throw new ConvokeError('store_failed', text)
   }
-  const { sessionId, parent, turn, status, operationId = null } = place
-  const sequence = connection.value<number>(
+  const { sessionId, parent, turn, status, operationId = null, createdAt = Date.now() } = place
+  const sequence = connection.insert(
     `INSERT INTO messages (id, parent, session_id, turn, role, status, text, content, created_at, operation_id)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING sequence`,
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...[message.id, parent, sessionId, turn, message.role, status],
-    ...[message.text, message.content, Date.now(), operationId],
-  ) as number
+    ...[message.text, message.content, createdAt, operationId],
+  )
   if (status !== 'streaming') addOutstanding(connection, sequence)
   return sequence
 }

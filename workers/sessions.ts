@@ -1,6 +1,6 @@
 /** Writes of whole sessions: made, forked, added to, compacted, cleared and deleted. */
 import { ConvokeError } from '../src/errors.ts'
-import type { HistoryWrite, MessageRow, NewSessionRow, SessionRow } from '../src/protocol.ts'
+import type { HistoryWrite, MessageRow, NewSessionRow, ReplyRow, SessionRow } from '../src/protocol.ts'
 import type { Connection } from './connection.ts'
 import {
   findSession,
@@ -79,14 +79,47 @@ export function addMessages(connection: Connection, write: Write<'add-messages'>
   if (before !== undefined && messageAt(connection, before).sessionId === sessionId)
     return addedBefore(connection, write)
   let parent = head
-  const added = messages.map((message) => {
-    const place = { sessionId, parent, turn: headTurn + 1, status: 'complete' } as const
-    parent = insertMessage(connection, message, place)
-    return parent
+  let parentId = head === null ? null : idAt(connection, head)
+  const place = { sessionId, turn: headTurn + 1, status: 'complete', createdAt: Date.now() } as const
+  const rows = messages.map((message) => {
+    parent = insertMessage(connection, message, { ...place, parent })
+    const { id, role, content } = message
+    // Made here, since reading it back would cost as much as writing it.
+    const row = {
+      ...unknownReply,
+      ...place,
+      sequence: parent,
+      id,
+      parentId,
+      role,
+      content,
+      operationId: null,
+    }
+    parentId = id
+    return row
   })
   moveHead(connection, sessionId, parent as number)
   putBeforeRunning(connection, sessionId, head, parent as number)
-  return added.map((sequence) => messageAt(connection, sequence))
+  return rows
+}
+
+function idAt(connection: Connection, sequence: number): string | null {
+  return connection.value<string>('SELECT id FROM messages WHERE sequence = ?', sequence) ?? null
+}
+
+/** Of a message that is no reply. */
+const unknownReply: ReplyRow = {
+  provider: null,
+  model: null,
+  responseId: null,
+  finishReason: null,
+  rawFinishReason: null,
+  refusal: null,
+  usage: null,
+  costUsd: null,
+  timing: null,
+  warnings: null,
+  error: null,
 }
 
 /** The thread died between the commit and its answer. */

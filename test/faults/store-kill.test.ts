@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
@@ -36,21 +37,21 @@ async function live(
     life,
     repeated,
   ]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  let lines = ''
+  // A file, not a pipe: what was written to it stays, and it never fills up.
+  const log = `${path}.${life}.log`
+  const out = openSync(log, 'w')
+  const child = spawn(process.execPath, args, { stdio: ['ignore', out, 'pipe'] })
+  closeSync(out)
   let errors = ''
-  child.stderr.on('data', (bytes) => (errors += String(bytes)))
-  const begun = new Promise<void>((resolve) =>
-    child.stdout.on('data', (bytes) => {
-      lines += String(bytes)
-      resolve()
-    }),
-  )
-  await Promise.race([begun, once(child, 'close')])
-  await setTimeout(Math.random() * 60)
+  child.stderr?.on('data', (bytes) => (errors += String(bytes)))
+  const closed = once(child, 'close')
+  while (statSync(log).size === 0 && child.exitCode === null) await setTimeout(5)
+  await setTimeout(Math.random() * 120)
   child.kill('SIGKILL')
-  if (child.exitCode === null && child.signalCode === null) await once(child, 'close')
+  await closed
   assert.equal(errors, '')
+  const lines = readFileSync(log, 'utf8')
+  rmSync(log)
   let adding = ''
   for (const line of lines.split('\n')) {
     const [mark, what, id = '', number] = line.split(' ')
