@@ -10,9 +10,10 @@ const maxBatch = 1_000
  * @param head of the fork that let go of them; null when it was none
  */
 export function prune(connection: Connection, sessionId: string, head: number | null): void {
+  // Asked first: the way back begins at messages that are about to go.
+  const origins = head === null ? [] : forgetfulOwners(connection, sessionId, head)
   deleteMessages(connection, unread(connection, sessionId, Number.MAX_SAFE_INTEGER))
-  for (const { owner, forgotten } of head === null ? [] : forgetfulOwners(connection, sessionId, head))
-    deleteMessages(connection, unread(connection, owner, forgotten))
+  for (const { owner, forgotten } of origins) deleteMessages(connection, unread(connection, owner, forgotten))
 }
 
 /**

@@ -1,13 +1,13 @@
 /** What a user types into a search, as words for the index. */
 
-const maxTerms = 8
+const maxTerms = 6
 const maxTermLength = 256
 /** Of what is looked at. */
 const maxQueryLength = 1_000
 
 /**
  * Words and numbers of the query, each once: all of them have to be in a message. Marks, operators and quotes mean
- * nothing. The first 8 words of the first 1,000 characters count, so that no query holds the store up: an index looks
+ * nothing. The first 6 words of the first 1,000 characters count, so that no query holds the store up: an index looks
  * for 100,000 words some twenty seconds long.
  */
 export function searchTerms(query: string): string[] {
