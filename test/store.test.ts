@@ -262,6 +262,8 @@ test('a cleared session begins anew, its forks keep what they read', async (t) =
   assert.deepEqual([cleared?.turns, cleared?.headId, cleared?.system], [0, undefined, 'sys'])
   assert.deepEqual(await store.readMessages('s'), [])
   assert.deepEqual(idsOf(await store.readMessages('f')), ['q-1', 'a-1'])
+  assert.deepEqual(await store.search('question', { sessionId: 's' }), [])
+  assert.equal((await store.search('question', { sessionId: 'f' })).length, 1)
   await turn(store, 's', '3')
   assert.deepEqual(
     (await store.readMessages('s')).map((message) => [message.id, message.turn]),
