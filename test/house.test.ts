@@ -12,6 +12,7 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   { room: 'runtime', files: /^runtime\.ts$/ },
   { room: 'types and errors', files: /^(types|errors|did-you-mean)\.ts$/ },
   { room: 'the provider contract', files: /^providers\/provider\.ts$/ },
+  { room: 'what crosses threads', files: /^protocol\.ts$/ },
   { room: 'policies', files: /^policies\// },
   { room: 'transport', files: /^transport\// },
   {
@@ -24,8 +25,10 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
     room: 'options, prompts, output, tokens and prices',
     files: /^(options|output|tokens|prices|prompt)\.ts$/,
   },
+  { room: 'worker threads and stores', files: /^(pool\.ts|store\/)/ },
   { room: 'calls and streams', files: /^(collect|gate|stream|call)\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
+  { room: 'sessions', files: /^session\// },
   { room: 'the public names', files: /^index\.ts$/ },
 ]
 /** The simulator is a product of its own: it imports nothing of the library but the runtime check. */
