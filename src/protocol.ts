@@ -5,6 +5,22 @@ import type { ConvokeErrorOptions, ErrorCode } from './errors.ts'
 /** What a worker answers. Errors lose their class between threads, so they cross as data. */
 export type Answer<Value> = { isOk: true; value: Value } | { isOk: false; error: PlainError }
 
+/** Texts to count. Without texts, a task of a vocabulary builds its table, for all threads to share. */
+export interface TokenizeTask {
+  vocabulary: Vocabulary
+  table?: SharedArrayBuffer
+  texts: string[]
+}
+
+/** The counts of the task's texts, in their order: tokens themselves would stall the thread that reads them. */
+export interface TokenizeValue {
+  counts: number[]
+  table?: SharedArrayBuffer
+}
+
+/** What counts: one of OpenAI's vocabularies, or the characters alone. */
+export type Vocabulary = 'o200k_base' | 'cl100k_base' | 'estimate'
+
 /** A ConvokeError as data. */
 export interface PlainError {
   code: ErrorCode

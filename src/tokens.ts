@@ -1,11 +1,100 @@
-/** Token counts where a vendor gave none. */
+/** Token counts: exact where the vocabulary is known, estimates elsewhere and where a vendor gave no usage. */
 import { estimateTokenCount } from 'tokenx'
+import { ConvokeError } from './errors.ts'
+import { conversation } from './prompt.ts'
 import type { ChatRequest } from './providers/provider.ts'
+import { countTexts } from './tokenizer/counter.ts'
+import { encodingOf } from './tokenizer/encodings.ts'
+import type { Encoding } from './tokenizer/encodings.ts'
+import type { Message, Prompt, ToolDefinition } from './types.ts'
+
+export type { Encoding }
+
+/** How many tokens, and how that is known. */
+export interface TokenCount {
+  tokens: number
+  /**
+   * `exact`: counted by the model's own vocabulary. `vendor`: the vendor's own count. `estimate`: by the characters, or,
+   * where `encoding` is there, the text by its vocabulary and the rest of the request (tools, pictures) by experience.
+   */
+  method: 'exact' | 'vendor' | 'estimate'
+  /** The vocabulary that the text was counted by. */
+  encoding?: Encoding
+}
+
+export interface CountTokensOptions {
+  /** The model that is to read it: `gpt-4o`, also `openai/gpt-4o`. */
+  model: string
+  system?: string
+  /** Conversation so far; the input is appended to it. */
+  messages?: readonly Message[]
+  tools?: readonly ToolDefinition[]
+  /** Refuse to estimate. @default false */
+  exact?: boolean
+}
 
 /** Tokens that a picture or a file is taken for; vendors count by size, within about 250 to 1 600. */
 const mediaTokens = 800
 /** What a message costs beside its text, on most vendors. */
 const messageTokens = 4
+/** What the reply's beginning costs, on OpenAI's models. */
+const replyTokens = 3
+
+/**
+ * Models whose tokens around messages OpenAI has published, 4 for each and 3 in the end:
+ * https://developers.openai.com/cookbook/examples/how_to_count_tokens_with_tiktoken.
+ */
+const knownFrame = /^(openai\/|azure\/)?(gpt-4o|gpt-4|gpt-3\.5-turbo|gpt-35-turbo)(?![a-z0-9.])/
+
+/**
+ * Counts the tokens of a text, or of a prompt with what a request puts around its messages. Sends nothing.
+ *
+ * Of OpenAI's models the text is counted by their vocabulary; it is read from disk once, in a worker thread. Others are
+ * estimated, by tokenx. A picture or a file counts 800 tokens, whatever its bytes are, and makes an estimate of
+ * the whole, as tools and tool calls do. Up to 4 096 characters in a turn of the event loop are counted on the calling
+ * thread, more in worker threads, as many as there are cores: the event loop stays free.
+ *
+ * @throws ConvokeError `invalid_request` for a prompt that is none, and with `exact` where only an estimate is possible
+ */
+export async function countTokens(input: Prompt, options: CountTokensOptions): Promise<TokenCount> {
+  const { model, exact = false } = options
+  if (typeof model !== 'string' || model === '') {
+    throw new ConvokeError('invalid_request', 'No model. Pass countTokens(input, { model }).')
+  }
+  const isText = typeof input === 'string' && !options.system && !options.messages && !options.tools?.length
+  const count = isText
+    ? await countText(input, model)
+    : await countRequest({ ...conversation(input, options, () => {}), model, ...toolsOf(options) })
+  if (exact && count.method !== 'exact') {
+    const remedy = 'Ask the vendor by createLLM(…).countTokens(prompt, { exact: true }), or take the estimate.'
+    throw new ConvokeError('invalid_request', `${lacks(count, model)} ${remedy}`, { model })
+  }
+  return count
+}
+
+/** The parts of a request that its model reads. */
+export type CountedRequest = Pick<ChatRequest, 'model' | 'system' | 'messages' | 'tools' | 'outputSchema'>
+
+/** Tokens of a request, without asking the vendor. */
+export async function countRequest(request: CountedRequest): Promise<TokenCount> {
+  const encoding = encodingOf(request.model)
+  const { texts, overhead, isPlain } = partsOf(request)
+  const text = await countTexts(texts, encoding ?? 'estimate')
+  if (!encoding) return { tokens: text + overhead, method: 'estimate' }
+  const system = request.system ? messageTokens : 0
+  return {
+    tokens: text + overhead + system + replyTokens,
+    method: isPlain && knownFrame.test(request.model) ? 'exact' : 'estimate',
+    encoding,
+  }
+}
+
+/** Why a count is no more than an estimate. */
+export function lacks({ encoding }: TokenCount, model: string): string {
+  return encoding
+    ? `What ${model} reads around the text of this prompt is not published.`
+    : `The vocabulary of ${model} is not public.`
+}
 
 /** Tokens of a text, estimated by its characters: within about a tenth on prose, code and Chinese. */
 export function estimateTokens(text: string): number {
@@ -13,28 +102,50 @@ export function estimateTokens(text: string): number {
 }
 
 /** Tokens of everything that a request sends, estimated. Bytes of pictures and files are never read as text. */
-export function estimateInputTokens(request: ChatRequest): number {
-  let tokens = estimateTokens(request.system ?? '')
+export function estimateInputTokens(request: CountedRequest): number {
+  const { texts, overhead } = partsOf(request)
+  return texts.reduce((sum, text) => sum + estimateTokens(text), overhead)
+}
+
+async function countText(text: string, model: string): Promise<TokenCount> {
+  const encoding = encodingOf(model)
+  const tokens = await countTexts([text], encoding ?? 'estimate')
+  return encoding ? { tokens, method: 'exact', encoding } : { tokens, method: 'estimate' }
+}
+
+function toolsOf({ tools }: CountTokensOptions): { tools?: readonly ToolDefinition[] } {
+  return tools ? { tools } : {}
+}
+
+/** What a request holds to count: its texts, what is no text, and whether it is nothing but one text a message. */
+function partsOf(request: CountedRequest): { texts: string[]; overhead: number; isPlain: boolean } {
+  const texts = [request.system ?? '']
+  let overhead = 0
+  let isPlain = true
   for (const { content } of request.messages) {
-    tokens += messageTokens
+    overhead += messageTokens
+    if (content.length !== 1 || content[0]?.type !== 'text') isPlain = false
     for (const part of content) {
       switch (part.type) {
         case 'text':
         case 'reasoning':
-          tokens += estimateTokens(part.text)
+          texts.push(part.text)
           break
         case 'tool-call':
-          tokens += estimateTokens(part.name + JSON.stringify(part.arguments))
+          texts.push(part.name + JSON.stringify(part.arguments))
           break
         case 'tool-result':
-          tokens += estimateTokens(
-            typeof part.result === 'string' ? part.result : (JSON.stringify(part.result) ?? ''),
-          )
+          texts.push(typeof part.result === 'string' ? part.result : (JSON.stringify(part.result) ?? ''))
           break
         default:
-          tokens += mediaTokens
+          overhead += mediaTokens
       }
     }
   }
-  return tokens + (request.tools ? estimateTokens(JSON.stringify(request.tools)) : 0)
+  for (const extra of [request.tools?.length ? request.tools : undefined, request.outputSchema]) {
+    if (!extra) continue
+    texts.push(JSON.stringify(extra))
+    isPlain = false
+  }
+  return { texts, overhead, isPlain }
 }

@@ -1,7 +1,9 @@
 /** OpenAI's vocabularies, and which model reads which. */
 
+import type { Vocabulary } from '../protocol.ts'
+
 /** A vocabulary of OpenAI's, by the name that tiktoken gives it. */
-export type Encoding = 'o200k_base' | 'cl100k_base'
+export type Encoding = Exclude<Vocabulary, 'estimate'>
 
 /**
  * Models by the beginning of their names, from the tables of OpenAI's own tiktoken

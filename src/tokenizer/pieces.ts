@@ -152,8 +152,7 @@ export class Pieces {
   }
 
   #class(at: number): number {
-    const code = this.#code(at)
-    return classes[code] || learn(code)
+    return classOf(this.#code(at))
   }
 
   /** Half a surrogate pair stands for itself: it is neither letter nor space, just as U+FFFD. */
@@ -161,6 +160,30 @@ export class Pieces {
     const code = this.#text.charCodeAt(at)
     return (code & 0xfc00) === 0xd800 ? (this.#text.codePointAt(at) as number) : code
   }
+}
+
+/**
+ * The first place from `from` to before `to` where a piece ends whatever stands around it, so that the counts of both
+ * sides add up to that of the whole; -1 where there is none. No piece goes on over a blank behind a character, nor from
+ * a letter to what is neither letter, mark nor apostrophe; and none looks back, or further on than the spaces go.
+ */
+export function sureEnd(text: string, from: number, to: number): number {
+  let before = classOf(text.charCodeAt(from - 1))
+  for (let at = from; at < to; at++) {
+    const code = text.charCodeAt(at)
+    const found = classOf(code)
+    if (code === blank) {
+      if (!(before & space)) return at
+    } else if (before & letter && !(found & (letter | upper | lower)) && code !== apostrophe) {
+      if ((code & 0xf800) !== 0xd800) return at
+    }
+    before = found
+  }
+  return -1
+}
+
+function classOf(code: number): number {
+  return classes[code] || learn(code)
 }
 
 function width(text: string, at: number): number {
