@@ -2,10 +2,11 @@
 import { estimateTokenCount } from 'tokenx'
 import { ConvokeError } from './errors.ts'
 import { conversation } from './prompt.ts'
-import type { ChatRequest } from './providers/provider.ts'
 import { countTexts } from './tokenizer/counter.ts'
 import { encodingOf } from './tokenizer/encodings.ts'
 import type { Encoding } from './tokenizer/encodings.ts'
+import { requestTexts } from './tokenizer/request-texts.ts'
+import type { CountedRequest } from './tokenizer/request-texts.ts'
 import type { Message, Prompt, ToolDefinition } from './types.ts'
 
 export type { Encoding }
@@ -66,24 +67,23 @@ export async function countTokens(input: Prompt, options: CountTokensOptions): P
     ? await countText(input, model)
     : await countRequest({ ...conversation(input, options, () => {}), model, ...toolsOf(options) })
   if (exact && count.method !== 'exact') {
-    const remedy = 'Ask the vendor by createLLM(…).countTokens(prompt, { exact: true }), or take the estimate.'
+    const remedy =
+      'Ask the vendor by createLLM(…).countTokens(prompt, { exact: true }), or take the estimate.'
     throw new ConvokeError('invalid_request', `${lacks(count, model)} ${remedy}`, { model })
   }
   return count
 }
 
-/** The parts of a request that its model reads. */
-export type CountedRequest = Pick<ChatRequest, 'model' | 'system' | 'messages' | 'tools' | 'outputSchema'>
-
 /** Tokens of a request, without asking the vendor. */
 export async function countRequest(request: CountedRequest): Promise<TokenCount> {
   const encoding = encodingOf(request.model)
-  const { texts, overhead, isPlain } = partsOf(request)
+  const { texts, messages, media, isPlain } = requestTexts(request)
   const text = await countTexts(texts, encoding ?? 'estimate')
-  if (!encoding) return { tokens: text + overhead, method: 'estimate' }
+  const around = messages * messageTokens + media * mediaTokens
+  if (!encoding) return { tokens: text + around, method: 'estimate' }
   const system = request.system ? messageTokens : 0
   return {
-    tokens: text + overhead + system + replyTokens,
+    tokens: text + around + system + replyTokens,
     method: isPlain && knownFrame.test(request.model) ? 'exact' : 'estimate',
     encoding,
   }
@@ -103,8 +103,9 @@ export function estimateTokens(text: string): number {
 
 /** Tokens of everything that a request sends, estimated. Bytes of pictures and files are never read as text. */
 export function estimateInputTokens(request: CountedRequest): number {
-  const { texts, overhead } = partsOf(request)
-  return texts.reduce((sum, text) => sum + estimateTokens(text), overhead)
+  const { texts, messages, media } = requestTexts(request)
+  const around = messages * messageTokens + media * mediaTokens
+  return texts.reduce((sum, text) => sum + estimateTokens(text), around)
 }
 
 async function countText(text: string, model: string): Promise<TokenCount> {
@@ -115,37 +116,4 @@ async function countText(text: string, model: string): Promise<TokenCount> {
 
 function toolsOf({ tools }: CountTokensOptions): { tools?: readonly ToolDefinition[] } {
   return tools ? { tools } : {}
-}
-
-/** What a request holds to count: its texts, what is no text, and whether it is nothing but one text a message. */
-function partsOf(request: CountedRequest): { texts: string[]; overhead: number; isPlain: boolean } {
-  const texts = [request.system ?? '']
-  let overhead = 0
-  let isPlain = true
-  for (const { content } of request.messages) {
-    overhead += messageTokens
-    if (content.length !== 1 || content[0]?.type !== 'text') isPlain = false
-    for (const part of content) {
-      switch (part.type) {
-        case 'text':
-        case 'reasoning':
-          texts.push(part.text)
-          break
-        case 'tool-call':
-          texts.push(part.name + JSON.stringify(part.arguments))
-          break
-        case 'tool-result':
-          texts.push(typeof part.result === 'string' ? part.result : (JSON.stringify(part.result) ?? ''))
-          break
-        default:
-          overhead += mediaTokens
-      }
-    }
-  }
-  for (const extra of [request.tools?.length ? request.tools : undefined, request.outputSchema]) {
-    if (!extra) continue
-    texts.push(JSON.stringify(extra))
-    isPlain = false
-  }
-  return { texts, overhead, isPlain }
 }

@@ -29,7 +29,8 @@ export class Tokenizer {
     let count = 0
     for (let start = 0, end; start < text.length; start = end) {
       end = pieces.end(start)
-      count += end - start <= rememberedUnits ? this.#recall(text, start, end) : this.#encode(text, start, end)
+      count +=
+        end - start <= rememberedUnits ? this.#recall(text, start, end) : this.#encode(text, start, end)
     }
     this.#merge.release()
     return count
