@@ -42,10 +42,11 @@ const messageTokens = 4
 const replyTokens = 3
 
 /**
- * Models whose tokens around messages OpenAI has published, 4 for each and 3 in the end:
+ * Models whose tokens around messages are known, 4 for each and 3 in the end: OpenAI published those of gpt-3.5-turbo,
+ * gpt-4 and gpt-4o, and recorded requests to gpt-4.1 agree.
  * https://developers.openai.com/cookbook/examples/how_to_count_tokens_with_tiktoken.
  */
-const knownFrame = /^(openai\/|azure\/)?(gpt-4o|gpt-4|gpt-3\.5-turbo|gpt-35-turbo)(?![a-z0-9.])/
+const knownFrame = /^(openai\/|azure\/)?(gpt-4o|gpt-4\.1|gpt-4|gpt-3\.5-turbo|gpt-35-turbo)(?![a-z0-9.])/
 
 /**
  * Counts the tokens of a text, or of a prompt with what a request puts around its messages. Sends nothing.

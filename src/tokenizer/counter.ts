@@ -9,7 +9,9 @@ import { Tokenizer } from './tokenizer.ts'
 
 /**
  * So many UTF-16 units are counted on the calling thread within one turn of its event loop. What is beyond that in the
- * same turn goes to the pool, so that a loop over many short texts does not hold up the thread either.
+ * same turn goes to the pool, so that a loop over many short texts does not hold up the thread either. Measured on two
+ * cores (test/bench/tokens.ts): 4 000 take 0.17 ms inline, 0.26 ms by the pool. The pool never answers sooner up to
+ * 16 000 (0.57 against 0.73 ms); the border is where the event loop's time begins to matter.
  */
 const inlineUnits = 4_096
 /** A task holds about so many units, of one text or of several. */
