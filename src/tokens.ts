@@ -51,10 +51,15 @@ const knownFrame = /^(openai\/|azure\/)?(gpt-4o|gpt-4\.1|gpt-4|gpt-3\.5-turbo|gp
 /**
  * Counts the tokens of a text, or of a prompt with what a request puts around its messages. Sends nothing.
  *
- * Of OpenAI's models the text is counted by their vocabulary; it is read from disk once, in a worker thread. Others are
- * estimated, by tokenx. A picture or a file counts 800 tokens, whatever its bytes are, and makes an estimate of
- * the whole, as tools and tool calls do. Up to 4 096 characters in a turn of the event loop are counted on the calling
- * thread, more in worker threads, as many as there are cores: the event loop stays free.
+ * Of OpenAI's models the text is counted by their vocabulary, which is read from disk once, in a worker thread. Others are
+ * estimated, by tokenx: against the output tokens in recorded replies of text alone, off by 0 to +7 % on Mistral,
+ * DeepSeek, Llama and Qwen (8 replies), -29 to +10 % on Gemini (7), -4 to -27 % on Claude (11; -14 % in the middle). Of
+ * Cohere's models and of smaller ones there were too few to say. A picture or a file counts 800 tokens, whatever its
+ * bytes are, and makes an estimate of the whole, as tools and tool calls do.
+ *
+ * Up to 4 096 characters in a turn of the event loop are counted on the calling thread, in 0.2 ms; more in worker threads,
+ * as many as there are cores, in slices: the event loop stays free. A run without a place to split, such as megabytes of
+ * one letter, cannot be sliced; it takes 0.2 s and some 60 MB for each megabyte, in one thread.
  *
  * @throws ConvokeError `invalid_request` for a prompt that is none, and with `exact` where only an estimate is possible
  */

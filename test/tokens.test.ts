@@ -226,6 +226,25 @@ test('a short text does not wait until a long one is counted', async () => {
   assert.deepEqual(order, ['short', 'long'])
 })
 
+test('the event loop goes round while much is counted, as one text or as thousands', async () => {
+  const text = 'the event loop goes round '.repeat(200_000)
+  const pieces = Array.from({ length: 5_000 }, (_, index) => text.slice(index * 500, index * 500 + 500))
+  for (const model of ['gpt-4o', 'claude-haiku-4-5']) {
+    for (const inputs of [[text], pieces]) {
+      let turns = 0
+      let isOver = false
+      const turn = () => {
+        turns++
+        if (!isOver) setImmediate(turn)
+      }
+      turn()
+      await Promise.all(inputs.map((input) => countTokens(input, { model })))
+      isOver = true
+      assert.ok(turns > 10, `${model}, ${inputs.length}: ${turns}`)
+    }
+  }
+})
+
 test("a prompt counts with what OpenAI's models read around its messages", async () => {
   const count = (prompt: Prompt, model = 'gpt-4o') => countTokens(prompt, { model })
   const hello: Message = { role: 'user', content: 'Hello' }
