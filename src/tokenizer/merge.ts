@@ -114,7 +114,6 @@ export class Merge {
 /** The places of every rank that waits, and a heap of those ranks: the lowest comes first. */
 class RankQueue {
   readonly #places = new Map<number, number[]>()
-  readonly #unordered = new Set<number>()
   readonly #heap: number[] = []
 
   add(rank: number, at: number): void {
@@ -124,7 +123,6 @@ class RankQueue {
       this.#push(rank)
       return
     }
-    if ((places[places.length - 1] as number) > at) this.#unordered.add(rank)
     places.push(at)
   }
 
@@ -138,11 +136,14 @@ class RankQueue {
     return lowest
   }
 
-  /** The places of a rank, from left to right. */
+  /**
+   * The places of a rank, the left before the right wherever it matters: places of one rank have the same two tokens, so
+   * they overlap only in a row of one token, and all of that came about from left to right.
+   */
   take(rank: number): readonly number[] {
     const places = this.#places.get(rank) ?? []
     this.#places.delete(rank)
-    return this.#unordered.delete(rank) ? places.sort((a, b) => a - b) : places
+    return places
   }
 
   #push(rank: number): void {
