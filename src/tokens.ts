@@ -59,7 +59,7 @@ const knownFrame = /^(openai\/|azure\/)?(gpt-4o|gpt-4\.1|gpt-4|gpt-3\.5-turbo|gp
  *
  * Up to 4 096 characters in a turn of the event loop are counted on the calling thread, in 0.2 ms; more in worker threads,
  * as many as there are cores, in slices: the event loop stays free. A run without a place to split, such as megabytes of
- * one letter, cannot be sliced; it takes 0.2 s and some 60 MB for each megabyte, in one thread.
+ * one letter, cannot be sliced; it takes 0.2 s and 60 to 100 MB for each megabyte, in one thread.
  *
  * @throws ConvokeError `invalid_request` for a prompt that is none, and with `exact` where only an estimate is possible
  */

@@ -154,9 +154,8 @@ test('a count fails by the same codes as any request', async () => {
     ['cohere', ''],
   ]
   for (const [name, path] of cases) {
-    const model = llm(name, path, { timeouts: { idleMs: 200 } })
-    const count = (signal?: AbortSignal) =>
-      model.countTokens('Hello', { exact: true, ...(signal ? { signal } : {}) })
+    const model = llm(name, path)
+    const count = () => model.countTokens('Hello', { exact: true })
     answer = { status: 401, body: { error: { message: 'no' }, message: 'no' } }
     await assert.rejects(count(), { code: 'authentication', provider: name, status: 401 })
     answer = { status: 429, body: { error: { message: 'slow down' }, message: 'slow down' } }
@@ -164,7 +163,11 @@ test('a count fails by the same codes as any request', async () => {
     answer = { body: { what: 'else' } }
     await assert.rejects(count(), { code: 'malformed_response', provider: name })
     answer = 'none'
-    await assert.rejects(count(), { code: 'timeout', provider: name })
-    await assert.rejects(count(AbortSignal.timeout(50)), { code: 'cancelled', provider: name })
+    const impatient = llm(name, path, { timeouts: { idleMs: 100 } })
+    const late = { code: 'timeout', provider: name }
+    await assert.rejects(impatient.countTokens('Hello', { exact: true }), late)
+    const signal = AbortSignal.timeout(50)
+    const cancelled = { code: 'cancelled', provider: name }
+    await assert.rejects(model.countTokens('Hello', { exact: true, signal }), cancelled)
   }
 })
