@@ -24,7 +24,7 @@ function learn(code: number): number {
   if (/[\p{Ll}\p{Lm}\p{Lo}\p{M}]/u.test(character)) found |= lower
   if (/\p{L}/u.test(character)) found |= letter
   if (/\p{N}/u.test(character)) found |= number
-  // JavaScript's \s is another set: it has U+FEFF, and neither U+0085 nor U+180E's like.
+  // JavaScript's \s is another set: it has U+FEFF, and lacks U+0085.
   if (/\p{White_Space}/u.test(character)) found |= space
   if (code === 10 || code === 13) found |= newline
   classes[code] = found
