@@ -5,6 +5,8 @@ export type { RequestOptions, VendorClient } from './llm.ts'
 export { ResponseStream } from './stream.ts'
 export { ConvokeError, isConvokeError } from './errors.ts'
 export type { ConvokeErrorOptions, ErrorCode, TimeoutPhase } from './errors.ts'
+export { countTokens } from './tokens.ts'
+export type { CountTokensOptions, Encoding, TokenCount } from './tokens.ts'
 export { providerNames, registerProvider } from './providers/registry.ts'
 export type {
   ApiKey,

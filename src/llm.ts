@@ -13,6 +13,8 @@ import { configure } from './providers/configure.ts'
 import { findProvider, recogniseClient } from './providers/registry.ts'
 import type { ChatRequest, LLMOptions, Provider } from './providers/provider.ts'
 import { ResponseStream } from './stream.ts'
+import { countRequest, lacks } from './tokens.ts'
+import type { TokenCount } from './tokens.ts'
 import type { GenerateOptions, GenerateResponse, ModelInfo, Prompt, PullProgress, Warning } from './types.ts'
 
 /** Options of a request beside the calls. */
@@ -114,6 +116,34 @@ export class LLM implements AsyncDisposable {
     return new ResponseStream(call, call.bufferSize)
   }
 
+  /**
+   * Tokens of what a call with this prompt and these options would send, the LLM's defaults included. As the function
+   * `countTokens`: exact for OpenAI's models, else an estimate, and nothing is sent. With `exact: true` the vendor
+   * counts (OpenAI, Anthropic, Gemini; Cohere, which counts the text alone); it may be silent for `timeouts.idleMs`.
+   *
+   * @throws ConvokeError `invalid_request` with `exact` where there is neither an endpoint nor a vocabulary; with it
+   * also whatever a request can end with
+   */
+  async countTokens(
+    prompt: Prompt,
+    options: GenerateOptions & { exact?: boolean } = {},
+  ): Promise<TokenCount> {
+    const { exact = false, ...given } = options
+    const request = this.#labelled(() => this.#countedRequest(prompt, given))
+    const { signal } = given
+    if (exact) {
+      const provider = await this.#ready()
+      if (provider.countTokens) {
+        const count = provider.countTokens.bind(provider)
+        const ask = { ...(signal ? { signal } : {}) }
+        return { tokens: await this.#request(ask, (_, ended) => count(request, ended)), method: 'vendor' }
+      }
+    }
+    const count = await countRequest(request)
+    if (!exact || count.method === 'exact') return count
+    throw this.#lacks(`counts no tokens. ${lacks(count, request.model)} Leave out exact for an estimate`)
+  }
+
   /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
   listModels(options: RequestOptions = {}): Promise<ModelInfo[]> {
     return this.#request(options, (provider, signal) => {
@@ -176,11 +206,23 @@ export class LLM implements AsyncDisposable {
     await this.close()
   }
 
+  #countedRequest(prompt: Prompt, options: GenerateOptions): ChatRequest {
+    this.#throwIfClosed()
+    checkCallOptions(options)
+    const merged = mergeOptions(this.#defaults, options)
+    return chatRequest(prompt, merged, settingsOf(merged).timeouts, [])
+  }
+
   #call(prompt: Prompt, options: GenerateOptions & { stream?: boolean }): Call {
+    const call = this.#labelled(() => this.#prepare(prompt, options))
+    this.#calls.add(call)
+    return call
+  }
+
+  /** Puts the provider's name on errors that know none. */
+  #labelled<T>(make: () => T): T {
     try {
-      const call = this.#prepare(prompt, options)
-      this.#calls.add(call)
-      return call
+      return make()
     } catch (error) {
       throw isConvokeError(error) && !error.provider
         ? new ConvokeError(error.code, error.message, { provider: this.provider, cause: error.cause })
@@ -189,8 +231,7 @@ export class LLM implements AsyncDisposable {
   }
 
   #prepare(prompt: Prompt, options: GenerateOptions & { stream?: boolean }): Call {
-    if (this.#isClosed)
-      throw new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.')
+    this.#throwIfClosed()
     checkCallOptions(options)
     const { stream: _stream, ...given } = options
     const merged = mergeOptions(this.#defaults, given)
@@ -209,6 +250,11 @@ export class LLM implements AsyncDisposable {
       onEnd: () => this.#calls.delete(call),
     })
     return call
+  }
+
+  #throwIfClosed(): void {
+    if (!this.#isClosed) return
+    throw new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.')
   }
 
   /** The provider, once it is there; a promise of it until then. */

@@ -67,6 +67,18 @@ test('importing convoke loads no vendor SDK, no price list, no transport and no 
   assert.ok(Number(count) > 10 && Number(count) < 40, count)
 })
 
+test('worker threads run from the built package', async () => {
+  for (const name of ['gpt-tokenizer', 'piscina']) {
+    await symlink(join(root, 'node_modules', name), join(home, 'node_modules', name))
+  }
+  const { stdout, stderr } = await script(`
+    import { countTokens } from 'convoke'
+    console.log(JSON.stringify(await countTokens('word '.repeat(20_000), { model: 'gpt-4o' })))
+  `)
+  assert.equal(stderr, '')
+  assert.equal(stdout, '{"tokens":20001,"method":"exact","encoding":"o200k_base"}\n')
+})
+
 test('a missing SDK is missing_dependency at once, with the command that installs it', async () => {
   const { stdout } = await script(`
     import { createLLM } from 'convoke'

@@ -6,6 +6,7 @@ import type { Fetch } from '../transport/exchange.ts'
 import type { ModelInfo } from '../types.ts'
 import { MessagesFold } from './anthropic-fold.ts'
 import { hasSampling, messagesBody } from './anthropic-messages.ts'
+import { pick } from './mapping.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
 import { Clients, fetchOf, sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
 
@@ -15,6 +16,12 @@ const pageSize = 1_000
 const maxPages = 20
 /** The API version, SDK 1.0's own, that first refuses temperature, top_p and top_k, even as defaults. */
 const refusesSamplingSince = '2026-10-21'
+
+/** What the endpoint that counts takes of a request to the Messages API. */
+const countedFields = [
+  ...['model', 'messages', 'system', 'tools', 'tool_choice', 'thinking', 'output_config'],
+  ...['cache_control', 'mcp_servers', 'context_management'],
+]
 
 export const create: CreateProvider = async (config) => {
   const { Anthropic } = await import('@anthropic-ai/sdk')
@@ -54,6 +61,18 @@ class AnthropicProvider implements Provider {
       new MessagesFold(this.name, request.model),
       request.model,
     )
+  }
+
+  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number> {
+    const key = await this.#connection.key()
+    const body = pick(messagesBody(request, this.name, false, true), countedFields)
+    const sent = { ...request, fetch: this.#ownFetch() }
+    const reply = await this.#connection.exchange(sent, signal, '', (fetch) =>
+      this.#client(key, fetch)
+        .messages.countTokens(body as never, this.#perRequest(fetch))
+        .asResponse(),
+    )
+    return this.#connection.tokens(reply, 'input_tokens', request.model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {

@@ -4,7 +4,10 @@ import { ConvokeError } from '../errors.ts'
 import { SseDecoder } from '../transport/decode.ts'
 import type { Fetch } from '../transport/exchange.ts'
 import type { ModelInfo } from '../types.ts'
+import { requestTexts } from '../tokenizer/request-texts.ts'
+import { Slices } from '../tokenizer/slices.ts'
 import { ChatFold, chatRequest } from './cohere-chat.ts'
+import { refuse } from './mapping.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
 import { sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
 
@@ -12,6 +15,8 @@ type ClientOptions = NonNullable<ConstructorParameters<typeof CohereClient>[0]>
 
 /** Models per page: all that Cohere allows. */
 const pageSize = 1_000
+/** The longest text that Cohere tokenizes: https://docs.cohere.com/reference/tokenize. */
+const maxTokenizeUnits = 65_536
 /** Pages at most, should a server never stop giving tokens for the next. */
 const maxPages = 20
 
@@ -51,6 +56,26 @@ class CohereProvider implements Provider {
       new ChatFold(this.name, request.model),
       request.model,
     )
+  }
+
+  /** Cohere counts text alone, without what a chat puts around it. */
+  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number> {
+    const { model } = request
+    let tokens = 0
+    for (const text of textsToCount(request, this.name)) {
+      const key = await this.#connection.key()
+      const sent = { ...request, fetch: this.#ownFetch() }
+      const reply = await this.#connection.exchange(sent, signal, '/tokenize', (fetch) =>
+        this.#client(key, fetch).tokenize({ text, model }),
+      )
+      const { body } = await this.#connection.body(reply, model)
+      const found = body['tokens']
+      if (!Array.isArray(found)) {
+        throw this.#connection.error('malformed_response', 'The reply has no list of tokens.', model)
+      }
+      tokens += found.length
+    }
+    return tokens
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
@@ -99,6 +124,26 @@ class CohereProvider implements Provider {
   #ownFetch(): Fetch | undefined {
     return this.#config.fetch ?? this.#options?.fetch
   }
+}
+
+/** The texts of a request in pieces that the endpoint takes; a cut costs a token at most. */
+function textsToCount(request: ChatRequest, name: string): string[] {
+  const { texts, media } = requestTexts(request)
+  if (media > 0) {
+    refuse(
+      name,
+      request.model,
+      'Cohere counts the tokens of text alone. Leave out pictures and files, or exact.',
+    )
+  }
+  const slices = new Slices([texts.join('\n')], maxTokenizeUnits * 0.9)
+  const pieces: string[] = []
+  while (!slices.isDone) {
+    const slice = slices.next() ?? ''
+    for (let at = 0; at < slice.length; at += maxTokenizeUnits)
+      pieces.push(slice.slice(at, at + maxTokenizeUnits))
+  }
+  return pieces
 }
 
 /** The options of a CohereClient or CohereClientV2; one that was made without any has none. */

@@ -28,6 +28,7 @@ interface Sender {
   /** The fetch that the user's own client sends with. */
   readonly ownFetch?: Fetch | undefined
   generate(call: Call, fetch: Fetch): Promise<unknown>
+  countTokens(call: Call, fetch: Fetch): Promise<unknown>
   listModels(fetch: Fetch, key: string | undefined): Promise<unknown>
 }
 
@@ -69,6 +70,15 @@ class GeminiProvider implements Provider {
     )
   }
 
+  async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number> {
+    const call = await this.#call(request, false)
+    const sent = { ...request, fetch: this.#ownFetch() }
+    const reply = await this.#connection.exchange(sent, signal, ':countTokens', (fetch) =>
+      this.#sender.countTokens(call, fetch),
+    )
+    return this.#connection.tokens(reply, 'totalTokens', request.model)
+  }
+
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
     const key = await this.#connection.key()
     const reply = await this.#connection.exchange({ fetch: this.#ownFetch() }, signal, '/models', (fetch) =>
@@ -79,14 +89,18 @@ class GeminiProvider implements Provider {
   }
 
   async #send(request: ChatRequest, signal: AbortSignal, stream: boolean) {
-    const key = await this.#connection.key()
-    const { model, vendor = {} } = request
-    const call = { model, body: contentBody(request, this.name), vendor, stream, key }
+    const call = await this.#call(request, stream)
     const path = stream ? ':streamGenerateContent' : ':generateContent'
     // Neither SDK gets the signal: one leaves a listener on it for every call. The exchange obeys it.
     return this.#connection.exchange({ ...request, fetch: this.#ownFetch() }, signal, path, (fetch) =>
       this.#sender.generate(call, fetch),
     )
+  }
+
+  async #call(request: ChatRequest, stream: boolean): Promise<Call> {
+    const key = await this.#connection.key()
+    const { model, vendor = {} } = request
+    return { model, body: contentBody(request, this.name), vendor, stream, key }
   }
 
   /** The fetch of a user's own client stays in use, where it is not merely the default. */
@@ -107,22 +121,31 @@ class GenerativeAISender implements Sender {
     this.#client = client
   }
 
-  async generate({ model, body, vendor, stream, key = '' }: Call, fetch: Fetch): Promise<void> {
-    const { headers } = this.#config
-    const generative = this.#client(key).getGenerativeModel(
-      { model },
-      { baseUrl: this.#baseURL(), apiVersion, ...(headers ? { customHeaders: headers } : {}) },
-    )
-    const generationConfig = { ...body.generationConfig, ...vendor.generationConfig }
+  async generate(call: Call, fetch: Fetch): Promise<void> {
+    const generative = this.#model(call)
     // The body is wider than the SDK's types, which end before thinking; it sends what it is given.
-    const sent = { ...body, ...vendor, generationConfig } as never
-    if (!stream) {
+    const sent = wholeBody(call) as never
+    if (!call.stream) {
       await withGlobalFetch(fetch, () => generative.generateContent(sent))
       return
     }
     const { response } = await withGlobalFetch(fetch, () => generative.generateContentStream(sent))
     // The SDK's second promise: nobody else waits for it, and a rejection would end the process.
     response.catch(() => {})
+  }
+
+  async countTokens(call: Call, fetch: Fetch): Promise<void> {
+    const generative = this.#model(call)
+    const sent = { generateContentRequest: { model: generative.model, ...wholeBody(call) } } as never
+    await withGlobalFetch(fetch, () => generative.countTokens(sent))
+  }
+
+  #model({ model, key = '' }: Call) {
+    const { headers } = this.#config
+    return this.#client(key).getGenerativeModel(
+      { model },
+      { baseUrl: this.#baseURL(), apiVersion, ...(headers ? { customHeaders: headers } : {}) },
+    )
   }
 
   /** The SDK has no list of models. */
@@ -134,6 +157,10 @@ class GenerativeAISender implements Sender {
   #baseURL(): string {
     return (this.#config.baseURL ?? defaultBaseURL).replace(/\/+$/, '')
   }
+}
+
+function wholeBody({ body, vendor }: Call): Fields {
+  return { ...body, ...vendor, generationConfig: { ...body.generationConfig, ...vendor.generationConfig } }
 }
 
 /**
@@ -182,6 +209,18 @@ class GenAISender implements Sender {
     return stream
       ? this.#client.models.generateContentStream(parameters)
       : this.#client.models.generateContent(parameters)
+  }
+
+  /** The SDK takes system and tools on Vertex AI alone; the Gemini API takes them as a whole request. */
+  countTokens(call: Call, fetch: Fetch): Promise<unknown> {
+    const { model } = call
+    const { contents, systemInstruction, tools, generationConfig } = wholeBody(call)
+    const whole = { ...wholeBody(call), model: model.startsWith('models/') ? model : `models/${model}` }
+    const httpOptions = this.#httpOptions(fetch)
+    const parameters = this.#client.vertexai
+      ? { model, contents, config: { systemInstruction, tools, generationConfig, httpOptions } }
+      : { model, config: { httpOptions: { ...httpOptions, extraBody: { generateContentRequest: whole } } } }
+    return this.#client.models.countTokens(parameters as never)
   }
 
   listModels(fetch: Fetch): Promise<unknown> {

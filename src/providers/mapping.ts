@@ -96,3 +96,8 @@ export function isOwnReasoning(part: ReasoningPart, provider: string, request: C
   })
   return false
 }
+
+/** The fields of a body that an endpoint takes which counts tokens; it refuses those of generating alone. */
+export function pick(body: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(body).filter(([name]) => names.includes(name)))
+}

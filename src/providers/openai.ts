@@ -5,10 +5,17 @@ import { carriedFetch, carry } from '../transport/exchange.ts'
 import type { Fetch } from '../transport/exchange.ts'
 import type { ModelInfo } from '../types.ts'
 import { chatBody, ChatFold } from './openai-chat.ts'
+import { pick, refuse } from './mapping.ts'
 import { responsesBody, ResponsesFold } from './openai-responses.ts'
 import { openaiDialect, presets } from './presets.ts'
 import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from './provider.ts'
 import { Clients, fetchOf, sdkTimeoutMs, VendorConnection } from './vendor-connection.ts'
+
+/** What the endpoint that counts takes of a request to the Responses API. */
+const countedFields = [
+  ...['model', 'input', 'instructions', 'conversation', 'previous_response_id', 'truncation'],
+  ...['tools', 'tool_choice', 'parallel_tool_calls', 'reasoning', 'text'],
+]
 
 export const create: CreateProvider = async (config) => {
   const { OpenAI } = await import('openai')
@@ -17,6 +24,7 @@ export const create: CreateProvider = async (config) => {
 
 class OpenAIProvider implements Provider {
   readonly name: string
+  readonly countTokens?: NonNullable<Provider['countTokens']>
   readonly #config: ProviderConfig
   readonly #sdk: typeof OpenAI
   readonly #connection: VendorConnection
@@ -29,6 +37,7 @@ class OpenAIProvider implements Provider {
     this.#sdk = sdk
     this.#connection = new VendorConnection(config)
     this.#dialect = presets[config.preset ?? '']?.dialect ?? openaiDialect
+    if (!config.preset) this.countTokens = (request, signal) => this.#countTokens(request, signal)
   }
 
   stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
@@ -42,6 +51,27 @@ class OpenAIProvider implements Provider {
 
   generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
     return this.#connection.whole(this.#send(request, signal, false), this.#fold(request), request.model)
+  }
+
+  /** Of OpenAI itself, where its SDK has the endpoint (6.10 and newer); compatible servers have none. */
+  async #countTokens(request: ChatRequest, signal: AbortSignal): Promise<number> {
+    const key = await this.#connection.key()
+    const { stop: _stop, ...counted } = request
+    const body = pick(responsesBody(counted, this.name, false), countedFields)
+    const path = '/responses/input_tokens'
+    const sent = { ...request, fetch: this.#ownFetch() }
+    const reply = await this.#connection.exchange(sent, signal, path, (fetch) => {
+      const { inputTokens } = this.#client(key, fetch).responses as Partial<OpenAI['responses']>
+      if (!inputTokens) {
+        refuse(
+          this.name,
+          request.model,
+          'This openai package cannot count tokens. Run: npm install openai@latest',
+        )
+      }
+      return inputTokens.count(body as never, this.#perRequest(fetch)).asResponse()
+    })
+    return this.#connection.tokens(reply, 'input_tokens', request.model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {

@@ -102,6 +102,14 @@ export class VendorConnection {
     return { body: body as Record<string, unknown>, raw }
   }
 
+  /** The field of a plain reply that counts tokens. @throws ConvokeError `malformed_response` when it does not */
+  async tokens(reply: Reply, field: string, model: string): Promise<number> {
+    const { body } = await this.body(reply, model)
+    const value = body[field]
+    if (typeof value === 'number') return value
+    throw this.error('malformed_response', `The reply has no number in ${field}.`, model)
+  }
+
   /** The chunks of a plain reply. */
   async whole(
     sent: Promise<Reply>,

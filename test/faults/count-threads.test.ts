@@ -1,0 +1,74 @@
+/** Worker threads that die while they count: nobody gets a wrong count, waits for ever, or loses the process. */
+import assert from 'node:assert/strict'
+import { afterEach, test } from 'node:test'
+import type { Worker } from 'node:worker_threads'
+import { countTokens, isConvokeError } from 'convoke'
+
+const model = 'gpt-4o'
+const text = 'The quick brown fox jumps over the lazy dog. '.repeat(40_000)
+const tokens = 400_001
+
+/** The threads of the pool, as the process starts them. */
+const threads = new Set<Worker>()
+let onStart = (_worker: Worker) => {}
+process.on('worker', (worker: Worker) => {
+  threads.add(worker)
+  worker.once('exit', () => threads.delete(worker))
+  onStart(worker)
+})
+
+afterEach(() => {
+  onStart = () => {}
+})
+
+async function killAll(): Promise<number> {
+  const dying = [...threads]
+  await Promise.all(dying.map((worker) => worker.terminate()))
+  return dying.length
+}
+
+test('a vocabulary that could not be loaded, since its thread died twice, is loaded by the next count', async () => {
+  onStart = (worker) => void worker.terminate()
+  await assert.rejects(countTokens('hi', { model: 'gpt-4' }), { code: 'worker_lost' })
+  onStart = () => {}
+  assert.equal((await countTokens('hi there', { model: 'gpt-4' })).tokens, 2)
+})
+
+test('threads killed in the midst of a count are replaced, and the count is right', async (t) => {
+  let killed = 0
+  let lost = 0
+  for (let round = 0; round < 10; round++) {
+    const counts = Array.from({ length: 3 }, () => countTokens(text, { model }))
+    const ended = Promise.allSettled(counts)
+    await new Promise((done) => setTimeout(done, round * 6))
+    killed += await killAll()
+    for (const result of await ended) {
+      if (result.status === 'fulfilled') assert.equal(result.value.tokens, tokens)
+      else {
+        assert.ok(
+          isConvokeError(result.reason) && result.reason.code === 'worker_lost',
+          String(result.reason),
+        )
+        lost++
+      }
+    }
+  }
+  t.diagnostic(`10 rounds of 3 counts, ${killed} threads killed once: ${lost} counts lost`)
+  assert.ok(killed > 10, String(killed))
+  assert.equal(lost, 0)
+})
+
+test('where every thread dies, counts end by worker_lost, and the next ones are right', async () => {
+  await killAll()
+  onStart = (worker) => void worker.terminate()
+  const results = await Promise.allSettled(
+    [text, text, 'hi '.repeat(3_000)].map((each) => countTokens(each, { model })),
+  )
+  for (const result of results) {
+    assert.equal(result.status, 'rejected')
+    assert.equal((result.reason as { code?: string }).code, 'worker_lost')
+  }
+  onStart = () => {}
+  assert.equal((await countTokens(text, { model })).tokens, tokens)
+  assert.equal((await countTokens('hi there', { model })).tokens, 2)
+})

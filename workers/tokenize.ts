@@ -1,0 +1,31 @@
+/** Counts the tokens of texts. Runs in a thread of the pool; the tables are shared, what was remembered is its own. */
+import { estimateTokenCount } from 'tokenx'
+import { toPlainError } from '../src/protocol.ts'
+import type { Answer, TokenizeTask, TokenizeValue } from '../src/protocol.ts'
+import type { Encoding } from '../src/tokenizer/encodings.ts'
+import { Pairs } from '../src/tokenizer/pairs.ts'
+import { Tokenizer } from '../src/tokenizer/tokenizer.ts'
+import { loadPairs } from '../src/tokenizer/vocabulary.ts'
+
+const tokenizers = new Map<Encoding, Tokenizer>()
+
+export default function tokenize(task: TokenizeTask): Answer<TokenizeValue> {
+  try {
+    return { isOk: true, value: answer(task) }
+  } catch (error) {
+    return { isOk: false, error: toPlainError(error) }
+  }
+}
+
+function answer({ vocabulary, table, texts }: TokenizeTask): TokenizeValue {
+  if (vocabulary === 'estimate') {
+    return { counts: texts.map((text) => (text === '' ? 0 : estimateTokenCount(text))) }
+  }
+  if (!table) return { counts: [], table: loadPairs(vocabulary).memory }
+  let tokenizer = tokenizers.get(vocabulary)
+  if (!tokenizer) {
+    tokenizer = new Tokenizer(vocabulary, new Pairs(table))
+    tokenizers.set(vocabulary, tokenizer)
+  }
+  return { counts: texts.map((text) => tokenizer.count(text)) }
+}
