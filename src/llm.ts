@@ -13,6 +13,7 @@ import { configure } from './providers/configure.ts'
 import { findProvider, recogniseClient } from './providers/registry.ts'
 import type { ChatRequest, LLMOptions, Provider } from './providers/provider.ts'
 import { ResponseStream } from './stream.ts'
+import type { StreamSource } from './stream.ts'
 import { countRequest, lacks } from './tokens.ts'
 import type { TokenCount } from './tokens.ts'
 import type { GenerateOptions, GenerateResponse, ModelInfo, Prompt, PullProgress, Warning } from './types.ts'
@@ -112,8 +113,19 @@ export class LLM implements AsyncDisposable {
    * @throws ConvokeError at once for bad input; what fails later ends the stream
    */
   stream(prompt: Prompt, options: GenerateOptions & { stream?: boolean } = {}): ResponseStream {
-    const call = this.#call(prompt, options)
-    return new ResponseStream(call, call.bufferSize)
+    const source = this.source(prompt, options)
+    return new ResponseStream(source, source.bufferSize)
+  }
+
+  /**
+   * What drives such a stream, for a session that listens to its chunks on their way.
+   * @internal
+   */
+  source(
+    prompt: Prompt,
+    options: GenerateOptions & { stream?: boolean } = {},
+  ): StreamSource & { readonly bufferSize: number } {
+    return this.#call(prompt, options)
   }
 
   /**

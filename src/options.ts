@@ -145,6 +145,25 @@ export function checkCallOptions(options: GenerateOptions & { stream?: boolean }
   checkNested(rest, 'invalid_request')
 }
 
+const sessionChecks: Checks = {
+  store: [(value) => isText(value) || isFields(value), 'a path or a store'],
+  id: [(value) => isText(value) && value !== '', 'a text'],
+  system: [isText, 'a text'],
+  context: [isFields, 'an object, such as { maxTokens: 100_000 }'],
+  turns: [oneOf('queue', 'reject', 'fork'), "'queue', 'reject' or 'fork'"],
+  metadata: [isFields, 'an object'],
+}
+const contextChecks: Checks = {
+  maxTokens: [isLimit, 'a number of tokens above 0, or Infinity'],
+  onOverflow: [oneOf('trim', 'compact', 'error'), "'trim', 'compact' or 'error'"],
+}
+
+/** @throws ConvokeError `configuration` for an option that does not exist or a value that it cannot have */
+export function checkSessionOptions(options: object & { context?: object }): void {
+  check(options, sessionChecks, 'configuration')
+  check(options.context ?? {}, contextChecks, 'configuration', 'context.')
+}
+
 function checkNested(options: GenerateOptions, code: ErrorCode): void {
   check(options.timeouts ?? {}, timeoutChecks, code, 'timeouts.')
   check(options.retry ?? {}, retryChecks, code, 'retry.')

@@ -36,11 +36,12 @@ export class WorkerPool<Task, Value> {
   async run(task: Task, transfer: readonly Transferable[] = []): Promise<Value> {
     if (this.#isClosed)
       throw new ConvokeError('worker_lost', `The pool of ${this.#worker} threads was closed.`)
-    const piscina = await (this.#piscina ??= start<Task, Value>(this.#worker, this.#options))
     // What was handed over is gone with its thread; it cannot be sent again.
     const attempts = transfer.length === 0 ? 2 : 1
     for (let attempt = 1; ; attempt++) {
       let answer: Answer<Value>
+      // Asked again for each attempt: the first may have been the end of the threads that there were.
+      const piscina = await (this.#piscina ??= this.#start())
       try {
         answer = await piscina.run(task, transfer.length === 0 ? {} : { transferList: transfer })
       } catch (cause) {
@@ -53,6 +54,23 @@ export class WorkerPool<Task, Value> {
       if (answer.isOk) return answer.value
       throw fromPlainError(answer.error)
     }
+  }
+
+  async #start(): Promise<Piscina<Task, Answer<Value>>> {
+    const piscina = await start<Task, Value>(this.#worker, this.#options)
+    piscina.on('workerDestroy', () => {
+      // By then the tasks of the dead thread were given again, and so have threads.
+      setImmediate(() => this.#giveUp(piscina))
+    })
+    return piscina
+  }
+
+  /** Piscina forgets what waits for a thread that dies while it starts: it would wait for ever. */
+  #giveUp(piscina: Piscina<Task, Answer<Value>>): void {
+    if (piscina.threads.length > 0 || piscina.queueSize === 0) return
+    if (!this.#isClosed) this.#piscina = undefined
+    // Rejects all that waits; `run` gives it to new threads.
+    void piscina.destroy()
   }
 
   /** Finishes what was given, then ends the threads. */

@@ -1,4 +1,4 @@
-/** What a reply cost, by the price list of @pydantic/genai-prices, which is loaded with the first call. */
+/** What a reply cost, and how much a model reads, by the list of @pydantic/genai-prices, loaded with the first call. */
 import type { Usage } from './types.ts'
 
 /** The list's names of the providers that go by another name here. */
@@ -42,6 +42,17 @@ export function costUsd(provider: string, model: string, usage: Usage): number |
     return price?.total_price
   } catch {
     // A price is a courtesy: a list that cannot count this usage must not cost the reply.
+    return undefined
+  }
+}
+
+/** Tokens that a model takes in all; undefined where the list does not say. */
+export async function contextWindow(provider: string, model: string): Promise<number | undefined> {
+  await loadPrices()
+  try {
+    const nothing = { input_tokens: 0, output_tokens: 0 }
+    return calcPrice?.(nothing, model, { providerId: listNames[provider] ?? provider })?.model.context_window
+  } catch {
     return undefined
   }
 }

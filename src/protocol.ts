@@ -6,6 +6,22 @@ import type { MessageStatus, SessionRecord, StoreCheck, StoredContent, Writer } 
 /** What a worker answers. Errors lose their class between threads, so they cross as data. */
 export type Answer<Value> = { isOk: true; value: Value } | { isOk: false; error: PlainError }
 
+/** Texts to count. Without texts, a task of a vocabulary builds its table, for all threads to share. */
+export interface TokenizeTask {
+  vocabulary: Vocabulary
+  table?: SharedArrayBuffer
+  texts: string[]
+}
+
+/** The counts of the task's texts, in their order: tokens themselves would stall the thread that reads them. */
+export interface TokenizeValue {
+  counts: number[]
+  table?: SharedArrayBuffer
+}
+
+/** What counts: one of OpenAI's vocabularies, or the characters alone. */
+export type Vocabulary = 'o200k_base' | 'cl100k_base' | 'estimate'
+
 /** A ConvokeError as data. */
 export interface PlainError {
   code: ErrorCode
@@ -72,6 +88,13 @@ export interface NewMessageRow {
   text: string
 }
 
+/** One that was said elsewhere. `turn` counts from 0 within the messages that are added. */
+export interface AddedMessageRow extends NewMessageRow {
+  status: MessageStatus
+  turn: number
+  reply: ReplyRow
+}
+
 export interface NewSessionRow {
   id: string
   system: string | null
@@ -107,10 +130,10 @@ export type HistoryWrite =
   | { kind: 'fork-session'; id: string; fork: NewSessionRow; at?: string }
   | { kind: 'delete-session'; id: string }
   | { kind: 'clear-session'; id: string }
-  | { kind: 'add-messages'; sessionId: string; messages: NewMessageRow[] }
+  | { kind: 'add-messages'; sessionId: string; messages: AddedMessageRow[] }
   | { kind: 'compact'; sessionId: string; summary: NewMessageRow; reply: ReplyRow; upTo: string }
   | BeginTurn
-  | { kind: 'append-delta'; replyId: string; number: number; parts: string }
+  | { kind: 'append-delta'; replyId: string; number: number; parts: string; isAnew: boolean }
   | {
       kind: 'end-turn'
       replyId: string

@@ -27,6 +27,10 @@ const shows: Record<string, RegExp> = {
   'pictures.ts':
     /openai.*: A single red dot\.\nanthropic.*: A single red dot\.\ngemini.*: A single red dot\./,
   'reasoning.ts': /Nine\./,
+  'session-branches.ts':
+    /session: 4 messages\nbranch: 4 messages, two of them shared\nfound: user: What is the \*\*capital\*\* of France\?/,
+  'session-crash.ts': /killed; kept: interrupted, most of what was told\nresumed: stop, \d{4} characters/,
+  'session.ts': /We have not met\.\nAlice\. \(\d+ tokens of input\)/,
   'simulator.ts': /You said: Hi\n\/v1\/chat\/completions 503, \/v1\/chat\/completions 200/,
   'structured-output.ts': /Paris has 2,103,000 inhabitants\./,
   'streaming.ts': /it said so\.\n\d+ tokens, ended by stop/,

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
@@ -135,4 +136,26 @@ test('a silent server ends a list of models by a time-out or by close()', async 
   await patient.close()
   await listing
   server.close()
+})
+
+test('a script with a session that it never closes ends by itself, and leaves no temporary file', async () => {
+  await using simulator = await startSimulator()
+  const script = `
+    import { existsSync } from 'node:fs'
+    import { createLLM, createSession } from 'convoke'
+    const session = createSession(createLLM('openai/m', { apiKey: 'sk-0123456789', baseURL: process.argv[1] }))
+    await session.agenerate('Hi')
+    console.log(existsSync(session.store.name) + ' ' + session.store.name)
+  `
+  const options = [
+    '--conditions=convoke-source',
+    '--unhandled-rejections=strict',
+    '--input-type=module',
+    '-e',
+    script,
+  ]
+  const ran = run(process.execPath, [...options, simulator.baseURL('openai')], { timeout: 10_000 })
+  const [, wasThere, path = ''] = /^(\w+) (.*)/.exec((await ran).stdout) ?? []
+  assert.equal(wasThere, 'true')
+  assert.equal(existsSync(path), false)
 })

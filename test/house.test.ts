@@ -13,6 +13,8 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   { room: 'types and errors', files: /^(types|errors|did-you-mean)\.ts$/ },
   { room: 'the provider contract', files: /^providers\/provider\.ts$/ },
   { room: 'what crosses threads', files: /^(protocol|store\/store)\.ts$/ },
+  { room: 'worker threads', files: /^pool\.ts$/ },
+  { room: 'the tokenizer', files: /^tokenizer\// },
   { room: 'policies', files: /^policies\// },
   { room: 'transport', files: /^transport\// },
   {
@@ -25,7 +27,7 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
     room: 'options, prompts, output, tokens and prices',
     files: /^(options|output|tokens|prices|prompt)\.ts$/,
   },
-  { room: 'worker threads and stores', files: /^(pool\.ts|store\/)/ },
+  { room: 'stores', files: /^store\// },
   { room: 'calls and streams', files: /^(collect|gate|stream|call)\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
   { room: 'sessions', files: /^session\// },

@@ -46,7 +46,7 @@ test('database, log, index and backups are private, whatever the umask', async (
     const code = `
       process.umask(${umask})
       const store = sqliteStore({ path: process.argv[1] })
-      await store.openSession({ id: 's' })
+      await store.open({ id: 's' })
       await store.backup(process.argv[1] + '.copy')
       const { readdirSync, statSync } = await import('node:fs')
       const folder = process.argv[1].replace('/chat.db', '')
@@ -59,12 +59,12 @@ test('database, log, index and backups are private, whatever the umask', async (
 
 test('an existing file keeps its mode, and so do its log and index', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.close()
   chmodSync(path, 0o640)
   const again = sqliteStore({ path })
   t.after(() => again.close())
-  await again.openSession({ id: 't' })
+  await again.open({ id: 't' })
   assert.deepEqual([modeOf(path), modeOf(`${path}-wal`)], ['640', '640'])
 })
 
@@ -73,7 +73,7 @@ async function refuses(path: string, code: ConvokeError['code'], words: RegExp):
   const before = existsSync(path) && statSync(path).isFile() ? readFileSync(path) : undefined
   const store = sqliteStore({ path })
   for (let time = 0; time < 2; time++)
-    await assert.rejects(store.openSession({ id: 's' }), (error: ConvokeError) => {
+    await assert.rejects(store.open({ id: 's' }), (error: ConvokeError) => {
       assert.equal(error.code, code, `${path}: ${error.message}`)
       assert.match(error.message, words)
       assert.ok(error.message.includes(path.split('\0')[0] as string), error.message)
@@ -121,7 +121,7 @@ test('the database of another program, and that of a newer version, are refused 
   other.close()
   await refuses(path, 'store_failed', /another program/)
   const { store, path: newer } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.close()
   const database = new SQLite(newer)
   database.pragma('user_version = 999')
@@ -132,7 +132,7 @@ test('the database of another program, and that of a newer version, are refused 
 
 test('a file that was cut or damaged is store_corrupt, and never made anew', async (t) => {
   const { store, path, folder } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.addMessages(
     's',
     Array.from({ length: 600 }, (_, at) => user(`m${at}`, 'x'.repeat(500))),
@@ -170,7 +170,7 @@ test('a folder or a file that may not be written is refused before anything is m
   chmodSync(folder, 0o555)
   const code = `
     const store = sqliteStore({ path: process.argv[1] })
-    await store.openSession({ id: 's' }).catch(({ code, message }) => console.log(code, message))
+    await store.open({ id: 's' }).catch(({ code, message }) => console.log(code, message))
     await store.close().catch(() => {})`
   assert.match(asNobody(code, join(folder, 'chat.db')), /^store_failed .*folder .* may not be written/)
   assert.deepEqual(readdirSync(folder), [])
@@ -185,7 +185,7 @@ test('a folder or a file that may not be written is refused before anything is m
 
 test('a file that another process keeps locked is store_locked, and written when it is free', async (t) => {
   const { store, path } = openStore(t, { busyTimeoutMs: 200 })
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   const other = new SQLite(path)
   t.after(() => other.close())
   other.exec('BEGIN IMMEDIATE')
@@ -198,7 +198,7 @@ test('a file that another process keeps locked is store_locked, and written when
 
 test('a file that is deleted or moved while in use is told of, and not made anew', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   renameSync(path, `${path}.away`)
   await assert.rejects(store.addMessages('s', [user('m')]), { code: 'store_failed' })
   await assert.rejects(store.readMessages('s'), { code: 'store_failed' })
@@ -225,7 +225,7 @@ test('a temporary store is private, named by its process, and gone when it is cl
   const store = sqliteStore()
   assert.match(store.name, new RegExp(`convoke-${process.pid}-`))
   assert.equal(existsSync(store.name), false)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   assert.equal(modeOf(store.name), '600')
   await store.close()
   assert.deepEqual(
@@ -234,7 +234,7 @@ test('a temporary store is private, named by its process, and gone when it is cl
   )
   const ends = { end: '', exit: 'process.exit(0)', throw: 'setTimeout(() => { throw new Error("x") })' }
   for (const [how, code] of Object.entries(ends)) {
-    const script = `const store = sqliteStore(); await store.openSession({ id: 's' }); console.log(process.pid); ${code}`
+    const script = `const store = sqliteStore(); await store.open({ id: 's' }); console.log(process.pid); ${code}`
     const { stdout } = spawnSync(process.execPath, child(script), { encoding: 'utf8', timeout: 8_000 })
     const left = readdirSync(tmpdir()).filter((name) => name.startsWith(`convoke-${stdout.trim()}-`))
     assert.deepEqual(left, [], how)
@@ -250,16 +250,16 @@ test('a store that was never used makes no file, nor does closing it', async (t)
 
 test('closing waits for what was written; after that every call is refused with the remedy', async (t) => {
   const { store, path } = openStore(t)
-  const opened = store.openSession({ id: 's' })
+  const opened = store.open({ id: 's' })
   const added = store.addMessages('s', [user('m')])
   await store.close()
   await Promise.all([opened, added])
   const closed = { code: 'store_failed', message: /was closed. Open a new one/ }
   const { writer } = store
   const calls = [
-    () => store.openSession({ id: 's' }),
-    () => store.findSession('s'),
-    () => store.listSessions(),
+    () => store.open({ id: 's' }),
+    () => store.find('s'),
+    () => store.list(),
     () => store.updateSession('s', {}),
     () => store.forkSession('s', { id: 'f' }),
     () => store.deleteSession('s'),
@@ -268,7 +268,7 @@ test('closing waits for what was written; after that every call is refused with 
     () => store.addMessages('s', []),
     () => store.compact('s', { id: 'y', role: 'summary', content: [] }, 'm'),
     () => store.beginTurn({ sessionId: 's', replyId: 'r', messages: [], writer }),
-    () => store.appendDelta('r', 0, []),
+    () => store.appendDelta('r', { number: 0, parts: [] }),
     () => store.endTurn('r', { status: 'complete', content: [] }),
     () => store.interruptTurn('r', 0),
     () => store.search('m'),
@@ -285,17 +285,17 @@ test('a process that forgets its stores exits all the same, with all that it wro
   const path = join(folderFor(t), 'chat.db')
   const code = `
     const store = sqliteStore({ path: process.argv[1] })
-    await store.openSession({ id: 's' })
-    for (let at = 0; at < 200; at++) void store.openSession({ id: 's' + at })`
+    await store.open({ id: 's' })
+    for (let at = 0; at < 200; at++) void store.open({ id: 's' + at })`
   await run(process.execPath, [...child(code), path], { timeout: 8_000 })
   const store = sqliteStore({ path })
   t.after(() => store.close())
-  assert.equal((await store.listSessions()).length, 201)
+  assert.equal((await store.list()).length, 201)
 })
 
 test('a backup is whole while the store is written, and refuses a file that is there', async (t) => {
   const { store, folder } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.addMessages(
     's',
     Array.from({ length: 5_000 }, (_, at) => user(`m${at}`, 'x'.repeat(1_000))),
@@ -325,7 +325,7 @@ test('a backup is whole while the store is written, and refuses a file that is t
 
 test('vacuum gives the space of what was deleted back', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.addMessages(
     's',
     Array.from({ length: 1_000 }, (_, at) => user(`m${at}`, 'x'.repeat(1_000))),
@@ -340,7 +340,7 @@ test('vacuum gives the space of what was deleted back', async (t) => {
 
 test('a check names what is wrong', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await turn(store, 's', '1')
   await half(store, 's', '2', [text('x')])
   await store.search('question')
@@ -363,11 +363,11 @@ test('a folder in use by several processes is opened by all of them at once', as
   const folder = folderFor(t)
   mkdirSync(join(folder, 'in'))
   const path = join(folder, 'in', 'chat.db')
-  const code = `const store = sqliteStore({ path: process.argv[1] }); await store.openSession({ id: String(process.pid) }); await store.close()`
+  const code = `const store = sqliteStore({ path: process.argv[1] }); await store.open({ id: String(process.pid) }); await store.close()`
   await Promise.all(
     [1, 2, 3, 4].map(() => run(process.execPath, [...child(code), path], { timeout: 20_000 })),
   )
   const store = sqliteStore({ path })
   t.after(() => store.close())
-  assert.equal((await store.listSessions()).length, 4)
+  assert.equal((await store.list()).length, 4)
 })

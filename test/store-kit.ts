@@ -56,5 +56,5 @@ export async function half(
   writer: Writer = store.writer,
 ): Promise<void> {
   await store.beginTurn({ sessionId, replyId: `a-${name}`, messages: [user(`q-${name}`)], writer })
-  for (const [number, parts] of deltas.entries()) await store.appendDelta(`a-${name}`, number, parts)
+  for (const [number, parts] of deltas.entries()) await store.appendDelta(`a-${name}`, { number, parts })
 }

@@ -11,7 +11,7 @@ const found = (hits: readonly SearchHit[]) => hits.map(({ message }) => message.
 
 test('finds what was just written, newest first, all words in any order, without case or accents', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.addMessages('s', [
     user('a', 'The quick brown fox'),
     user('b', 'A FOX, quick as ever. Café'),
@@ -24,7 +24,7 @@ test('finds what was just written, newest first, all words in any order, without
   ])
   const hits = await store.search('fox QUICK')
   assert.deepEqual(found(hits), ['b', 'a'])
-  assert.equal(hits[0]?.snippet, 'A \u0001FOX\u0002, \u0001quick\u0002 as ever. Café')
+  assert.equal(hits[0]?.snippet, 'A **FOX**, **quick** as ever. Café')
   assert.deepEqual(found(await store.search('cafe')), ['b'])
   assert.deepEqual(found(await store.search('heron')), ['d'])
   assert.deepEqual(found(await store.search('fox dog')), [])
@@ -33,7 +33,7 @@ test('finds what was just written, newest first, all words in any order, without
 
 test('empty queries, and those without a word, give nothing', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.addMessages('s', [user('a', 'x * " AND')])
   for (const query of ['', ' ', '"', '***', '-', '\0', '\uD800', '()', '\u0301', '👍']) {
     assert.deepEqual(await store.search(query), [], JSON.stringify(query))
@@ -44,7 +44,7 @@ test('empty queries, and those without a word, give nothing', async (t) => {
 
 test('operators and column names are words', async (t) => {
   const { store } = openStore(t)
-  for (const id of ['s', 'other']) await store.openSession({ id })
+  for (const id of ['s', 'other']) await store.open({ id })
   await store.addMessages('s', [user('a', 'this and that, or not near text owner')])
   await store.addMessages('other', [user('b', 'secret')])
   for (const query of [
@@ -75,7 +75,7 @@ test('a search of a session finds its own words and those that it shares, no oth
   const { store } = openStore(t)
   const ids = ['s', 'S', 's s', 's" OR "', "'; DROP TABLE messages; --", 'é', 'a\0b', 'a', '%', '👩‍👩‍👧']
   for (const id of ids) {
-    await store.openSession({ id })
+    await store.open({ id })
     await store.addMessages(id, [user(`m ${id}`, 'same words')])
   }
   for (const id of ids)
@@ -92,7 +92,7 @@ test('a search of a session finds its own words and those that it shares, no oth
 
 test('deleted and replaced texts are not found, and the index stays true', async (t) => {
   const { store } = openStore(t)
-  for (const id of ['s', 'd']) await store.openSession({ id })
+  for (const id of ['s', 'd']) await store.open({ id })
   await turn(store, 'd', '1', 'gone soon')
   await half(store, 's', '2', [text('streaming words')])
   assert.deepEqual(await store.search('streaming'), [])
@@ -106,7 +106,7 @@ test('deleted and replaced texts are not found, and the index stays true', async
 
 test('the index follows by itself when the writer is idle', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.addMessages(
     's',
     Array.from({ length: 700 }, (_, at) => user(`m${at}`)),
@@ -120,8 +120,8 @@ test('the index follows by itself when the writer is idle', async (t) => {
 
 test('100,000 messages: the last 50 within 20 ms, no search beyond 50 ms', { timeout: 60_000 }, async (t) => {
   const { store, path } = openStore(t, { durability: 'normal' })
-  await store.openSession({ id: 's' })
-  for (const id of ['small', 'empty']) await store.openSession({ id })
+  await store.open({ id: 's' })
+  for (const id of ['small', 'empty']) await store.open({ id })
   const words = ['alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta']
   // Each message lacks one of the six: a search for all of them has to look everywhere, and finds nothing.
   const said = (at: number) =>
@@ -137,7 +137,7 @@ test('100,000 messages: the last 50 within 20 ms, no search beyond 50 ms', { tim
 
   const again = sqliteStore({ path })
   t.after(() => again.close())
-  await again.findSession('s')
+  await again.find('s')
   /** CPU of all threads, the best of five: other tests run beside. */
   const best = async (work: () => Promise<unknown>) => {
     let bestMs = Infinity

@@ -8,7 +8,7 @@ import { half, idsOf, openStore, text } from './store-kit.ts'
 for (const way of ways)
   test(`a thread that dies under a hundred writes: ${way}`, async (t) => {
     const { store } = openStore(t)
-    await store.openSession({ id: 's' })
+    await store.open({ id: 's' })
     const before = deaths
     const ids = await writeUnderKill(store, 's', way)
     assert.equal(deaths, before + 1)
@@ -18,11 +18,11 @@ for (const way of ways)
 
 test('a turn goes on when its thread dies: its writer lives', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's' })
-  await store.openSession({ id: 't' })
+  await store.open({ id: 's' })
+  await store.open({ id: 't' })
   await half(store, 's', '1', [text('a')])
   await writeUnderKill(store, 't', 'terminated from outside')
-  await store.appendDelta('a-1', 1, text('b'))
+  await store.appendDelta('a-1', { number: 1, parts: text('b') })
   await store.endTurn('a-1', { status: 'complete', content: text('ab') })
   assert.deepEqual(
     (await store.readMessages('s')).map(({ status }) => status),

@@ -9,35 +9,35 @@ import { idsOf, openStore, text, textOf, turn, user } from './store-kit.ts'
 
 test('a session is made once and keeps its fields; what it lacks is absent', async (t) => {
   const { store } = openStore(t)
-  const made = await store.openSession({ id: 's', system: 'Be brief.', metadata: { tags: ['a'] } })
+  const made = await store.open({ id: 's', system: 'Be brief.', metadata: { tags: ['a'] } })
   assert.deepEqual(Object.keys(made).sort(), ['createdAt', 'id', 'metadata', 'system', 'turns', 'updatedAt'])
-  assert.deepEqual(await store.openSession({ id: 's', system: 'Other.' }), made)
-  assert.deepEqual(await store.findSession('s'), made)
+  assert.deepEqual(await store.open({ id: 's', system: 'Other.' }), made)
+  assert.deepEqual(await store.find('s'), made)
   assert.equal(made.turns, 0)
   assert.ok(made.createdAt instanceof Date)
-  assert.equal(await store.findSession('t'), undefined)
+  assert.equal(await store.find('t'), undefined)
   const changed = await store.updateSession('s', { metadata: { b: 1 } })
   assert.deepEqual([changed.system, changed.metadata], ['Be brief.', { b: 1 }])
 })
 
 test('sessions are listed by their last change, whatever the clock says', async (t) => {
   const { store } = openStore(t)
-  for (const id of ['a', 'b', 'c']) await store.openSession({ id })
+  for (const id of ['a', 'b', 'c']) await store.open({ id })
   await store.addMessages('a', [user('m')])
   assert.deepEqual(
-    (await store.listSessions()).map(({ id }) => id),
+    (await store.list()).map(({ id }) => id),
     ['a', 'c', 'b'],
   )
   assert.deepEqual(
-    (await store.listSessions({ limit: 1, offset: 1 })).map(({ id }) => id),
+    (await store.list({ limit: 1, offset: 1 })).map(({ id }) => id),
     ['c'],
   )
-  await assert.rejects(store.listSessions({ limit: -1 }), { code: 'store_failed' })
+  await assert.rejects(store.list({ limit: -1 }), { code: 'store_failed' })
 })
 
 test('a message comes back as it was stored, with all that is known of a reply', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   const content: AssistantPart[] = [
     { type: 'reasoning', text: 'Hm', signature: 'sig', provider: 'anthropic' },
     { type: 'text', text: 'Yes' },
@@ -103,7 +103,7 @@ test('a message comes back as it was stored, with all that is known of a reply',
 
 test('any text comes back: NUL, astral, controls; a lone surrogate as U+FFFD, also in keys and arguments', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's', system: 'a\0b\uD800' })
+  await store.open({ id: 's', system: 'a\0b\uD800' })
   const said = 'a\0b 👩‍👩‍👧 \u0001\u007F\u2028 \\ud800 \\\\ "quoted" \r\n é'
   const broken: AssistantPart[] = [
     { type: 'text', text: 'x\uD83D' },
@@ -116,12 +116,12 @@ test('any text comes back: NUL, astral, controls; a lone surrogate as U+FFFD, al
     { type: 'text', text: 'x\uFFFD' },
     { type: 'tool-call', id: 'c', name: 'n', arguments: { 'k\uFFFD': '\uFFFD\\\uFFFD' } },
   ])
-  assert.equal((await store.findSession('s'))?.system, 'a\0b\uFFFD')
+  assert.equal((await store.find('s'))?.system, 'a\0b\uFFFD')
 })
 
 test('a message that JSON has no form for is refused, and its neighbours are not', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   const circle: Record<string, unknown> = {}
   circle['self'] = circle
   const bad = (result: unknown) =>
@@ -137,7 +137,7 @@ test('a message that JSON has no form for is refused, and its neighbours are not
 
 test('one write that fails leaves those of the same commit alone', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.addMessages('s', [user('taken')])
   const settled = await Promise.allSettled([
     store.addMessages('s', [user('one')]),
@@ -162,21 +162,21 @@ test('one write that fails leaves those of the same commit alone', async (t) => 
   // Nothing of what failed is left behind.
   await store.addMessages('s', [user('three'), user('four')])
   assert.deepEqual(idsOf(await store.readMessages('s')), ['taken', 'one', 'five', 'three', 'four'])
-  assert.equal(await store.findSession('f'), undefined)
+  assert.equal(await store.find('f'), undefined)
 })
 
 test('a write that is repeated lands once and gives the same answer', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   const added = await store.addMessages('s', [user('a'), user('b')])
   assert.deepEqual(await store.addMessages('s', [user('a'), user('b')]), added)
   const request = { sessionId: 's', replyId: 'r', messages: [user('q')], writer: store.writer }
   const begun = await store.beginTurn(request)
   assert.deepEqual(begun, { kind: 'begun', turn: 2, parentId: 'b' })
   assert.deepEqual(await store.beginTurn(request), begun)
-  for (let time = 0; time < 2; time++) await store.appendDelta('r', 0, text('x'))
+  for (let time = 0; time < 2; time++) await store.appendDelta('r', { number: 0, parts: text('x') })
   for (let time = 0; time < 2; time++) await store.endTurn('r', { status: 'complete', content: text('x') })
-  await store.appendDelta('r', 0, text('x'))
+  await store.appendDelta('r', { number: 0, parts: text('x') })
   assert.deepEqual(await store.beginTurn(request), begun)
   const fork = await store.forkSession('s', { id: 'f' })
   assert.deepEqual(await store.forkSession('s', { id: 'f' }), fork)
@@ -187,7 +187,7 @@ test('a write that is repeated lands once and gives the same answer', async (t) 
 
 test('reads a branch by pages: the last ones, those before one, all of 1,201', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.addMessages(
     's',
     Array.from({ length: 1201 }, (_, at) => user(`m${at}`)),
@@ -208,7 +208,7 @@ test('reads a branch by pages: the last ones, those before one, all of 1,201', a
 
 test('a fork is one row: it shares what was, and neither sees what the other says after', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's', system: 'sys' })
+  await store.open({ id: 's', system: 'sys' })
   await turn(store, 's', '1')
   await turn(store, 's', '2')
   const fork = await store.forkSession('s', { id: 'f' }, 'a-1')
@@ -226,13 +226,13 @@ test('a fork is one row: it shares what was, and neither sees what the other say
 
 test('a deleted session leaves what its forks read, the last fork takes that along', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await turn(store, 's', '1')
   await store.forkSession('s', { id: 'f' })
   await store.forkSession('f', { id: 'g' })
   await turn(store, 's', '2')
   await turn(store, 'f', 'f')
-  await store.openSession({ id: 'x' })
+  await store.open({ id: 'x' })
   await turn(store, 'x', 'x')
   await store.forkSession('x', { id: 'y' })
   await turn(store, 'y', 'y')
@@ -253,12 +253,12 @@ test('a deleted session leaves what its forks read, the last fork takes that alo
 
 test('a cleared session begins anew, its forks keep what they read', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's', system: 'sys' })
+  await store.open({ id: 's', system: 'sys' })
   await turn(store, 's', '1')
   await store.forkSession('s', { id: 'f' })
   await turn(store, 's', '2')
   await store.clearSession('s')
-  const cleared = await store.findSession('s')
+  const cleared = await store.find('s')
   assert.deepEqual([cleared?.turns, cleared?.headId, cleared?.system], [0, undefined, 'sys'])
   assert.deepEqual(await store.readMessages('s'), [])
   assert.deepEqual(idsOf(await store.readMessages('f')), ['q-1', 'a-1'])
@@ -281,7 +281,7 @@ test('a cleared session begins anew, its forks keep what they read', async (t) =
 
 test('a summary stands for what it replaced, unless the whole is asked for', async (t) => {
   const { store } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   for (const name of ['1', '2', '3']) await turn(store, 's', name)
   const summary = (id: string) => ({ id, role: 'summary' as const, content: text(`sum ${id}`), model: 'm' })
   const compacted = await store.compact('s', summary('y1'), 'a-1')
@@ -307,7 +307,7 @@ test('a summary stands for what it replaced, unless the whole is asked for', asy
 
 test('the shell reads conversations and transcripts', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await turn(store, 's', '1')
   const database = new SQLite(path, { readonly: true })
   t.after(() => database.close())
@@ -324,10 +324,12 @@ test('the shell reads conversations and transcripts', async (t) => {
 
 test('writes that nobody awaits are refused past the bound, none that was accepted is lost', async (t) => {
   const { store, path } = openStore(t)
-  await store.openSession({ id: 's' })
+  await store.open({ id: 's' })
   await store.beginTurn({ sessionId: 's', replyId: 'r', messages: [], writer: store.writer })
   const settled = await Promise.allSettled(
-    Array.from({ length: 100_500 }, (_, at) => store.appendDelta('r', at, at % 1_000 === 0 ? text('x') : [])),
+    Array.from({ length: 100_500 }, (_, at) =>
+      store.appendDelta('r', { number: at, parts: at % 1_000 === 0 ? text('x') : [] }),
+    ),
   )
   const refused = settled.filter(({ status }) => status === 'rejected')
   assert.ok(refused.length > 0 && refused.length <= 500, String(refused.length))

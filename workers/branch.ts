@@ -1,7 +1,15 @@
-/** Reads a branch from its head back to its beginning, a page at a time. */
+/** Reads a branch from its end back to its beginning, a page at a time; a turn that is running is its end. */
 import type { BranchPage, HistoryValues, MessageRow } from '../src/protocol.ts'
 import type { Connection } from './connection.ts'
-import { isAbove, messageAt, messageColumns, onBranch, sequenceOf, sessionEnds } from './messages.ts'
+import {
+  deltasOf,
+  isAbove,
+  messageAt,
+  messageColumns,
+  onBranch,
+  sequenceOf,
+  sessionEnds,
+} from './messages.ts'
 import type { SessionEnds } from './messages.ts'
 
 const selectPage = `WITH RECURSIVE branch (sequence, parent, depth) AS (
@@ -18,19 +26,25 @@ export function readBranch(connection: Connection, page: BranchPage): HistoryVal
   if (from === null || page.limit < 1) return { rows: [] }
   const found = connection.all<MessageRow & { parent: number | null }>(selectPage, from, page.limit)
   const stop = page.isWhole ? -1 : found.findIndex(({ sequence }) => sequence === ends.compactedTo)
-  const rows = (stop < 0 ? found : found.slice(0, stop)).map(({ parent: _parent, ...row }) => row)
+  const rows = (stop < 0 ? found : found.slice(0, stop)).map(({ parent: _parent, ...row }) =>
+    row.status === 'streaming'
+      ? { ...row, content: JSON.stringify(deltasOf(connection, row.sequence)) }
+      : row,
+  )
   if (stop >= 0) return { rows: [...rows, messageAt(connection, ends.summary as number)] }
   const next = found.at(-1)?.parent ?? null
   return next === null ? { rows } : { rows, next }
 }
 
 function start(connection: Connection, ends: SessionEnds, page: BranchPage): number | null {
-  if (page.before === undefined) return ends.head
+  const running = connection.value<number>('SELECT reply FROM running WHERE session_id = ?', page.sessionId)
+  const end = running ?? ends.head
+  if (page.before === undefined) return end
   const summary = page.isWhole ? null : ends.summary
   const before = sequenceOf(connection, page.before)
   // Before the summary there is nothing, nor before what it stands for.
   if (before !== undefined && before === summary) return null
-  const sequence = onBranch(connection, ends.head, page.before)
+  const sequence = onBranch(connection, end, page.before)
   if (summary !== null && isAbove(connection, ends.compactedTo, sequence)) return null
   return connection.value<number | null>('SELECT parent FROM messages WHERE sequence = ?', sequence) ?? null
 }

@@ -99,7 +99,7 @@ function hits(connection: Connection, terms: readonly string[], range: Range, li
       ? ''
       : ` AND {owner} : "${Buffer.from(range.owner).toString('hex').toUpperCase()}"`
   const found = connection.all<{ sequence: number; snippet: string }>(
-    `SELECT rowid AS sequence, snippet(message_index, 0, char(1), char(2), '…', ${snippetTokens}) AS snippet
+    `SELECT rowid AS sequence, snippet(message_index, 0, '**', '**', '…', ${snippetTokens}) AS snippet
       FROM message_index WHERE message_index MATCH ? AND rowid > ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?`,
     ...[`{text} : (${words})${owner}`, range.from, range.to, limit],
   )

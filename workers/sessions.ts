@@ -1,6 +1,6 @@
 /** Writes of whole sessions: made, forked, added to, compacted, cleared and deleted. */
 import { ConvokeError } from '../src/errors.ts'
-import type { HistoryWrite, MessageRow, NewSessionRow, ReplyRow, SessionRow } from '../src/protocol.ts'
+import type { HistoryWrite, MessageRow, NewSessionRow, SessionRow } from '../src/protocol.ts'
 import type { Connection } from './connection.ts'
 import {
   findSession,
@@ -80,46 +80,24 @@ export function addMessages(connection: Connection, write: Write<'add-messages'>
     return addedBefore(connection, write)
   let parent = head
   let parentId = head === null ? null : idAt(connection, head)
-  const place = { sessionId, turn: headTurn + 1, status: 'complete', createdAt: Date.now() } as const
+  const createdAt = Date.now()
   const rows = messages.map((message) => {
+    const { id, role, content, status, reply } = message
+    const place = { sessionId, turn: headTurn + 1 + message.turn, status, createdAt }
     parent = insertMessage(connection, message, { ...place, parent })
-    const { id, role, content } = message
+    if (Object.values(reply).some((value) => value !== null)) setReply(connection, parent, reply)
     // Made here, since reading it back would cost as much as writing it.
-    const row = {
-      ...unknownReply,
-      ...place,
-      sequence: parent,
-      id,
-      parentId,
-      role,
-      content,
-      operationId: null,
-    }
+    const row = { ...reply, ...place, sequence: parent, id, parentId, role, content, operationId: null }
     parentId = id
     return row
   })
   moveHead(connection, sessionId, parent as number)
-  putBeforeRunning(connection, sessionId, head, parent as number)
+  putBeforeRunning(connection, sessionId, head, parent as number, (messages.at(-1)?.turn ?? 0) + 1)
   return rows
 }
 
 function idAt(connection: Connection, sequence: number): string | null {
   return connection.value<string>('SELECT id FROM messages WHERE sequence = ?', sequence) ?? null
-}
-
-/** Of a message that is no reply. */
-const unknownReply: ReplyRow = {
-  provider: null,
-  model: null,
-  responseId: null,
-  finishReason: null,
-  rawFinishReason: null,
-  refusal: null,
-  usage: null,
-  costUsd: null,
-  timing: null,
-  warnings: null,
-  error: null,
 }
 
 /** The thread died between the commit and its answer. */
@@ -138,6 +116,7 @@ function putBeforeRunning(
   sessionId: string,
   head: number | null,
   added: number,
+  turns: number,
 ): void {
   const running = connection.get<{ first: number; reply: number; parent: number | null }>(
     `SELECT r.first, r.reply, m.parent FROM running r JOIN messages m ON m.sequence = r.first WHERE r.session_id = ?`,
@@ -146,8 +125,8 @@ function putBeforeRunning(
   if (!running || running.parent !== head) return
   connection.run('UPDATE messages SET parent = ? WHERE sequence = ?', added, running.first)
   const sql =
-    'UPDATE messages SET turn = turn + 1 WHERE session_id = ? AND sequence IN (SELECT value FROM json_each(?))'
-  connection.run(sql, sessionId, JSON.stringify(turnOf(connection, running)))
+    'UPDATE messages SET turn = turn + ? WHERE session_id = ? AND sequence IN (SELECT value FROM json_each(?))'
+  connection.run(sql, turns, sessionId, JSON.stringify(turnOf(connection, running)))
 }
 
 /** The messages of a running turn, from its reply back to its first. */

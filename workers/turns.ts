@@ -173,19 +173,19 @@ export function interruptTurn(connection: Connection, { replyId, beat }: Write<'
   return null
 }
 
-export function appendDelta(connection: Connection, { replyId, number, parts }: Write<'append-delta'>): null {
+export function appendDelta(connection: Connection, write: Write<'append-delta'>): null {
+  const { replyId, number, parts, isAnew } = write
   const sequence = connection.value<number>(
     `UPDATE running SET beat = beat + 1 WHERE reply = (SELECT sequence FROM messages WHERE id = ?) RETURNING reply`,
     replyId,
   )
   if (sequence === undefined) return lateDelta(connection, replyId)
-  if (parts !== '[]')
-    connection.run(
-      'INSERT OR IGNORE INTO deltas (reply, number, parts) VALUES (?, ?, ?)',
-      sequence,
-      number,
-      parts,
-    )
+  // Not those behind it: a batch that is written again must not undo what followed.
+  if (isAnew) connection.run('DELETE FROM deltas WHERE reply = ? AND number < ?', sequence, number)
+  if (parts !== '[]') {
+    const insert = 'INSERT OR IGNORE INTO deltas (reply, number, parts) VALUES (?, ?, ?)'
+    connection.run(insert, sequence, number, parts)
+  }
   return null
 }
 

@@ -4,6 +4,9 @@
  */
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { startSimulator } from 'convoke/simulator'
 import { reply } from './replies.ts'
 
@@ -24,10 +27,12 @@ const simulated = {
   CO_API_URL: simulator.baseURL('cohere'),
   OLLAMA_HOST: simulator.baseURL('ollama'),
 }
-const env = process.argv.includes('--live') ? process.env : { ...process.env, ...simulated }
+const isLive = process.argv.includes('--live')
+const chats = await mkdtemp(join(tmpdir(), 'convoke-examples-'))
 
 for (const file of wanted) {
   console.log(`\n# ${file}`)
+  const env = isLive ? process.env : { ...process.env, ...simulated, CHAT_DB: join(chats, `${file}.db`) }
   const child = spawn(process.execPath, [...process.execArgv, new URL(file, here).pathname], {
     env,
     stdio: 'inherit',
@@ -35,3 +40,4 @@ for (const file of wanted) {
   const code = await new Promise((resolve) => child.on('close', resolve))
   if (code !== 0) throw new Error(`${file} ended with exit code ${String(code)}.`)
 }
+await rm(chats, { recursive: true })

@@ -9,6 +9,10 @@ export function reply({ prompt, tools, messages }: SimulatedRequest): ScriptedRe
   if (/as JSON/.test(prompt)) return { text: '{"city":"Paris","inhabitants":2103000}' }
   if (/capital/.test(prompt)) return { text: 'Paris.' }
   if (/picture/.test(prompt)) return { text: 'A single red dot.' }
+  if (/my name\?/.test(prompt)) return { text: 'Alice.' }
+  if (/square root/.test(prompt)) return { text: 'Nine.' }
+  if (/long story/.test(prompt))
+    return { text: 'And then it rained, and nobody minded. '.repeat(50), paceMs: 2 }
   if (/story/.test(prompt)) return { text: 'Once upon a time a stream ended, and it said so.', paceMs: 5 }
   return { text: 'Hello! How can I help?' }
 }

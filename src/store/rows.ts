@@ -3,9 +3,17 @@
  * thread at a tenth of the cost of objects, and what cannot be stored fails its own write only.
  */
 import { ConvokeError } from '../errors.ts'
-import type { MessageRow, NewMessageRow, NewSessionRow, ReplyRow, SessionRow } from '../protocol.ts'
+import type {
+  AddedMessageRow,
+  MessageRow,
+  NewMessageRow,
+  NewSessionRow,
+  ReplyRow,
+  SessionRow,
+} from '../protocol.ts'
 import type { AssistantPart } from '../types.ts'
 import type {
+  AddedMessage,
   NewMessage,
   NewSession,
   ReplyFields,
@@ -77,6 +85,19 @@ function partText(part: StoredContent['content'][number]): string {
 export function toMessageRow({ id, role, content }: NewMessage): NewMessageRow {
   const json = toJson(content.map(withoutBytes))
   return { id: checkId(id, 'message'), role, content: json, text: messageText(content) }
+}
+
+export function toAddedRows(messages: readonly AddedMessage[]): AddedMessageRow[] {
+  let turn = 0
+  return messages.map((message, at) => {
+    if (at > 0 && message.turn !== messages[at - 1]?.turn) turn++
+    return {
+      ...toMessageRow(message),
+      status: message.status ?? 'complete',
+      turn,
+      reply: toReplyRow(message),
+    }
+  })
 }
 
 /** JSON would write each byte as a property. */

@@ -14,12 +14,12 @@ import type {
   StoreFile,
   WriteValues,
 } from '../protocol.ts'
-import type { AssistantPart } from '../types.ts'
 import {
   checkId,
   fromMessageRow,
   fromSessionRow,
   messageText,
+  toAddedRows,
   toJson,
   toMessageRow,
   toReplyRow,
@@ -27,6 +27,8 @@ import {
 } from './rows.ts'
 import { searchTerms } from './search-terms.ts'
 import type {
+  AddedMessage,
+  Delta,
   NewMessage,
   NewSession,
   ReadOptions,
@@ -98,16 +100,16 @@ class SqliteStore implements Store {
     }
   }
 
-  async openSession(session: NewSession): Promise<SessionRecord> {
+  async open(session: NewSession): Promise<SessionRecord> {
     return fromSessionRow(await this.#write({ kind: 'open-session', session: toSessionRow(session) }))
   }
 
-  async findSession(id: string): Promise<SessionRecord | undefined> {
+  async find(id: string): Promise<SessionRecord | undefined> {
     const row = await this.#ask({ kind: 'find-session', id })
     return row === null ? undefined : fromSessionRow(row)
   }
 
-  async listSessions({ limit, offset }: { limit?: number; offset?: number } = {}): Promise<SessionRecord[]> {
+  async list({ limit, offset }: { limit?: number; offset?: number } = {}): Promise<SessionRecord[]> {
     const wanted = count(limit, 'limit', Infinity)
     const first = count(offset, 'offset', 0)
     const records: SessionRecord[] = []
@@ -158,8 +160,8 @@ class SqliteStore implements Store {
     }
   }
 
-  async addMessages(sessionId: string, messages: NewMessage[]): Promise<StoredMessage[]> {
-    const rows = messages.map(toMessageRow)
+  async addMessages(sessionId: string, messages: readonly AddedMessage[]): Promise<StoredMessage[]> {
+    const rows = toAddedRows(messages)
     return (await this.#write({ kind: 'add-messages', sessionId, messages: rows })).map(fromMessageRow)
   }
 
@@ -179,8 +181,8 @@ class SqliteStore implements Store {
     return answer.kind === 'done' ? { kind: 'done', reply: fromMessageRow(answer.reply) } : answer
   }
 
-  async appendDelta(replyId: string, number: number, parts: AssistantPart[]): Promise<void> {
-    await this.#write({ kind: 'append-delta', replyId, number, parts: toJson(parts) })
+  async appendDelta(replyId: string, { number, parts, isAnew = false }: Delta): Promise<void> {
+    await this.#write({ kind: 'append-delta', replyId, number, parts: toJson(parts), isAnew })
   }
 
   async endTurn(replyId: string, { status, content, ...fields }: TurnEnd): Promise<void> {

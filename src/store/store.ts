@@ -64,11 +64,20 @@ export type StoredMessage = StoredContent &
 /** A message to be written. Its id is made by the caller, so that a write that is repeated lands once. */
 export type NewMessage = StoredContent & { id: string }
 
+/** A message that was said elsewhere, with what is known of it. */
+export type AddedMessage = NewMessage &
+  ReplyFields & {
+    /** @default 'complete' */
+    status?: Exclude<MessageStatus, 'streaming'>
+    /** Messages of one number are one turn; the store counts on from its last. @default all are one turn */
+    turn?: number
+  }
+
 export interface SessionRecord {
   id: string
   /** The system prompt. */
   system?: string
-  /** The last message of its branch; undefined when nothing was said. */
+  /** The last message of its branch, but for a turn that is running; undefined when nothing was said. */
   headId?: string
   /** The session it was forked from. */
   forkedFrom?: string
@@ -122,6 +131,15 @@ export type TurnAnswer =
   /** The operation has been done before: its reply. */
   | { kind: 'done'; reply: StoredMessage }
 
+/** A piece of a reply that streams. Without parts it only says that its writer lives. */
+export interface Delta {
+  /** From 0, so that one that is written twice lands once. */
+  number: number
+  parts: AssistantPart[]
+  /** What came before is void: the reply began anew. */
+  isAnew?: boolean
+}
+
 /** The end of a reply. Its content replaces what the deltas had gathered. */
 export type TurnEnd = ReplyFields & {
   status: 'complete' | 'cancelled' | 'failed'
@@ -139,7 +157,7 @@ export interface ReadOptions {
 
 export interface SearchHit {
   message: StoredMessage
-  /** A piece of its text, the words that were found between \u0001 and \u0002. */
+  /** A piece of its text, with the words that were found in `**bold**`. */
   snippet: string
 }
 
@@ -161,10 +179,10 @@ export interface Store extends AsyncDisposable {
   readonly name: string
   readonly writer: Writer
   /** The session of this id; made, where there is none. An existing one keeps its fields. */
-  openSession(session: NewSession): Promise<SessionRecord>
-  findSession(id: string): Promise<SessionRecord | undefined>
+  open(session: NewSession): Promise<SessionRecord>
+  find(id: string): Promise<SessionRecord | undefined>
   /** Newest first, by their last change. */
-  listSessions(options?: { limit?: number; offset?: number }): Promise<SessionRecord[]>
+  list(options?: { limit?: number; offset?: number }): Promise<SessionRecord[]>
   updateSession(
     id: string,
     fields: { system?: string; metadata?: Record<string, unknown> },
@@ -175,16 +193,16 @@ export interface Store extends AsyncDisposable {
   deleteSession(id: string): Promise<void>
   /** Forgets the messages of the branch; forks keep theirs. */
   clearSession(id: string): Promise<void>
-  /** The messages of the branch, oldest first. */
+  /** The messages of the branch, oldest first, those of a turn that is running included. */
   readMessages(sessionId: string, options?: ReadOptions): Promise<StoredMessage[]>
-  /** Whole messages behind the head, as one turn. */
-  addMessages(sessionId: string, messages: NewMessage[]): Promise<StoredMessage[]>
+  /** Messages behind the head. */
+  addMessages(sessionId: string, messages: readonly AddedMessage[]): Promise<StoredMessage[]>
   /** Lets the summary stand for the messages up to and including `upTo`. */
   compact(sessionId: string, summary: NewMessage & ReplyFields, upTo: string): Promise<SessionRecord>
   /** Commits the messages and an empty reply before the vendor is called. */
   beginTurn(request: TurnRequest): Promise<TurnAnswer>
-  /** What has arrived since the last delta; an empty one only says that the writer lives. Deltas are numbered from 0. */
-  appendDelta(replyId: string, number: number, parts: AssistantPart[]): Promise<void>
+  /** What has arrived of a reply since the last delta. Cheap, and in order. */
+  appendDelta(replyId: string, delta: Delta): Promise<void>
   endTurn(replyId: string, end: TurnEnd): Promise<void>
   /** Marks the reply of a writer that is known to be dead. `beat` is the one that did not change. */
   interruptTurn(replyId: string, beat: number): Promise<void>

@@ -7,8 +7,8 @@ import { tell } from './fork-module.ts'
 
 const [path, ballast] = process.argv.slice(2) as [string, string]
 const store = sqliteStore({ path })
-await store.openSession({ id: 's' })
-await store.openSession({ id: 't' })
+await store.open({ id: 's' })
+await store.open({ id: 't' })
 await half(store, 't', '1', [text('so far')])
 const stored: string[] = []
 const codes = new Set<string>()

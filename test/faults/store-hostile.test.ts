@@ -84,7 +84,7 @@ test('hostile ids, texts and searches', async (t) => {
     const id = `${round} ${hostile()}`
     const said = hostile()
     try {
-      await store.openSession({ id: sessionId, system: said, metadata: { [said]: said } })
+      await store.open({ id: sessionId, system: said, metadata: { [said]: said } })
       await store.addMessages(sessionId, [{ id, role: 'user', content: text(said) }])
       expected.set(sessionId, [...(expected.get(sessionId) ?? []), [id, said.toWellFormed()]])
     } catch (error) {
@@ -119,7 +119,7 @@ test('hostile ids, texts and searches', async (t) => {
   assert.deepEqual(await store.check(), { isOk: true, problems: [] })
   for (const id of expected.keys()) await store.deleteSession(id)
   // Of a session whose message was refused the session itself is left, empty.
-  for (const { id } of await store.listSessions()) assert.deepEqual(await store.readMessages(id), [])
+  for (const { id } of await store.list()) assert.deepEqual(await store.readMessages(id), [])
   assert.deepEqual(await store.check(), { isOk: true, problems: [] })
   t.diagnostic(
     `${rounds} ids and texts (${refused} refused), ${rounds} searches (${hits} hits, none crossed, slowest ${slowestMs.toFixed(0)} ms): 0 changed`,

@@ -20,7 +20,7 @@ test('all turns of four processes are there, in order, and none of them met a lo
   const store = sqliteStore({ path })
   t.after(() => store.close())
   let count = 0
-  for (const { id } of await store.listSessions()) {
+  for (const { id } of await store.list()) {
     const messages = await store.readMessages(id)
     assert.deepEqual(
       messages.map(({ turn, role, status }) => [turn, role, status]),

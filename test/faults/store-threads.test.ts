@@ -14,7 +14,7 @@ test('no write is lost or doubled, however its thread dies', async (t) => {
   for (const way of ways)
     for (let round = 0; round < rounds; round++) {
       const sessionId = `${way} ${round}`
-      await store.openSession({ id: sessionId })
+      await store.open({ id: sessionId })
       const ids = await writeUnderKill(store, sessionId, way)
       assert.deepEqual(idsOf(await store.readMessages(sessionId)), ids, sessionId)
       written += ids.length

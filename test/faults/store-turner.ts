@@ -10,9 +10,9 @@ import { tell } from './fork-module.ts'
 const [path, name, turns] = process.argv.slice(2) as [string, string, string]
 const shared = 20
 const store = sqliteStore({ path })
-await store.openSession({ id: 'shared' })
+await store.open({ id: 'shared' })
 const own = async (sessionId: string, count: number) => {
-  await store.openSession({ id: sessionId })
+  await store.open({ id: sessionId })
   for (let at = 0; at < count; at++) await turn(store, sessionId, `${sessionId}-${at}`)
 }
 const inTurn = async () => {

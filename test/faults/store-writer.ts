@@ -22,7 +22,7 @@ async function told(what: string, write: () => Promise<unknown>): Promise<void> 
 
 const add = (id: string) => told(`add ${id}`, () => store.addMessages('added', [user(id)]))
 
-for (const id of ['added', 'turns']) await store.openSession({ id })
+for (const id of ['added', 'turns']) await store.open({ id })
 // What the life before did not hear of: it is there once, whether it had landed or not.
 if (repeated) await add(repeated)
 await Promise.all([adding(), turning()])
@@ -40,7 +40,9 @@ async function turning(): Promise<void> {
       if (kind !== 'begun') throw new Error(`The turn ${replyId} is ${kind}`)
     })
     for (let number = 0; number < 6; number++)
-      await told(`delta ${replyId} ${number}`, () => store.appendDelta(replyId, number, text(`${number} `)))
+      await told(`delta ${replyId} ${number}`, () =>
+        store.appendDelta(replyId, { number, parts: text(`${number} `) }),
+      )
     await told(`end ${replyId}`, () =>
       store.endTurn(replyId, { status: 'complete', content: text(`whole ${replyId}`) }),
     )

@@ -1,0 +1,190 @@
+/** Between what is stored and what is sent: prompts as messages to keep, and a history that the strictest vendor takes. */
+import { createHash } from 'node:crypto'
+import { ConvokeError } from '../errors.ts'
+import { conversation } from '../prompt.ts'
+import type { MediaPart, RequestMessage } from '../providers/provider.ts'
+import type { StoredContent, StoredMessage } from '../store/store.ts'
+import type { AssistantPart, FilePart, ImagePart, Message, Prompt, ToolResultPart } from '../types.ts'
+
+/** What the model reads where a tool call never got its result. */
+const noResult = 'There is no result: the conversation was interrupted before this tool had answered.'
+
+type Sent = Extract<Message, { role: 'user' | 'assistant' }> | { role: 'tool'; content: ToolResultPart[] }
+/** A message of a history, as far as sending it goes. */
+export type Said = StoredContent & { id: string } & Pick<
+    Partial<StoredMessage>,
+    'status' | 'provider' | 'turn'
+  >
+
+/**
+ * The messages of a history as `provider` accepts them: roles alternate, every tool call has its result (a word that
+ * there is none, where the turn was interrupted), nothing is empty. What another vendor signed, and ids that only that
+ * vendor takes, are left out or renamed.
+ */
+export function sendable(history: readonly Said[], provider: string): Message[] {
+  const sent: Sent[] = []
+  /** Calls of the last reply that wait for their result, by the ids that are sent. */
+  let open = new Map<string, string>()
+  const ids = new Map<string, string>()
+  const close = () => {
+    if (open.size === 0) return
+    const results = [...open].map(([toolCallId, name]): ToolResultPart => ({
+      type: 'tool-result',
+      toolCallId,
+      name,
+      result: noResult,
+      isError: true,
+    }))
+    open = new Map()
+    append(sent, { role: 'tool', content: results })
+  }
+  for (const message of history) {
+    if (message.role === 'summary') continue
+    if (message.role === 'tool') {
+      const content = message.content
+        .map((part) => ({ ...part, toolCallId: ids.get(part.toolCallId) ?? part.toolCallId }))
+        .filter(({ toolCallId }) => open.delete(toolCallId))
+      if (content.length > 0) append(sent, { role: 'tool', content })
+      continue
+    }
+    close()
+    if (message.role === 'user') {
+      append(sent, { role: 'user', content: message.content })
+      continue
+    }
+    const content = replyParts(message, provider, ids)
+    if (content.length === 0) continue
+    append(sent, { role: 'assistant', content })
+    for (const part of content) if (part.type === 'tool-call') open.set(part.id, part.name)
+  }
+  close()
+  // A conversation begins with its user.
+  const first = sent.findIndex(({ role }) => role === 'user')
+  return first > 0 ? sent.slice(first) : sent
+}
+
+/**
+ * A history without the turns that brought nothing: those whose reply failed, was cancelled or interrupted before it had
+ * said a word. Their prompts were never answered; sent again with the next one, a prompt that the vendor refuses would
+ * spoil every turn behind it.
+ */
+export function answered<Message extends Said>(history: readonly Message[]): Message[] {
+  const dead = new Set(history.filter(isUnsaid).map(({ turn }) => turn))
+  return dead.size === 0 ? [...history] : history.filter(({ turn }) => turn === undefined || !dead.has(turn))
+}
+
+function isUnsaid(message: Said): boolean {
+  if (message.role !== 'assistant' || message.status === undefined || message.status === 'complete')
+    return false
+  if (message.status === 'streaming') return false
+  return !message.content.some(
+    (part) => part.type === 'tool-call' || (part.type === 'text' && part.text.trim()),
+  )
+}
+
+/** The summaries of a history, as text for the system prompt. */
+export function summaryOf(history: readonly Said[]): string | undefined {
+  const texts = history.flatMap((message) => (message.role === 'summary' ? message.content : []))
+  return texts.length > 0 ? texts.map(({ text }) => text).join('\n\n') : undefined
+}
+
+/**
+ * A prompt as messages to be stored behind this history.
+ * @throws ConvokeError `invalid_request` for what any prompt is refused for, for a system message, and for a tool result
+ * that answers no open call
+ */
+export function storable(prompt: Prompt, history: readonly Said[]): StoredContent[] {
+  const open = openCalls(history)
+  const calls = [...open].map(([id, name]) => ({ type: 'tool-call' as const, id, name, arguments: {} }))
+  const before: Message[] = calls.length > 0 ? [{ role: 'assistant', content: calls }] : []
+  const { system, messages } = conversation(prompt, { messages: before }, () => {})
+  if (system !== undefined) {
+    throw bad(
+      'A session has its own system prompt. Pass system to createSession, or as an option of the call.',
+    )
+  }
+  const added = messages.slice(before.length)
+  for (const message of added) {
+    if (message.role === 'assistant')
+      for (const part of message.content) if (part.type === 'tool-call') open.set(part.id, part.name)
+    if (message.role !== 'tool') continue
+    for (const { toolCallId } of message.content) {
+      if (open.delete(toolCallId)) continue
+      throw bad(`The tool result ${JSON.stringify(toolCallId)} answers no open tool call of this session.`)
+    }
+  }
+  return added.map(asStored)
+}
+
+/** Tool calls at the end of a history that have no result yet: ids and names. */
+function openCalls(history: readonly Said[]): Map<string, string> {
+  const open = new Map<string, string>()
+  const at = history.findLastIndex(({ role }) => role === 'assistant')
+  for (const message of at < 0 ? [] : history.slice(at)) {
+    if (message.role === 'user') open.clear()
+    else if (message.role === 'tool') for (const { toolCallId } of message.content) open.delete(toolCallId)
+    else if (message.role === 'assistant') {
+      for (const part of message.content) if (part.type === 'tool-call') open.set(part.id, part.name)
+    }
+  }
+  return open
+}
+
+function append(sent: Sent[], message: Sent): void {
+  const last = sent.at(-1)
+  if (last?.role !== message.role || typeof last.content === 'string') sent.push(message)
+  else Object.assign(last, { content: [...last.content, ...message.content] })
+}
+
+/** The parts of a reply that may be sent to `provider`. */
+function replyParts(
+  message: Extract<Said, { role: 'assistant' }>,
+  provider: string,
+  ids: Map<string, string>,
+): AssistantPart[] {
+  const isForeign = message.provider !== undefined && message.provider !== provider
+  const parts = message.content.flatMap((part): AssistantPart[] => {
+    switch (part.type) {
+      case 'text': {
+        const { signature, ...plain } = part
+        if (part.text.trim() === '' && (isForeign || !signature)) return []
+        return [isForeign ? plain : part]
+      }
+      case 'reasoning': {
+        const isWhole = message.status === 'complete' || message.status === undefined || part.signature
+        return part.provider === provider && isWhole ? [part] : []
+      }
+      case 'tool-call': {
+        const { signature: _signature, ...plain } = part
+        const id = isForeign ? neutralId(part.id) : part.id
+        ids.set(part.id, id)
+        return [isForeign ? { ...plain, id } : part]
+      }
+      default:
+        return part satisfies never
+    }
+  })
+  return parts.some(({ type }) => type !== 'reasoning') ? parts : []
+}
+
+/** An id of a tool call that every vendor takes; the narrowest is Mistral's: nine letters and digits. */
+function neutralId(id: string): string {
+  return /^[a-zA-Z0-9]{9}$/.test(id) ? id : `c${createHash('sha256').update(id).digest('hex').slice(0, 8)}`
+}
+
+function asStored(message: RequestMessage): StoredContent {
+  if (message.role !== 'user') return message
+  const content = message.content.map((part) => (part.type === 'text' ? part : asMedia(part)))
+  return { role: 'user', content }
+}
+
+function asMedia(part: MediaPart): ImagePart | FilePart {
+  const { type, mediaType, name } = part
+  const source = part.url ?? part.base64
+  if (type === 'image') return { type, image: source, mediaType }
+  return { type, file: source, mediaType, ...(name === undefined ? {} : { name }) }
+}
+
+function bad(message: string): ConvokeError {
+  return new ConvokeError('invalid_request', message)
+}

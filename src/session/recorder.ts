@@ -1,0 +1,118 @@
+/** Writes a reply to the store while it streams, behind the chunks and never in their way. */
+import { ConvokeError, isConvokeError } from '../errors.ts'
+import type { Store } from '../store/store.ts'
+import type { AssistantPart, StreamChunk } from '../types.ts'
+
+/** Text waits at most this long before it is on its way to the disk; the commit takes the rest of 250 ms. */
+const flushMs = 200
+/** A reply without text says so often that its writer lives. */
+const beatMs = 5_000
+
+export class Recorder {
+  readonly #store: Store
+  readonly #replyId: string
+  #parts: AssistantPart[] = []
+  /** What is on disk already is void. */
+  #isAnew = false
+  #number = 0
+  #timer: NodeJS.Timeout | undefined
+  readonly #beat: NodeJS.Timeout
+  #writing: Promise<void> | undefined
+  #error: ConvokeError | undefined
+  #isEnded = false
+
+  constructor(store: Store, replyId: string) {
+    this.#store = store
+    this.#replyId = replyId
+    this.#beat = setInterval(() => this.#write(), beatMs)
+    this.#beat.unref()
+  }
+
+  /** What the store failed with, if it did: the reply goes on without it. */
+  get error(): ConvokeError | undefined {
+    return this.#error
+  }
+
+  add(chunk: StreamChunk): void {
+    switch (chunk.type) {
+      case 'text':
+        this.#text(chunk.content, chunk.signature)
+        break
+      case 'reasoning':
+        this.#reasoning(chunk)
+        break
+      case 'tool-call':
+        this.#parts.push({ type: 'tool-call', ...chunk.toolCall })
+        break
+      case 'reset':
+        this.#parts = []
+        this.#isAnew = true
+        break
+      default:
+        return
+    }
+    this.#timer ??= setTimeout(() => this.#write(), flushMs).unref()
+  }
+
+  /** Nothing more will come; settles when nothing is being written any more. */
+  async end(): Promise<void> {
+    this.#isEnded = true
+    clearTimeout(this.#timer)
+    clearInterval(this.#beat)
+    this.#parts = []
+    await this.#writing
+  }
+
+  #text(text: string, signature: string | undefined): void {
+    const last = this.#parts.at(-1)
+    if (last?.type === 'text' && !last.signature) {
+      last.text += text
+      if (signature) last.signature = signature
+    } else this.#parts.push({ type: 'text', text, ...(signature ? { signature } : {}) })
+  }
+
+  #reasoning({ reasoning, signature, redacted, id }: Extract<StreamChunk, { type: 'reasoning' }>): void {
+    const last = this.#parts.at(-1)
+    const part = last?.type === 'reasoning' && !last.signature ? last : undefined
+    if (!part) {
+      const begun = { type: 'reasoning' as const, text: reasoning }
+      this.#parts.push(
+        Object.assign(begun, signature && { signature }, redacted && { redacted }, id && { id }),
+      )
+      return
+    }
+    part.text += reasoning
+    if (signature) part.signature = signature
+    if (redacted) part.redacted = redacted
+    if (id) part.id = id
+  }
+
+  /** One delta at a time: what comes meanwhile goes with the next. */
+  #write(): void {
+    this.#timer = undefined
+    if (this.#isEnded || this.#error) return
+    if (this.#writing) {
+      this.#timer = setTimeout(() => this.#write(), flushMs).unref()
+      return
+    }
+    const parts = this.#parts
+    const isAnew = this.#isAnew
+    this.#parts = []
+    this.#isAnew = false
+    this.#writing = this.#store
+      .appendDelta(this.#replyId, { number: this.#number++, parts, ...(isAnew ? { isAnew } : {}) })
+      .catch((error: unknown) => {
+        this.#error = asStoreError(error, this.#store.name)
+      })
+      .finally(() => {
+        this.#writing = undefined
+      })
+  }
+}
+
+/** An error of a store, also of one that is not convoke's own. */
+export function asStoreError(error: unknown, name: string): ConvokeError {
+  if (isConvokeError(error)) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return new ConvokeError('store_failed', `The store ${name} failed: ${message}`, { cause: error })
+}

@@ -1,0 +1,76 @@
+/** What of a history fits into a model's context window, in whole turns. */
+import { ConvokeError } from '../errors.ts'
+import { estimateInputTokens, estimateTokens } from '../tokens.ts'
+import type { RequestMessage } from '../providers/provider.ts'
+import type { Said } from './history.ts'
+
+/** How a session keeps its history within the model's window. */
+export interface ContextOptions {
+  /** Tokens of system prompt, history and prompt together. @default the model's window, where it is known, less the reply */
+  maxTokens?: number
+  /**
+   * `trim` leaves out the oldest turns, `compact` lets a summary of them stand in their place, `error` is
+   * `context_length_exceeded`. Nothing is removed from the store. @default 'trim'
+   */
+  onOverflow?: 'trim' | 'compact' | 'error'
+}
+
+/** A reply gets at most so much of a window that is known, where the call does not say. */
+const replyTokens = 4_096
+
+/** Tokens that are left of a model's window for what is sent. */
+export function budgetOf(
+  { maxTokens }: ContextOptions,
+  window: number | undefined,
+  forReply: number | undefined,
+): number {
+  if (maxTokens !== undefined) return maxTokens
+  if (window === undefined) return Infinity
+  return window - Math.min(forReply ?? replyTokens, window / 4)
+}
+
+const counted = new WeakMap<Said, number>()
+
+/** Tokens of one message, estimated; pictures and files count by their number. */
+export function messageTokens(message: Said): number {
+  let tokens = counted.get(message)
+  if (tokens === undefined) {
+    tokens = message.role === 'summary' ? estimateTokens(message.content[0]?.text ?? '') : tokensOf(message)
+    counted.set(message, tokens)
+  }
+  return tokens
+}
+
+export function totalTokens(history: readonly Said[], system: string | undefined): number {
+  return history.reduce((sum, message) => sum + messageTokens(message), estimateTokens(system ?? ''))
+}
+
+/**
+ * Where the part of a history begins that takes at most `budget` tokens: at the first message of a turn, so that no tool
+ * call is parted from its result. 0 when all fits.
+ * @throws ConvokeError `context_length_exceeded` when not even the last turn does
+ */
+export function cutToFit(history: readonly Said[], budget: number): number {
+  let tokens = 0
+  let cut = history.length
+  for (let at = history.length - 1; at >= 0; at--) {
+    tokens += messageTokens(history[at] as Said)
+    if (tokens > budget) break
+    if (history[at]?.role === 'user') cut = at
+  }
+  if (cut < history.length || history.length === 0) return cut
+  throw new ConvokeError(
+    'context_length_exceeded',
+    `The last turn alone takes more than the ${Math.floor(budget)} tokens that are left for it. Send less, or raise context.maxTokens.`,
+  )
+}
+
+function tokensOf(message: Exclude<Said, { role: 'summary' }>): number {
+  const content = message.content.map((part) =>
+    part.type === 'image' || part.type === 'file' ? media : part,
+  )
+  const one = { role: message.role, content } as RequestMessage
+  return estimateInputTokens({ model: '', messages: [one] })
+}
+
+const media = { type: 'image', mediaType: '', base64: '' } as const
