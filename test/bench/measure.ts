@@ -49,12 +49,12 @@ async function measureClient(task: ClientTask, server: ChildProcess): Promise<Me
 }
 
 /** Milliseconds that all cores were busy since they were started, for whomever. */
-function machineMs(): number {
+export function machineMs(): number {
   return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)
 }
 
 /** Without the user's variables: a proxy, a key or a tracer of theirs would be measured too. */
-function start(file: string, parameters: string[]): ChildProcess {
+export function start(file: string, parameters: string[]): ChildProcess {
   return fork(join(import.meta.dirname, file), parameters, {
     execArgv: [],
     env: { PATH: process.env['PATH'] },
@@ -62,7 +62,7 @@ function start(file: string, parameters: string[]): ChildProcess {
   })
 }
 
-async function message<M extends { kind: string }, K extends M['kind']>(
+export async function message<M extends { kind: string }, K extends M['kind']>(
   child: ChildProcess,
   kind: K,
 ): Promise<Extract<M, { kind: K }>> {
@@ -82,7 +82,7 @@ async function message<M extends { kind: string }, K extends M['kind']>(
   }
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+export async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   child.kill('SIGKILL')

@@ -1,0 +1,58 @@
+/**
+ * better-sqlite3 on the main thread, as one writes it by hand: one table, one index, a transaction for what is added.
+ * The event loop stands still meanwhile.
+ */
+import { randomUUID } from 'node:crypto'
+import SQLite from 'better-sqlite3'
+import type { CreateKeeper, Said } from './keeper.ts'
+import { lastMessages, longSession } from './loads.ts'
+
+const schema = `CREATE TABLE messages (
+  sequence INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  parent TEXT,
+  session TEXT NOT NULL,
+  role TEXT NOT NULL,
+  content TEXT NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX messages_session ON messages (session, sequence)`
+
+export const createKeeper: CreateKeeper = (file, durability) => {
+  const database = new SQLite(file)
+  database.pragma('journal_mode = WAL')
+  database.pragma(`synchronous = ${durability}`)
+  database.exec(schema)
+  const insert = database.prepare(
+    'INSERT INTO messages (id, parent, session, role, content, created_at) VALUES (?, ?, ?, ?, ?, ?)',
+  )
+  const heads = new Map<string, string>()
+  const addAll = database.transaction((conversation: string, messages: readonly Said[]) => {
+    for (const { role, text } of messages) {
+      const id = randomUUID()
+      const content = JSON.stringify([{ type: 'text', text }])
+      insert.run(id, heads.get(conversation) ?? null, conversation, role, content, Date.now())
+      heads.set(conversation, id)
+    }
+  }).immediate
+  return {
+    prepare: () => undefined,
+    add: (conversation, messages) => void addAll(conversation, messages),
+    count: () => database.prepare('SELECT count(*) FROM messages').pluck().get() as number,
+    close: () => void database.close(),
+  }
+}
+
+/** The floor: the file that convoke made, a connection and one query. */
+export function openLongSession(file: string): number {
+  const startedAt = performance.now()
+  const database = new SQLite(file)
+  const rows = database
+    .prepare('SELECT * FROM messages WHERE session_id = ? ORDER BY sequence DESC LIMIT ?')
+    .all(longSession, lastMessages)
+    .map((row) => JSON.parse((row as { content: string }).content) as unknown)
+  const tookMs = performance.now() - startedAt
+  database.close()
+  if (rows.length !== lastMessages) throw new Error('These are not the last messages')
+  return tookMs
+}

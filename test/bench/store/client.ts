@@ -1,0 +1,150 @@
+/** The measured process: one keeper under one load. Started by ../store.ts. */
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { median } from '../report.ts'
+import { createKeeper } from './keeper.ts'
+import type { Keeper, Said } from './keeper.ts'
+import { appendMs, appendWarmUpMs, loopMessages, messageText, openings, turns } from './loads.ts'
+import type { StoreFigures, StoreTask } from './loads.ts'
+
+export interface StoreClientMessage {
+  kind: 'result'
+  figures: StoreFigures
+}
+
+type Figures = Omit<StoreFigures, 'cpuMs'>
+
+const task = JSON.parse(process.argv[2] ?? '{}') as StoreTask
+const messagesPerBatch = 100
+
+process.on('disconnect', () => process.exit())
+const measured = await run()
+const { user, system } = process.cpuUsage()
+const result: StoreClientMessage = {
+  kind: 'result',
+  figures: { ...measured, cpuMs: (user + system) / 1_000 },
+}
+process.send?.(result, () => process.exit())
+
+function run(): Promise<Figures> {
+  switch (task.load) {
+    case 'append':
+      return kept(append)
+    case 'loop':
+      return kept(loop)
+    case 'turns':
+      return kept(converse)
+    case 'open':
+      return open()
+    case 'build':
+      return build()
+  }
+}
+
+/** Counts what is written, and looks afterwards whether it is there. */
+async function kept(measure: (keeper: Keeper) => Promise<Figures>): Promise<Figures> {
+  const keeper = await createKeeper(task.keeper, task.file, task.durability)
+  let written = 0
+  const figures = await measure({
+    ...keeper,
+    add: async (conversation, messages) => {
+      await keeper.add(conversation, messages)
+      written += messages.length
+    },
+  })
+  const found = await keeper.count()
+  await keeper.close()
+  if (found !== written) throw new Error(`${written} messages were acknowledged, ${found} are there`)
+  return figures
+}
+
+async function append(keeper: Keeper): Promise<Figures> {
+  const conversations = await prepared(keeper)
+  const fromMs = performance.now() + appendWarmUpMs
+  const untilMs = fromMs + appendMs
+  const size = task.keeper === 'batched' ? messagesPerBatch : 1
+  const tookMs: number[] = []
+  await Promise.all(
+    conversations.map(async (conversation) => {
+      for (let number = 0, now = 0; now < untilMs; number += size) {
+        const startedAt = performance.now()
+        await keeper.add(conversation, said(number, size))
+        now = performance.now()
+        if (now >= fromMs && now < untilMs) tookMs.push(now - startedAt)
+      }
+    }),
+  )
+  const sorted = tookMs.sort((a, b) => a - b)
+  return {
+    messagesPerSecond: ((tookMs.length * size) / appendMs) * 1_000,
+    writeP99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? NaN,
+  }
+}
+
+async function loop(keeper: Keeper): Promise<Figures> {
+  const conversations = await prepared(keeper)
+  await store(keeper, conversations) // modules are loaded then, and hot code compiled
+  // All that goes on at once while the delay is measured.
+  const loads = [() => store(keeper, conversations)]
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  await sleep(20) // its first interval is not recorded
+  await Promise.all(loads.map((start) => start()))
+  await sleep(20) // and the last one only when it has passed
+  delay.disable()
+  return { loopP99Ms: delay.percentile(99) / 1e6, loopMaxMs: delay.max / 1e6 }
+}
+
+/** A call in a turn of the event loop of its own, as those of a server are. */
+async function store(keeper: Keeper, conversations: readonly string[]): Promise<void> {
+  const each = loopMessages / conversations.length
+  await Promise.all(
+    conversations.map(async (conversation, at) => {
+      for (let number = Math.ceil(at * each); number < (at + 1) * each; number++) {
+        await keeper.add(conversation, said(number, 1))
+        await nextTurn()
+      }
+    }),
+  )
+}
+
+async function converse(keeper: Keeper): Promise<Figures> {
+  await keeper.prepare(['warm-up', 'measured'])
+  await speak(keeper, 'warm-up', 10)
+  const startedAt = performance.now()
+  await speak(keeper, 'measured', turns)
+  return { messagesPerSecond: ((turns * 2) / (performance.now() - startedAt)) * 1_000 }
+}
+
+async function speak(keeper: Keeper, conversation: string, turns: number): Promise<void> {
+  for (let number = 0; number < turns * 2; number++) await keeper.add(conversation, said(number, 1))
+}
+
+async function open(): Promise<Figures> {
+  const { openLongSession } = (await import(
+    task.keeper === 'convoke' ? './convoke.ts' : './better-sqlite3.ts'
+  )) as { openLongSession: (file: string) => Promise<number> | number }
+  const firstOpenMs = await openLongSession(task.file)
+  const tookMs: number[] = []
+  while (tookMs.length < openings) tookMs.push(await openLongSession(task.file))
+  return { openMs: median(tookMs), firstOpenMs }
+}
+
+async function build(): Promise<Figures> {
+  const { buildLongSession } = await import('./convoke.ts')
+  await buildLongSession(task.file)
+  return {}
+}
+
+async function prepared(keeper: Keeper): Promise<string[]> {
+  const conversations = Array.from({ length: task.callers }, (_, at) => `conversation ${at}`)
+  await keeper.prepare(conversations)
+  return conversations
+}
+
+function said(first: number, size: number): Said[] {
+  return Array.from({ length: size }, (_, at) => ({
+    role: (first + at) % 2 === 0 ? 'user' : 'assistant',
+    text: messageText(first + at),
+  }))
+}

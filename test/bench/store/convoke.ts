@@ -1,0 +1,63 @@
+/** convoke's store, as its users get it. */
+import { randomUUID } from 'node:crypto'
+import SQLite from 'better-sqlite3'
+import type { AddedMessage } from '../../../src/store/store.ts'
+import { importConvoke } from '../built.ts'
+import type { CreateKeeper } from './keeper.ts'
+import { lastMessages, longSession, longSessionMessages, messageText } from './loads.ts'
+
+const { createLLM, createSession, sqliteStore } = await importConvoke()
+
+export const createKeeper: CreateKeeper = (file, durability) => {
+  const store = sqliteStore({ path: file, durability })
+  return {
+    prepare: async (conversations) => {
+      await Promise.all(conversations.map((id) => store.open({ id })))
+    },
+    add: (conversation, messages) =>
+      store.addMessages(
+        conversation,
+        messages.map(({ role, text }) => message(role, text)),
+      ),
+    count: () => countMessages(file),
+    close: () => store.close(),
+  }
+}
+
+function message(role: 'user' | 'assistant', text: string): AddedMessage {
+  return { id: randomUUID(), role, content: [{ type: 'text', text }] }
+}
+
+function countMessages(file: string): number {
+  const database = new SQLite(file, { readonly: true })
+  try {
+    return database.prepare('SELECT count(*) FROM messages').pluck().get() as number
+  } finally {
+    database.close()
+  }
+}
+
+/** Indexed too, as it is when the store was idle for a while. */
+export async function buildLongSession(file: string): Promise<void> {
+  await using store = sqliteStore({ path: file })
+  await store.open({ id: longSession })
+  const size = 1_000
+  for (let first = 0; first < longSessionMessages; first += size) {
+    const page = Array.from({ length: size }, (_, at) =>
+      message(at % 2 === 0 ? 'user' : 'assistant', messageText(first + at)),
+    )
+    await store.addMessages(longSession, page)
+  }
+  await store.search('fox', { limit: 1 })
+}
+
+/** A store, its thread and its connection for this one session: none of them was there before. */
+export async function openLongSession(file: string): Promise<number> {
+  await using session = createSession(createLLM('ollama/llama3.2'), { store: file, id: longSession })
+  const startedAt = performance.now()
+  const messages = await session.history({ limit: lastMessages })
+  const tookMs = performance.now() - startedAt
+  if (messages.length !== lastMessages || messages.at(-1)?.sequence !== longSessionMessages)
+    throw new Error('These are not the last messages')
+  return tookMs
+}

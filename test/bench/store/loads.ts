@@ -1,0 +1,141 @@
+/** What is measured of sessions and their store, on whom, and what convoke is held to. */
+
+export const durabilities = ['full', 'normal'] as const
+export type Durability = (typeof durabilities)[number]
+
+/**
+ * Who stores the same messages: convoke; better-sqlite3 on the main thread, a hundred messages to a transaction or one;
+ * and LangChain's history in a file, which has no durability to choose: it never syncs.
+ *
+ * The OpenAI Agents SDK has no place here: of its sessions for JavaScript, MemorySession keeps nothing beyond its
+ * process, and the others keep it at OpenAI (@openai/agents 0.20).
+ */
+export const keepers = ['convoke', 'batched', 'inline', 'langchain'] as const
+export type KeeperName = (typeof keepers)[number]
+
+export const loadNames = ['append', 'loop', 'open', 'turns'] as const
+export type LoadName = (typeof loadNames)[number]
+
+/** One run of one process. */
+export interface StoreTask {
+  /** `build` makes the long session of `open`, before it is measured. */
+  load: LoadName | 'build'
+  keeper: KeeperName
+  durability: Durability
+  callers: number
+  /** Not there yet, but of `open` the long session. */
+  file: string
+}
+
+/** What one run measured; a load fills in what it is about. */
+export interface StoreFigures {
+  messagesPerSecond?: number
+  /** Of one write, from the call to its acknowledgement. */
+  writeP99Ms?: number
+  /** Of `monitorEventLoopDelay`, whose own interval of 1 ms is included. */
+  loopP99Ms?: number
+  loopMaxMs?: number
+  openMs?: number
+  /** The first of a process, which loads the modules as well. */
+  firstOpenMs?: number
+  cpuMs: number
+}
+
+export interface StoreMeasure {
+  key: Exclude<keyof StoreFigures, 'cpuMs'>
+  title: string
+  digits: number
+  /** The highest of the rounds, not their median. */
+  isWorst?: true
+  goal?: (durability: Durability, callers: number) => StoreGoal
+}
+
+/** Of convoke's figure: in multiples of another's in the same run, or in itself. */
+export interface StoreGoal {
+  ofBatched?: number
+  ofInline?: number
+  atMost?: number
+}
+
+export interface Load {
+  title: string
+  durabilities: readonly Durability[]
+  /** Each a line of the table. */
+  callers: readonly number[]
+  keepers: readonly KeeperName[]
+  /** Of the keepers those to whom many callers are as one: they stop the event loop, and gather nothing. */
+  oneCaller: readonly KeeperName[]
+  measures: readonly StoreMeasure[]
+}
+
+export const appendMs = 1_500
+export const appendWarmUpMs = 400
+export const loopMessages = 10_000
+export const longSession = 'long'
+export const longSessionMessages = 100_000
+export const lastMessages = 50
+export const openings = 15
+export const turns = 1_000
+
+export const loads: Record<LoadName, Load> = {
+  append: {
+    title: `one message a write, each awaited by its caller, for ${appendMs / 1_000} s`,
+    durabilities,
+    callers: [1, 16, 256, 4_096],
+    keepers: ['convoke', 'batched', 'inline'],
+    oneCaller: ['batched', 'inline'],
+    measures: [
+      { key: 'messagesPerSecond', title: 'messages per second', digits: 0, goal: appendGoal },
+      { key: 'writeP99Ms', title: 'acknowledged p99, ms', digits: 1 },
+    ],
+  },
+  loop: {
+    title: `${loopMessages.toLocaleString('en')} messages stored, and what the event loop has of it`,
+    durabilities: ['full'],
+    callers: [256, loopMessages],
+    keepers: ['convoke', 'inline'],
+    oneCaller: [],
+    measures: [
+      { key: 'loopP99Ms', title: 'event-loop delay p99, ms', digits: 1, goal: () => ({ atMost: 10 }) },
+      {
+        key: 'loopMaxMs',
+        title: 'event-loop delay max, worst round, ms',
+        digits: 1,
+        isWorst: true,
+        goal: () => ({ atMost: 30 }),
+      },
+    ],
+  },
+  open: {
+    title: `a session of ${longSessionMessages.toLocaleString('en')} messages opened anew, and its last ${lastMessages} read`,
+    durabilities: ['full'],
+    callers: [1],
+    keepers: ['convoke', 'batched'],
+    oneCaller: [],
+    measures: [
+      { key: 'openMs', title: 'opened and read, median, ms', digits: 1, goal: () => ({ atMost: 20 }) },
+      { key: 'firstOpenMs', title: 'the first of its process, ms', digits: 1 },
+    ],
+  },
+  turns: {
+    title: `one conversation of ${turns.toLocaleString('en')} turns, a message a write, one after the other`,
+    durabilities: ['full'],
+    callers: [1],
+    keepers: ['convoke', 'inline', 'langchain'],
+    oneCaller: [],
+    measures: [{ key: 'messagesPerSecond', title: 'messages per second', digits: 0 }],
+  },
+}
+
+/** Where nothing is synced, a transaction for each message has nothing to wait for, and gathering little to gain. */
+function appendGoal(durability: Durability, callers: number): StoreGoal {
+  if (callers !== 256) return {}
+  return durability === 'full' ? { ofBatched: 0.5, ofInline: 15 } : { ofBatched: 0.5 }
+}
+
+const sentence = 'The quick brown fox jumps over the lazy dog, größer and 数 counted; '
+
+/** 400 characters: as a row, with its ids, some 530 bytes. */
+export function messageText(number: number): string {
+  return `${number} `.padEnd(400, sentence)
+}
