@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import SQLite from 'better-sqlite3'
-import type { CreateKeeper, Said } from './keeper.ts'
+import type { CreateKeeper, OpenLong, Said } from './keeper.ts'
 import { lastMessages, longSession } from './loads.ts'
 
 const schema = `CREATE TABLE messages (
@@ -44,15 +44,16 @@ export const createKeeper: CreateKeeper = (file, durability) => {
 }
 
 /** The floor: the file that convoke made, a connection and one query. */
-export function openLongSession(file: string): number {
-  const startedAt = performance.now()
+export const openLong: OpenLong = (file) => {
   const database = new SQLite(file)
-  const rows = database
-    .prepare('SELECT * FROM messages WHERE session_id = ? ORDER BY sequence DESC LIMIT ?')
-    .all(longSession, lastMessages)
-    .map((row) => JSON.parse((row as { content: string }).content) as unknown)
-  const tookMs = performance.now() - startedAt
-  database.close()
-  if (rows.length !== lastMessages) throw new Error('These are not the last messages')
-  return tookMs
+  const select = database.prepare<[string, number], { sequence: number; content: string }>(
+    'SELECT * FROM messages WHERE session_id = ? ORDER BY sequence DESC LIMIT ?',
+  )
+  return {
+    readLast: () => {
+      const rows = select.all(longSession, lastMessages)
+      return rows.map(({ content, sequence }) => (JSON.parse(content), sequence))
+    },
+    close: () => void database.close(),
+  }
 }

@@ -3,8 +3,17 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { median } from '../report.ts'
 import { createKeeper } from './keeper.ts'
-import type { Keeper, Said } from './keeper.ts'
-import { appendMs, appendWarmUpMs, loopMessages, messageText, openings, turns } from './loads.ts'
+import type { Keeper, LongSession, OpenLong, Said } from './keeper.ts'
+import {
+  appendMs,
+  appendWarmUpMs,
+  lastMessages,
+  longSessionMessages,
+  loopMessages,
+  messageText,
+  openings,
+  turns,
+} from './loads.ts'
 import type { StoreFigures, StoreTask } from './loads.ts'
 
 export interface StoreClientMessage {
@@ -121,13 +130,29 @@ async function speak(keeper: Keeper, conversation: string, turns: number): Promi
 }
 
 async function open(): Promise<Figures> {
-  const { openLongSession } = (await import(
-    task.keeper === 'convoke' ? './convoke.ts' : './better-sqlite3.ts'
-  )) as { openLongSession: (file: string) => Promise<number> | number }
-  const firstOpenMs = await openLongSession(task.file)
-  const tookMs: number[] = []
-  while (tookMs.length < openings) tookMs.push(await openLongSession(task.file))
-  return { openMs: median(tookMs), firstOpenMs }
+  const { openLong } = (await import(task.keeper === 'convoke' ? './convoke.ts' : './better-sqlite3.ts')) as {
+    openLong: OpenLong
+  }
+  const openMs: number[] = []
+  const readMs: number[] = []
+  for (let opened = 0; opened <= openings; opened++) {
+    const startedAt = performance.now()
+    const long = openLong(task.file)
+    await checkedRead(long)
+    const openedAt = performance.now()
+    await checkedRead(long)
+    openMs.push(openedAt - startedAt)
+    readMs.push(performance.now() - openedAt)
+    await long.close()
+  }
+  const [firstOpenMs = NaN, ...others] = openMs
+  return { openMs: median(others), readMs: median(readMs), firstOpenMs }
+}
+
+async function checkedRead(long: LongSession): Promise<void> {
+  const sequences = await long.readLast()
+  if (sequences.length !== lastMessages || !sequences.includes(longSessionMessages))
+    throw new Error('These are not the last messages')
 }
 
 async function build(): Promise<Figures> {

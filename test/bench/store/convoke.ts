@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import SQLite from 'better-sqlite3'
 import type { AddedMessage } from '../../../src/store/store.ts'
 import { importConvoke } from '../built.ts'
-import type { CreateKeeper } from './keeper.ts'
+import type { CreateKeeper, OpenLong } from './keeper.ts'
 import { lastMessages, longSession, longSessionMessages, messageText } from './loads.ts'
 
 const { createLLM, createSession, sqliteStore } = await importConvoke()
@@ -51,13 +51,15 @@ export async function buildLongSession(file: string): Promise<void> {
   await store.search('fox', { limit: 1 })
 }
 
-/** A store, its thread and its connection for this one session: none of them was there before. */
-export async function openLongSession(file: string): Promise<number> {
-  await using session = createSession(createLLM('ollama/llama3.2'), { store: file, id: longSession })
-  const startedAt = performance.now()
-  const messages = await session.history({ limit: lastMessages })
-  const tookMs = performance.now() - startedAt
-  if (messages.length !== lastMessages || messages.at(-1)?.sequence !== longSessionMessages)
-    throw new Error('These are not the last messages')
-  return tookMs
+/** A store, its thread and its connection: none of them was there before. */
+export const openLong: OpenLong = (file) => {
+  const store = sqliteStore({ path: file })
+  const llm = createLLM('ollama/llama3.2')
+  return {
+    readLast: async () => {
+      const session = createSession(llm, { store, id: longSession })
+      return (await session.history({ limit: lastMessages })).map(({ sequence }) => sequence)
+    },
+    close: () => store.close(),
+  }
 }

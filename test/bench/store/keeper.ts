@@ -16,6 +16,15 @@ export interface Keeper {
   close(): Promise<void> | void
 }
 
+/** The long session of `open`, in a file that was opened for it. */
+export interface LongSession {
+  /** Opens the session and reads its last messages; gives their sequences. */
+  readLast(): Promise<number[]> | number[]
+  close(): Promise<void> | void
+}
+
+export type OpenLong = (file: string) => LongSession
+
 /** In `file`, which is not there yet. */
 export type CreateKeeper = (file: string, durability: Durability) => Promise<Keeper> | Keeper
 
