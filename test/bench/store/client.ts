@@ -73,20 +73,25 @@ async function append(keeper: Keeper): Promise<Figures> {
   const untilMs = fromMs + appendMs
   const size = task.keeper === 'batched' ? messagesPerBatch : 1
   const tookMs: number[] = []
+  let written = 0
+  const cpuBefore = process.cpuUsage()
   await Promise.all(
     conversations.map(async (conversation) => {
       for (let number = 0, now = 0; now < untilMs; number += size) {
         const startedAt = performance.now()
         await keeper.add(conversation, said(number, size))
         now = performance.now()
+        written += size
         if (now >= fromMs && now < untilMs) tookMs.push(now - startedAt)
       }
     }),
   )
+  const { user, system } = process.cpuUsage(cpuBefore)
   const sorted = tookMs.sort((a, b) => a - b)
   return {
     messagesPerSecond: ((tookMs.length * size) / appendMs) * 1_000,
     writeP99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? NaN,
+    cpuUsPerMessage: (user + system) / written,
   }
 }
 

@@ -30,6 +30,8 @@ export interface StoreTask {
 /** What one run measured; a load fills in what it is about. */
 export interface StoreFigures {
   messagesPerSecond?: number
+  /** Of the whole process, its threads and garbage collection included; a busy machine hardly changes it. */
+  cpuUsPerMessage?: number
   /** Of one write, from the call to its acknowledgement. */
   writeP99Ms?: number
   /** Of `monitorEventLoopDelay`, whose own interval of 1 ms is included. */
@@ -89,6 +91,7 @@ export const loads: Record<LoadName, Load> = {
     measures: [
       { key: 'messagesPerSecond', title: 'messages per second', digits: 0, goal: appendGoal },
       { key: 'writeP99Ms', title: 'acknowledged p99, ms', digits: 1 },
+      { key: 'cpuUsPerMessage', title: 'CPU per message, µs', digits: 0 },
     ],
   },
   loop: {
