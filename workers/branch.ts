@@ -17,8 +17,7 @@ const selectPage = `WITH RECURSIVE branch (sequence, parent, depth) AS (
     UNION ALL
     SELECT m.sequence, m.parent, b.depth + 1 FROM branch b JOIN messages m ON m.sequence = b.parent LIMIT ?
   ) SELECT ${messageColumns}, m.parent AS parent
-  FROM branch b JOIN messages m ON m.sequence = b.sequence LEFT JOIN messages p ON p.sequence = m.parent
-  ORDER BY b.depth`
+  FROM branch b JOIN messages m ON m.sequence = b.sequence ORDER BY b.depth`
 
 export function readBranch(connection: Connection, page: BranchPage): HistoryValues['read-branch'] {
   const ends = sessionEnds(connection, page.sessionId)

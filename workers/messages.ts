@@ -4,12 +4,18 @@ import type { MessageRow, NewMessageRow, SessionRow } from '../src/protocol.ts'
 import type { Connection } from './connection.ts'
 import { foldDeltas } from './fold-deltas.ts'
 
-export const messageColumns = `m.sequence, m.id, p.id AS parentId, m.session_id AS sessionId, m.turn, m.role, m.content,
+/*
+ * No joins in what is asked for every write: SQLite prepares a statement anew each time that a parameter is bound which
+ * its planner has looked at, and only of the simplest lookups it has none.
+ */
+
+export const messageColumns = `m.sequence, m.id, (SELECT id FROM messages WHERE sequence = m.parent) AS parentId,
+  m.session_id AS sessionId, m.turn, m.role, m.content,
   m.status, m.created_at AS createdAt, m.operation_id AS operationId, m.provider, m.model,
   m.response_id AS responseId, m.finish_reason AS finishReason, m.raw_finish_reason AS rawFinishReason, m.refusal,
   m.usage, m.cost_usd AS costUsd, m.timing, m.warnings, m.error`
 
-const selectMessage = `SELECT ${messageColumns} FROM messages m LEFT JOIN messages p ON p.sequence = m.parent`
+const selectMessage = `SELECT ${messageColumns} FROM messages m`
 
 export function messageAt(connection: Connection, sequence: number): MessageRow {
   return connection.get<MessageRow>(`${selectMessage} WHERE m.sequence = ?`, sequence) as MessageRow
@@ -34,9 +40,9 @@ export interface SessionEnds {
 /** @throws ConvokeError `session_not_found` */
 export function sessionEnds(connection: Connection, id: string): SessionEnds {
   const found = connection.get<SessionEnds>(
-    `SELECT s.head, coalesce(h.turn, 0) AS headTurn, s.summary, s.compacted_to AS compactedTo,
-      s.forked_from AS forkedFrom, s.forked_at AS forkedAt
-      FROM sessions s LEFT JOIN messages h ON h.sequence = s.head WHERE s.id = ?`,
+    `SELECT s.head, coalesce((SELECT turn FROM messages WHERE sequence = s.head), 0) AS headTurn, s.summary,
+      s.compacted_to AS compactedTo, s.forked_from AS forkedFrom, s.forked_at AS forkedAt
+      FROM sessions s WHERE s.id = ?`,
     id,
   )
   return found ?? sessionNotFound(connection, id)
@@ -65,7 +71,7 @@ export function findSession(connection: Connection, id: string): SessionRow | un
   return row && toSession(row)
 }
 
-/** Notes a change of a session: the newest stands first in lists. */
+/** Notes a change of a session: the newest stands first in lists. `moveHead` does it, too. */
 export function touch(connection: Connection, id: string): void {
   const sql =
     'UPDATE sessions SET updated_at = ?, change = (SELECT max(change) + 1 FROM sessions) WHERE id = ?'

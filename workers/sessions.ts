@@ -85,7 +85,7 @@ export function addMessages(connection: Connection, write: Write<'add-messages'>
     const { id, role, content, status, reply } = message
     const place = { sessionId, turn: headTurn + 1 + message.turn, status, createdAt }
     parent = insertMessage(connection, message, { ...place, parent })
-    if (Object.values(reply).some((value) => value !== null)) setReply(connection, parent, reply)
+    setReply(connection, parent, reply)
     // Made here, since reading it back would cost as much as writing it.
     const row = { ...reply, ...place, sequence: parent, id, parentId, role, content, operationId: null }
     parentId = id
@@ -119,7 +119,8 @@ function putBeforeRunning(
   turns: number,
 ): void {
   const running = connection.get<{ first: number; reply: number; parent: number | null }>(
-    `SELECT r.first, r.reply, m.parent FROM running r JOIN messages m ON m.sequence = r.first WHERE r.session_id = ?`,
+    `SELECT first, reply, (SELECT parent FROM messages WHERE sequence = first) AS parent FROM running
+      WHERE session_id = ?`,
     sessionId,
   )
   if (!running || running.parent !== head) return

@@ -223,7 +223,10 @@ export function endTurn(connection: Connection, write: Write<'end-turn'>): null 
   return null
 }
 
+/** Once for a row. */
 export function setReply(connection: Connection, sequence: number, reply: ReplyRow): void {
+  // A row begins without any of it, as most messages that users write end.
+  if (Object.values(reply).every((value) => value === null)) return
   connection.run(
     `UPDATE messages SET provider = ?, model = ?, response_id = ?, finish_reason = ?, raw_finish_reason = ?,
       refusal = ?, usage = ?, cost_usd = ?, timing = ?, warnings = ?, error = ? WHERE sequence = ?`,
