@@ -121,7 +121,24 @@ export function toSessionRow({ id, system, metadata }: NewSession): NewSessionRo
   }
 }
 
+/** One object for all messages of which nothing is known: it crosses to the other thread once for each batch. */
+const unknownReply: Readonly<ReplyRow> = Object.freeze({
+  provider: null,
+  model: null,
+  responseId: null,
+  finishReason: null,
+  rawFinishReason: null,
+  refusal: null,
+  usage: null,
+  costUsd: null,
+  timing: null,
+  warnings: null,
+  error: null,
+})
+const replyFields = Object.keys(unknownReply) as (keyof ReplyRow)[]
+
 export function toReplyRow(fields: ReplyFields): ReplyRow {
+  if (replyFields.every((field) => fields[field] === undefined)) return unknownReply
   const json = (value: unknown) => (value === undefined ? null : toJson(value))
   const text = (value: string | undefined) => value?.toWellFormed() ?? null
   return {
