@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import SQLite from 'better-sqlite3'
+import { countTokens } from 'gpt-tokenizer'
 import type { CreateKeeper, OpenLong, Said } from './keeper.ts'
 import { lastMessages, longSession } from './loads.ts'
 
@@ -38,6 +39,7 @@ export const createKeeper: CreateKeeper = (file, durability) => {
   return {
     prepare: () => undefined,
     add: (conversation, messages) => void addAll(conversation, messages),
+    countTokens,
     count: () => database.prepare('SELECT count(*) FROM messages').pluck().get() as number,
     close: () => void database.close(),
   }

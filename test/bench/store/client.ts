@@ -9,6 +9,7 @@ import {
   appendWarmUpMs,
   lastMessages,
   longSessionMessages,
+  countedBytes,
   loopMessages,
   messageText,
   openings,
@@ -99,7 +100,9 @@ async function loop(keeper: Keeper): Promise<Figures> {
   const conversations = await prepared(keeper)
   await store(keeper, conversations) // modules are loaded then, and hot code compiled
   // All that goes on at once while the delay is measured.
-  const loads = [() => store(keeper, conversations)]
+  const text = prose(countedBytes)
+  const loads = [() => store(keeper, conversations), async () => keeper.countTokens?.(text)]
+  await keeper.countTokens?.(text.slice(0, 100_000))
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
   await sleep(20) // its first interval is not recorded
@@ -177,4 +180,23 @@ function said(first: number, size: number): Said[] {
     role: (first + at) % 2 === 0 ? 'user' : 'assistant',
     text: messageText(first + at),
   }))
+}
+
+/** Words that no cache has seen, in lines. */
+function prose(bytes: number): string {
+  let seed = 1
+  const random = () => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647
+  const letters = 'etaoinshrdlucmfwypvbgk'
+  const words = Array.from({ length: 20_000 }, () =>
+    Array.from({ length: 2 + Math.floor(random() * 8) }, () => letters[Math.floor(random() ** 2 * 22)]).join(
+      '',
+    ),
+  )
+  const pieces: string[] = []
+  for (let length = 0; length < bytes;) {
+    const piece = (words[Math.floor(random() * words.length)] ?? '') + (random() < 0.1 ? '.\n' : ' ')
+    pieces.push(piece)
+    length += piece.length
+  }
+  return pieces.join('')
 }

@@ -6,7 +6,7 @@ import { importConvoke } from '../built.ts'
 import type { CreateKeeper, OpenLong } from './keeper.ts'
 import { lastMessages, longSession, longSessionMessages, messageText } from './loads.ts'
 
-const { createLLM, createSession, sqliteStore } = await importConvoke()
+const { countTokens, createLLM, createSession, sqliteStore } = await importConvoke()
 
 export const createKeeper: CreateKeeper = (file, durability) => {
   const store = sqliteStore({ path: file, durability })
@@ -19,6 +19,7 @@ export const createKeeper: CreateKeeper = (file, durability) => {
         conversation,
         messages.map(({ role, text }) => message(role, text)),
       ),
+    countTokens: async (text) => (await countTokens(text, { model: 'gpt-4o' })).tokens,
     count: () => countMessages(file),
     close: () => store.close(),
   }

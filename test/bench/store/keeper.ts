@@ -11,6 +11,8 @@ export interface Keeper {
   prepare(conversations: readonly string[]): Promise<void> | void
   /** Returns, or settles, when the messages are on disk, as far as the keeper's durability goes. */
   add(conversation: string, messages: readonly Said[]): Promise<unknown> | undefined
+  /** Tokens of a text, by OpenAI's vocabulary. */
+  countTokens?(text: string): Promise<number> | number
   /** Messages kept, in all: nobody is fast by losing some. */
   count(): Promise<number> | number
   close(): Promise<void> | void

@@ -75,6 +75,7 @@ export interface Load {
 export const appendMs = 1_500
 export const appendWarmUpMs = 400
 export const loopMessages = 10_000
+export const countedBytes = 10_000_000
 export const longSession = 'long'
 export const longSessionMessages = 100_000
 export const lastMessages = 50
@@ -95,7 +96,7 @@ export const loads: Record<LoadName, Load> = {
     ],
   },
   loop: {
-    title: `${loopMessages.toLocaleString('en')} messages stored, and what the event loop has of it`,
+    title: `${loopMessages.toLocaleString('en')} messages stored while 10 MB of text are counted, and what the event loop has of it`,
     durabilities: ['full'],
     callers: [256, loopMessages],
     keepers: ['convoke', 'inline'],
