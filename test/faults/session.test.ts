@@ -83,7 +83,7 @@ for (const durability of ['full', 'normal']) {
   })
 }
 
-test('50 turns of one session from two processes are whole, and stand one after the other', async (t) => {
+test('50 turns of one session at once, from two processes, are whole and stand one after the other', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'convoke-turns-'))
   const path = join(folder, 'chat.db')
   await using simulator = await startSimulator({

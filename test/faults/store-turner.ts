@@ -11,9 +11,14 @@ const [path, name, turns] = process.argv.slice(2) as [string, string, string]
 const shared = 20
 const store = sqliteStore({ path })
 await store.open({ id: 'shared' })
+const tookMs: number[] = []
 const own = async (sessionId: string, count: number) => {
   await store.open({ id: sessionId })
-  for (let at = 0; at < count; at++) await turn(store, sessionId, `${sessionId}-${at}`)
+  for (let at = 0; at < count; at++) {
+    const startedAt = performance.now()
+    await turn(store, sessionId, `${sessionId}-${at}`)
+    tookMs.push(performance.now() - startedAt)
+  }
 }
 const inTurn = async () => {
   for (let at = 0; at < shared; at++) {
@@ -29,5 +34,5 @@ await Promise.all([...[0, 1, 2, 3].map((at) => own(`${name}-${at}`, each)), inTu
   (error) => (code = String(error)),
 )
 await store.close()
-tell({ code })
+tell({ code, tookMs })
 process.disconnect()
