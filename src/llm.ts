@@ -118,6 +118,14 @@ export class LLM implements AsyncDisposable {
   }
 
   /**
+   * What its calls take where they say nothing.
+   * @internal
+   */
+  get defaults(): Readonly<GenerateOptions> {
+    return this.#defaults
+  }
+
+  /**
    * What drives such a stream, for a session that listens to its chunks on their way.
    * @internal
    */

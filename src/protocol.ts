@@ -122,6 +122,7 @@ export type TurnAnswerRow =
   | { kind: 'begun'; turn: number; parentId?: string }
   | { kind: 'busy'; replyId: string; operationId?: string; writer: Writer; beat: number }
   | { kind: 'done'; reply: MessageRow }
+  | { kind: 'stale' }
 
 /** A write of a store. Each lands once however often it is sent, by the ids in it. */
 export type HistoryWrite =
@@ -186,6 +187,7 @@ export type HistoryJob =
   | { kind: 'write'; writes: HistoryWrite[] }
   | { kind: 'find-session'; id: string }
   | { kind: 'list-sessions'; limit: number; offset: number }
+  | { kind: 'find-operation'; sessionId: string; operationId: string }
   | { kind: 'read-branch'; page: BranchPage }
   | { kind: 'index' }
   | { kind: 'search'; query: SearchQuery }
@@ -199,6 +201,7 @@ export interface HistoryValues {
   write: Answer<WriteValues[keyof WriteValues]>[]
   'find-session': SessionRow | null
   'list-sessions': SessionRow[]
+  'find-operation': MessageRow | null
   /** Newest first. No `next`: the branch begins here. */
   'read-branch': { rows: MessageRow[]; next?: number }
   /** Messages that are still to be indexed. */

@@ -94,8 +94,8 @@ test("with onOverflow: 'compact' a session that outgrows its window sends a summ
   const compactions = simulator.requests.filter(({ system }) =>
     system?.includes('the memory of a conversation'),
   )
-  assert.ok(compactions.length >= 1 && compactions.length <= 2, `${compactions.length} compactions`)
-  assert.ok((wire()?.length ?? 99) < 8)
+  assert.ok(compactions.length >= 1 && compactions.length <= 4, `${compactions.length} compactions`)
+  assert.ok((wire()?.length ?? 99) < 12)
 })
 
 test('tokens grow with the history; a search finds messages of this session alone', async () => {
@@ -152,8 +152,8 @@ test('a history is cut where a user speaks; a known window is kept without being
     ({ id: '', role, content: [{ type: 'text', text: 'word '.repeat(20) }] }) as Said
   const history = (['user', 'assistant', 'tool', 'assistant', 'user', 'assistant'] as const).map(said)
   assert.deepEqual(
-    [1_000, 130, 60].map((budget) => cutToFit(history, budget)),
-    [0, 4, 4],
+    [1_000, 130, 60, 10].map((budget) => cutToFit(history, budget)),
+    [0, 4, 4, 6],
   )
   await using session = createSession(connect('openai', { model: 'gpt-4' }), { store: path() })
   for (let at = 0; at < 4; at++) await session.agenerate(`${at} ${'word '.repeat(2_500)}`)

@@ -1,5 +1,6 @@
 /** Turns in a store: one at a time, whoever writes it, and none lost with its writer. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import SQLite from 'better-sqlite3'
@@ -11,7 +12,7 @@ import { half, idsOf, openStore, text, textOf, turn, user } from './store-kit.ts
 /** A process of this host that is gone. */
 function deadWriter({ writer }: Store): Writer {
   const pid = Number(execFileSync(process.execPath, ['-p', 'process.pid'], { encoding: 'utf8' }))
-  return { id: 'gone', pid, host: writer.host }
+  return { id: 'gone', pid, host: writer.host, started: '' }
 }
 
 const begin = (store: Store, name: string, more: object = {}) =>
@@ -150,7 +151,7 @@ test('a store that is opened marks the turns of the dead; those of the living an
 test('a turn is interrupted from elsewhere only if its beat stands still', async (t) => {
   const { store } = openStore(t)
   await store.open({ id: 's' })
-  await half(store, 's', '1', [text('a')], { id: 'x', pid: 1, host: 'elsewhere' })
+  await half(store, 's', '1', [text('a')], { id: 'x', pid: 1, host: 'elsewhere', started: '' })
   await store.interruptTurn('a-1', 0)
   assert.equal((await begin(store, '2')).kind, 'busy')
   await store.appendDelta('a-1', { number: 1, parts: [] })
@@ -188,7 +189,28 @@ test('a repeated turn stands beside the interrupted one and takes its place', as
   const messages = await store.readMessages('s')
   assert.deepEqual(idsOf(messages), ['q-1', 'a-1', 'q-2', 'a-3'])
   assert.equal(messages[3]?.turn, 2)
-  await assert.rejects(begin(store, '4', { repeats: 'nothing' }), { code: 'store_failed' })
+  for (const repeats of ['nothing', 'a-2', 'a-3', 'q-2'])
+    assert.deepEqual(await begin(store, '4', { messages: [], repeats }), { kind: 'stale' })
+})
+
+test('a process that got the id of a dead one is not taken for it', async (t) => {
+  const { store, path } = openStore(t)
+  await store.open({ id: 's' })
+  const { host, pid } = store.writer
+  await half(store, 's', '1', [text('so far')], { id: 'gone', pid, host, started: 'long ago' })
+  const other = sqliteStore({ path })
+  t.after(() => other.close())
+  const [reply] = await other.readMessages('s', { limit: 1 })
+  assert.deepEqual([reply?.status, reply?.content], ['interrupted', text('so far')])
+})
+
+test('a writer that dies while others have the store open is found when its session is read', async (t) => {
+  const { store } = openStore(t)
+  await store.open({ id: 's' })
+  const child = spawnSync(process.execPath, ['-e', 'console.log(process.pid)'])
+  const pid = Number(child.stdout.toString())
+  await half(store, 's', '1', [text('so far')], { id: 'gone', pid, host: store.writer.host, started: '' })
+  assert.equal((await store.readMessages('s')).at(-1)?.status, 'interrupted')
 })
 
 test('messages that are added while a turn runs stay on the branch, before it', async (t) => {

@@ -16,7 +16,7 @@ import { Connection } from './connection.ts'
 import { findSession, selectSession, toSession } from './messages.ts'
 import { indexStep, outstanding, search } from './search.ts'
 import { toStoreError } from './store-error.ts'
-import { interruptDead, interruptOwn } from './turns.ts'
+import { findOperation, interruptDeadOf, interruptDead, interruptOwn } from './turns.ts'
 import { backup, check, vacuum } from './upkeep.ts'
 import { writeBatch } from './write-batch.ts'
 
@@ -67,7 +67,10 @@ function work(
       return findSession(open, job.id) ?? null
     case 'list-sessions':
       return listSessions(open, job.limit, job.offset)
+    case 'find-operation':
+      return findOperation(open, job.sessionId, job.operationId)
     case 'read-branch':
+      if (job.page.cursor === undefined) interruptDeadOf(open, job.page.sessionId)
       return readBranch(open, job.page)
     case 'index':
       return outstanding(open) === 0 ? 0 : open.transaction(() => indexStep(open))

@@ -69,6 +69,7 @@ CREATE TABLE running (
   writer TEXT NOT NULL,
   pid INTEGER NOT NULL,
   host TEXT NOT NULL,
+  started TEXT NOT NULL,
   beat INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 

@@ -1,6 +1,7 @@
 /** Turns: one of a session at a time, whichever process writes it, and what becomes of those whose writer died. */
 import { ConvokeError } from '../src/errors.ts'
-import type { BeginTurn, HistoryWrite, ReplyRow, TurnAnswerRow } from '../src/protocol.ts'
+import type { BeginTurn, HistoryWrite, MessageRow, ReplyRow, TurnAnswerRow } from '../src/protocol.ts'
+import { processStart } from '../src/store/process-start.ts'
 import { messageText } from '../src/store/rows.ts'
 import type { Writer } from '../src/store/store.ts'
 import type { Connection } from './connection.ts'
@@ -26,11 +27,12 @@ interface Running {
   writer: string
   pid: number
   host: string
+  started: string
   beat: number
 }
 
 const selectRunning = `SELECT r.session_id AS sessionId, r.reply, m.id AS replyId, m.operation_id AS operationId,
-  r.writer, r.pid, r.host, r.beat FROM running r JOIN messages m ON m.sequence = r.reply`
+  r.writer, r.pid, r.host, r.started, r.beat FROM running r JOIN messages m ON m.sequence = r.reply`
 
 export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerRow {
   const { sessionId, replyId, operationId, repeats } = write
@@ -43,7 +45,8 @@ export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerR
   if (running) interrupt(connection, running)
 
   const { head, headTurn } = sessionEnds(connection, sessionId)
-  const repeated = repeats === undefined ? undefined : repeatedTurn(connection, sessionId, repeats)
+  const repeated = repeats === undefined ? undefined : brokenTurn(connection, head, repeats)
+  if (repeats !== undefined && !repeated) return { kind: 'stale' }
   const turn = repeated?.turn ?? headTurn + 1
   let parent = repeated ? repeated.parent : head
   let first: number | undefined
@@ -57,13 +60,13 @@ export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerR
     parent,
     turn,
     status: 'streaming',
-    ...(operationId ? { operationId } : {}),
+    ...operationOf(operationId ?? repeated?.operationId),
   } as const
   const reply = insertMessage(connection, empty, place)
-  const { id, pid, host } = write.writer
+  const { id, pid, host, started } = write.writer
   connection.run(
-    'INSERT INTO running (session_id, reply, first, writer, pid, host) VALUES (?, ?, ?, ?, ?, ?)',
-    ...[sessionId, reply, first ?? reply, id, pid, host],
+    'INSERT INTO running (session_id, reply, first, writer, pid, host, started) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    ...[sessionId, reply, first ?? reply, id, pid, host, started],
   )
   touch(connection, sessionId)
   return begun(connection, turn, first ?? reply)
@@ -94,30 +97,45 @@ function doneBefore(connection: Connection, sessionId: string, operationId: stri
   return connection.value<number>(sql, sessionId, operationId)
 }
 
-function repeatedTurn(connection: Connection, sessionId: string, id: string) {
-  const sql = `SELECT parent, turn FROM messages WHERE id = ? AND session_id = ? AND role = 'assistant'`
-  const found = connection.get<{ parent: number | null; turn: number }>(sql, id, sessionId)
-  if (found) return found
-  const message = `[store ${connection.file.path}] The session has no reply ${JSON.stringify(id.slice(0, 100))} to repeat. Take an id from its history.`
-  throw new ConvokeError('store_failed', message)
+/** The turn that a reply ended and that may be repeated: the branch's last, which was not finished. */
+function brokenTurn(connection: Connection, head: number | null, id: string) {
+  const sql = `SELECT sequence, parent, turn, operation_id AS operationId FROM messages WHERE id = ?
+    AND role = 'assistant' AND status IN ('interrupted', 'cancelled', 'failed')`
+  type Broken = { sequence: number; parent: number | null; turn: number; operationId: string | null }
+  const found = connection.get<Broken>(sql, id)
+  return found?.sequence === head ? found : undefined
 }
 
-function busy({ replyId, operationId, writer, pid, host, beat }: Running): TurnAnswerRow {
+function operationOf(operationId: string | null | undefined): { operationId?: string } {
+  return operationId ? { operationId } : {}
+}
+
+export function findOperation(
+  connection: Connection,
+  sessionId: string,
+  operationId: string,
+): MessageRow | null {
+  const done = doneBefore(connection, sessionId, operationId)
+  return done === undefined ? null : messageAt(connection, done)
+}
+
+function busy({ replyId, operationId, writer, pid, host, started, beat }: Running): TurnAnswerRow {
   return {
     kind: 'busy',
     replyId,
     ...(operationId === null ? {} : { operationId }),
-    writer: { id: writer, pid, host },
+    writer: { id: writer, pid, host, started },
     beat,
   }
 }
 
 /** No clock says that a writer is dead: only its process does, and that on this host alone. */
-function isAlive({ writer, pid, host }: Running, self: Writer): boolean {
+function isAlive({ writer, pid, host, started }: Running, self: Writer): boolean {
   if (writer === self.id || host !== self.host) return true
   try {
     process.kill(pid, 0)
-    return true
+    // Another process may have its id by now; after the restart of a container, this very one.
+    return started === '' || started === processStart(pid)
   } catch (error) {
     // EPERM is a living process of somebody else.
     return (error as NodeJS.ErrnoException).code !== 'ESRCH'
@@ -149,6 +167,12 @@ export function interruptDead(connection: Connection): void {
     for (const running of connection.all<Running>(selectRunning).filter(isDead))
       interrupt(connection, running)
   })
+}
+
+/** Of one session, that is about to be read. */
+export function interruptDeadOf(connection: Connection, sessionId: string): void {
+  const running = connection.get<Running>(`${selectRunning} WHERE r.session_id = ?`, sessionId)
+  if (running && !isAlive(running, connection.file.writer)) interruptDead(connection)
 }
 
 /** Of this writer, which is about to go. */

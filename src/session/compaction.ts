@@ -17,14 +17,14 @@ const heading = 'Summary of the conversation so far:'
 export async function summarise(
   llm: LLM,
   messages: readonly Said[],
-  focus: string | undefined,
-  signal: AbortSignal | undefined,
+  { focus, model, signal }: { focus?: string | undefined; model?: string | undefined; signal: AbortSignal },
 ): Promise<GenerateResponse> {
   const transcript = messages.map(lineOf).filter(Boolean).join('\n\n')
   const wish = focus === undefined ? '' : `\n\nAbove all, keep: ${focus}`
   const response = await llm.agenerate(`<transcript>\n${transcript}\n</transcript>${wish}`, {
     system: instructions,
-    ...(signal ? { signal } : {}),
+    signal,
+    ...(model === undefined ? {} : { model }),
   })
   if (response.finishReason === 'stop' && response.content.trim() !== '') {
     return { ...response, content: `${heading}\n${response.content}` }

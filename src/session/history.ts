@@ -117,7 +117,7 @@ export function storable(prompt: Prompt, history: readonly Said[]): StoredConten
 }
 
 /** Tool calls at the end of a history that have no result yet: ids and names. */
-function openCalls(history: readonly Said[]): Map<string, string> {
+export function openCalls(history: readonly Said[]): Map<string, string> {
   const open = new Map<string, string>()
   const at = history.findLastIndex(({ role }) => role === 'assistant')
   for (const message of at < 0 ? [] : history.slice(at)) {

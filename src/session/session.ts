@@ -1,9 +1,9 @@
 /** createSession: a conversation that is kept. */
 import { randomUUID } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { ConvokeError } from '../errors.ts'
+import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
-import { checkSessionOptions } from '../options.ts'
+import { checkCallOptions, checkSessionOptions } from '../options.ts'
 import { contextWindow } from '../prices.ts'
 import { sqliteStore } from '../store/sqlite.ts'
 import type {
@@ -18,12 +18,12 @@ import { ResponseStream } from '../stream.ts'
 import type { GenerateOptions, Prompt } from '../types.ts'
 import { summarise } from './compaction.ts'
 import { exported, imported } from './export.ts'
-import { answered, storable } from './history.ts'
+import { answered, openCalls, storable } from './history.ts'
 import type { Said } from './history.ts'
 import { Turn } from './turn.ts'
-import type { Fitting, SessionResponse, TurnContext } from './turn.ts'
+import type { Place, SessionResponse } from './turn.ts'
 import { enter } from './turn-line.ts'
-import { budgetOf, cutToFit, totalTokens } from './window.ts'
+import { budgetOf, cutToFit, tooLong, totalTokens } from './window.ts'
 import type { ContextOptions } from './window.ts'
 
 export interface SessionOptions {
@@ -109,9 +109,10 @@ export class Session implements AsyncDisposable {
   readonly #store: Store
   readonly #turns = new Set<Turn>()
   #opened: Promise<SessionRecord> | undefined
-  /** The branch as the last turn of this process left it. */
-  #known: { headId: string | undefined; said: Said[] } | undefined
-  #isClosed = false
+  /** What is done between the turns. */
+  readonly #work = new Set<Promise<unknown>>()
+  readonly #closing = new AbortController()
+  #closed: Promise<void> | undefined
 
   /** @internal */
   constructor(llm: LLM, options: SessionOptions) {
@@ -153,7 +154,8 @@ export class Session implements AsyncDisposable {
   /** One turn, as it comes. Its `finish` chunk, and its `response`, come when it is on disk. */
   stream(prompt: Prompt, options: SessionCallOptions & { stream?: boolean } = {}): ResponseStream {
     const turn = this.#turn(prompt, options)
-    return new ResponseStream(turn, options.streamConfig?.bufferSize ?? 100)
+    const { bufferSize = 100 } = { ...this.llm.defaults.streamConfig, ...options.streamConfig }
+    return new ResponseStream(turn, bufferSize)
   }
 
   /**
@@ -161,17 +163,8 @@ export class Session implements AsyncDisposable {
    * takes the place of the old one, which stays in the store.
    * @throws ConvokeError `invalid_request` when the last turn is whole
    */
-  async resume(options: SessionCallOptions = {}): Promise<SessionResponse> {
-    const last = (await this.history({ limit: 1 })).at(-1)
-    const isBroken =
-      last?.role === 'assistant' && ['interrupted', 'cancelled', 'failed'].includes(last.status)
-    if (!isBroken) {
-      throw new ConvokeError(
-        'invalid_request',
-        'There is nothing to resume: the last turn of this session is whole.',
-      )
-    }
-    return this.#run(undefined, options, last.id)
+  resume(options: SessionCallOptions = {}): Promise<SessionResponse> {
+    return this.#run(undefined, options)
   }
 
   /** The messages of the branch, oldest first. */
@@ -210,12 +203,14 @@ export class Session implements AsyncDisposable {
    * `history({ isWhole: true })`. Nothing happens where there is nothing to summarise.
    */
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
-    return this.#inLine(async () => {
+    return this.#inLine(async (ended) => {
       const messages = answered(await this.#store.readMessages(this.id)).filter(isSettled)
       const starts = messages.flatMap(({ role }, at) => (role === 'user' ? [at] : []))
-      const cut = keepRecent === 0 ? messages.length : (starts.at(-keepRecent) ?? 0)
-      await this.#compact(messages.slice(0, cut), focus, signal)
-    })
+      // A tool call that waits for its result is no past yet.
+      const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
+      const cut = recent === 0 ? messages.length : (starts.at(-recent) ?? 0)
+      await this.#compact(this.id, messages.slice(0, cut), { focus, signal: ended })
+    }, signal)
   }
 
   /** Tokens of what the next turn would send beside its prompt, estimated. */
@@ -241,19 +236,23 @@ export class Session implements AsyncDisposable {
     await this.#cancelAll('the session was deleted')
     await this.#store.deleteSession(this.id)
     this.#opened = undefined
-    this.#known = undefined
   }
 
-  /** Cancels what runs, and closes a store that the session itself has opened. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    await this.#cancelAll('the session was closed')
-    if (typeof this.#options.store !== 'object') await this.#store.close()
+  /** Cancels what runs, and closes a store that the session itself has opened (its forks use the same). */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  async #close(): Promise<void> {
+    const reason = 'the session was closed'
+    this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
+    await this.#cancelAll(reason)
+    await Promise.allSettled(this.#work)
+    if (typeof this.#options.store !== 'object') await this.#store.close()
   }
 
   /** Cancels the turns of this session, and waits until what had come of them is written. */
@@ -264,7 +263,7 @@ export class Session implements AsyncDisposable {
   }
 
   #open(): Promise<SessionRecord> {
-    if (this.#isClosed) {
+    if (this.#closed) {
       const message = 'This session was closed. Make another with createSession and the same id.'
       return Promise.reject(new ConvokeError('configuration', message))
     }
@@ -286,102 +285,93 @@ export class Session implements AsyncDisposable {
     return this.#store.updateSession(this.id, { system })
   }
 
-  /** Between the turns of this process, after which the branch is another. */
-  async #inLine<T>(change: () => Promise<T>): Promise<T> {
+  /** Between the turns of this process; a turn in a fork waits for nobody. */
+  async #inLine<T>(change: (ended: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#open()
-    const leave = await enter(this.#store, this.id, new AbortController().signal)
+    const ended = signal ? AbortSignal.any([this.#closing.signal, signal]) : this.#closing.signal
+    const work = enter(this.#store, this.id, ended).then((leave) => change(ended).finally(leave))
+    this.#work.add(work)
     try {
-      this.#known = undefined
-      return await change()
+      return await work
+    } catch (error) {
+      if (isConvokeError(error) || !signal?.aborted) throw error
+      throw new ConvokeError('cancelled', 'The call was cancelled.', { cause: error })
     } finally {
-      leave()
+      this.#work.delete(work)
     }
   }
 
-  #run(prompt: Prompt | undefined, options: SessionCallOptions, repeats?: string): Promise<SessionResponse> {
+  #run(prompt: Prompt | undefined, options: SessionCallOptions): Promise<SessionResponse> {
     try {
-      return this.#turn(prompt, options, repeats).run()
+      return this.#turn(prompt, options).run()
     } catch (error) {
       return Promise.reject(error as Error)
     }
   }
 
-  #turn(
-    prompt: Prompt | undefined,
-    { operationId, ...options }: SessionCallOptions & { stream?: boolean },
-    repeats?: string,
-  ): Turn {
-    if ('messages' in options) {
+  #turn(prompt: Prompt | undefined, options: SessionCallOptions & { stream?: boolean }): Turn {
+    const { operationId, stream: _stream, ...given } = options ?? {}
+    if ((given as GenerateOptions).messages !== undefined) {
       throw new ConvokeError(
         'invalid_request',
         'A session has its own messages. Use session.add() for what was said elsewhere.',
       )
     }
-    const { stream: _stream, ...given } = options
-    const context: TurnContext = {
+    checkCallOptions(given)
+    const turn = new Turn({
       store: this.#store,
       llm: this.llm,
       sessionId: this.id,
       turns: this.#options.turns ?? 'queue',
       prompt,
-      repeats,
       operationId,
       options: given,
       open: () => this.#open(),
-      history: (sessionId, upTo, own) => this.#said(sessionId, upTo, own),
-      fit: (history, call, signal) => this.#fit(history, call, signal),
-      onEnd: (sessionId, said) => {
-        if (sessionId === this.id) this.#known = said && { headId: said.at(-1)?.id, said }
-      },
-    }
-    const turn = new Turn(context)
+      fit: (place, call, signal) => this.#fit(place, call, signal),
+    })
     this.#turns.add(turn)
     void turn.over.then(() => this.#turns.delete(turn))
     return turn
   }
 
-  async #said(...[sessionId, upTo, own]: Parameters<TurnContext['history']>): Promise<Said[]> {
-    const known = sessionId === this.id ? this.#known : undefined
-    if (known && (upTo === 'known' || (upTo !== 'newest' && upTo.headId === known.headId))) return known.said
-    const messages = await this.#store.readMessages(sessionId)
-    return answered(messages.filter(({ id }) => !own.has(id)))
-  }
-
-  async #fit(history: Said[], options: GenerateOptions, signal: AbortSignal): Promise<Fitting> {
+  async #fit(
+    { sessionId, before, own }: Place,
+    options: GenerateOptions,
+    signal: AbortSignal,
+  ): Promise<{ history: Said[]; system?: string }> {
     const { context = {} } = this.#options
-    const system = options.system ?? (await this.#open()).system
+    const { model = this.llm.model, maxTokens } = options
+    const system = options.system ?? (await this.#open()).system ?? this.llm.defaults.system
     const withSystem = system === undefined ? {} : { system }
-    const model = options.model ?? this.llm.model
     const window = model === undefined ? undefined : await contextWindow(this.llm.provider, model)
-    const budget = budgetOf(context, window, options.maxTokens)
-    const tokens = totalTokens(history, system)
-    if (tokens <= budget) return { history, ...withSystem }
-    if (context.onOverflow === 'error') {
-      throw new ConvokeError(
-        'context_length_exceeded',
-        `The session takes about ${tokens} tokens, and ${Math.floor(budget)} are left for it. Compact it, or set context.onOverflow.`,
-      )
-    }
-    const summaries = history.filter(({ role }) => role === 'summary')
-    const rest = history.filter(({ role }) => role !== 'summary')
-    const fixed = totalTokens(summaries, system)
-    if (context.onOverflow !== 'compact') {
+    const budget = budgetOf(context, window, maxTokens ?? this.llm.defaults.maxTokens)
+    // Not counted for nothing: a long history takes its time.
+    if (budget === Infinity) return { history: before, ...withSystem }
+    const tokens = totalTokens([...before, ...own], system)
+    if (tokens <= budget) return { history: before, ...withSystem }
+    const { onOverflow = 'trim' } = context
+    if (onOverflow === 'error') tooLong(tokens, budget, 'Compact the session, or set context.onOverflow.')
+    const summaries = before.filter(({ role }) => role === 'summary')
+    const rest = before.filter(({ role }) => role !== 'summary')
+    const fixed = totalTokens([...summaries, ...own], system)
+    if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
+    if (onOverflow === 'trim') {
       return { history: [...summaries, ...rest.slice(cutToFit(rest, budget - fixed))], ...withSystem }
     }
-    // Half of the budget: a compaction for every turn would cost more than it saves.
+    // Half of what is left: a compaction for every turn would cost more than it saves.
     const cut = cutToFit(rest, (budget - fixed) / 2)
-    const summary = await this.#compact([...summaries, ...rest.slice(0, cut)], undefined, signal)
-    return { history: [...(summary ? [summary] : []), ...rest.slice(cut)], isCompacted: true, ...withSystem }
+    const summary = await this.#compact(sessionId, [...summaries, ...rest.slice(0, cut)], { model, signal })
+    return { history: [...(summary ? [summary] : summaries), ...rest.slice(cut)], ...withSystem }
   }
 
   async #compact(
+    sessionId: string,
     messages: readonly Said[],
-    focus: string | undefined,
-    signal: AbortSignal | undefined,
+    options: { focus?: string | undefined; model?: string | undefined; signal: AbortSignal },
   ): Promise<NewMessage | undefined> {
     const last = messages.findLast(({ role }) => role !== 'summary')
     if (!last) return undefined
-    const reply = await summarise(this.llm, messages, focus, signal)
+    const reply = await summarise(this.llm, messages, options)
     const summary: NewMessage = {
       id: randomUUID(),
       role: 'summary',
@@ -389,8 +379,7 @@ export class Session implements AsyncDisposable {
     }
     const { provider, model, usage, costUsd, timing } = reply
     const fields = { provider, model, usage, timing, ...(costUsd === undefined ? {} : { costUsd }) }
-    await this.#store.compact(this.id, { ...summary, ...fields }, last.id)
-    this.#known = undefined
+    await this.#store.compact(sessionId, { ...summary, ...fields }, last.id)
     return summary
   }
 }

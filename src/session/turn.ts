@@ -5,13 +5,15 @@
 import { randomUUID } from 'node:crypto'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
-import type { Store, StoredContent, StoredMessage, TurnAnswer, TurnEnd } from '../store/store.ts'
+import { outputOf } from '../output.ts'
+import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnEnd } from '../store/store.ts'
 import type { StreamSink, StreamSource } from '../stream.ts'
 import type { GenerateOptions, GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
-import { sendable, storable, summaryOf } from './history.ts'
+import { clearAway, keepEnd } from './busy-turns.ts'
+import { answered, sendable, storable, summaryOf } from './history.ts'
 import type { Said } from './history.ts'
 import { asStoreError, Recorder } from './recorder.ts'
-import { responseOf, unanswered } from './stored-reply.ts'
+import { chunksOf, responseOf, unanswered } from './stored-reply.ts'
 import { enter, isTaken } from './turn-line.ts'
 
 /** A reply of a session, and where it is kept. */
@@ -25,46 +27,42 @@ export type SessionResponse<Output = unknown> = GenerateResponse<Output> & {
   storeError?: ConvokeError
 }
 
-/** What of a history is sent. */
-export interface Fitting {
-  history: Said[]
-  system?: string
-  /** The store has a summary now that the history did not have. */
-  isCompacted?: boolean
-}
-
 /** What a session gives its turns. */
 export interface TurnContext {
   store: Store
   llm: LLM
   sessionId: string
   turns: 'queue' | 'reject' | 'fork'
-  /** Nothing for the turn of `resume`, which repeats that of a reply. */
+  /** Nothing for the turn of `resume`, which repeats the last one. */
   prompt: Prompt | undefined
-  repeats: string | undefined
   operationId: string | undefined
   options: GenerateOptions
   /** Opens the session, where that was not done. */
   open(): Promise<unknown>
-  /** The messages of the branch, as far as they are known, as they stand now, or up to a head, but for `own`. */
-  history(
-    sessionId: string,
-    upTo: 'known' | 'newest' | { headId: string | undefined },
-    own: ReadonlySet<string>,
-  ): Promise<Said[]>
-  /** The part of a history that fits the model's window, and its system prompt. */
-  fit(history: Said[], options: GenerateOptions, signal: AbortSignal): Promise<Fitting>
-  /** The turn is over: what the branch has now, as far as it is known. */
-  onEnd(sessionId: string, said: Said[] | undefined): void
+  /** What of the history fits the model's window before the turn's own messages, and the system prompt. */
+  fit(
+    place: Place,
+    options: GenerateOptions,
+    signal: AbortSignal,
+  ): Promise<{ history: Said[]; system?: string }>
 }
 
-const none: ReadonlySet<string> = new Set()
+/** A turn on its branch. */
+export interface Place {
+  sessionId: string
+  /** What was said before it. */
+  before: Said[]
+  /** Its own messages. */
+  own: Said[]
+}
 
-/** Between two looks at a turn of another process. */
+/** Between two looks at a turn that runs elsewhere. */
 const firstWaitMs = 20
 const longestWaitMs = 250
-/** A turn whose writer has given no sign for so long is taken to be dead. Four beats of the recorder. */
-const silenceMs = 20_000
+/** The last turn may end, or be repeated by another, while it is looked at. */
+const maxResumeTries = 10
+
+type Begun = Extract<TurnAnswer, { kind: 'begun' | 'done' }>
 
 export class Turn implements StreamSource {
   readonly #context: TurnContext
@@ -127,35 +125,57 @@ export class Turn implements StreamSource {
   }
 
   async #take(sink: StreamSink | undefined): Promise<SessionResponse> {
-    const { history: read } = this.#context
-    const messages = await this.#messages()
-    const begun = await this.#begin(messages)
+    const { store, prompt, operationId } = this.#context
+    // Asked before the prompt is looked at: results of tools that were answered then answer nothing now.
+    const done =
+      operationId === undefined ? undefined : await store.findOperation(this.#sessionId, operationId)
+    if (done) return this.#again(done, sink)
+    const messages = prompt === undefined ? [] : storable(prompt, await this.#before(prompt)).map(withId)
+    const begun = prompt === undefined ? await this.#resume() : await this.#begin(messages)
     if (begun.kind === 'done') return this.#again(begun.reply, sink)
-    const own = new Set([this.#replyId, ...messages.map(({ id }) => id)])
+    // From here on the turn is this one's: others see it beat, also while a summary is made.
+    const recorder = new Recorder(store, this.#replyId)
     try {
-      const history = await read(this.#sessionId, { headId: begun.parentId }, own)
-      return await this.#answer([...history, ...messages], sink)
+      const said = (await store.readMessages(this.#sessionId)).filter(({ id }) => id !== this.#replyId)
+      const before = answered(said.filter(({ turn }) => turn !== begun.turn))
+      // Once more: another process may have answered the same tool call meanwhile.
+      if (prompt !== undefined && hasResults(prompt)) storable(prompt, before)
+      const own = said.filter(({ turn }) => turn === begun.turn)
+      return await this.#answer({ sessionId: this.#sessionId, before, own }, recorder, sink)
     } catch (error) {
+      await recorder.end()
       await this.#fail(error)
       throw error
+    } finally {
+      await recorder.end()
     }
   }
 
-  /** The prompt as messages. What is known of the branch may be old: another process may have asked for tools. */
-  async #messages(): Promise<(StoredContent & { id: string })[]> {
-    const { prompt, history } = this.#context
-    if (prompt === undefined) return []
-    try {
-      return storable(prompt, await history(this.#sessionId, 'known', none)).map(withId)
-    } catch {
-      return storable(prompt, await history(this.#sessionId, 'newest', none)).map(withId)
+  /** The history that the prompt is looked at with: only results of tools need one. */
+  async #before(prompt: Prompt): Promise<Said[]> {
+    return hasResults(prompt) ? answered(await this.#context.store.readMessages(this.#sessionId)) : []
+  }
+
+  /** Begins the last turn once more. @throws ConvokeError `invalid_request` when it is whole */
+  async #resume(): Promise<Begun> {
+    const { store } = this.#context
+    for (let tries = 0; tries < maxResumeTries; tries++) {
+      const [last] = await store.readMessages(this.#sessionId, { limit: 1 })
+      if (last?.role !== 'assistant' || last.status === 'complete') break
+      const answer = await this.#begin([], last.id)
+      if (answer.kind !== 'stale') return answer
     }
+    throw new ConvokeError(
+      'invalid_request',
+      'There is nothing to resume: the last turn of this session is whole.',
+    )
   }
 
   /** Commits the turn's messages and an empty reply, when no other turn of the session runs. */
-  async #begin(messages: (StoredContent & { id: string })[]): Promise<Exclude<TurnAnswer, { kind: 'busy' }>> {
-    const { store, turns, operationId, repeats } = this.#context
-    let seen: { replyId: string; beat: number; sinceMs: number } | undefined
+  async #begin(messages: NewMessage[]): Promise<Begun>
+  async #begin(messages: NewMessage[], repeats: string): Promise<Exclude<TurnAnswer, { kind: 'busy' }>>
+  async #begin(messages: NewMessage[], repeats?: string): Promise<Exclude<TurnAnswer, { kind: 'busy' }>> {
+    const { store, turns, operationId } = this.#context
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 1.5, longestWaitMs)) {
       const answer = await store.beginTurn({
         sessionId: this.#sessionId,
@@ -166,23 +186,19 @@ export class Turn implements StreamSource {
         ...(repeats === undefined ? {} : { repeats }),
       })
       if (answer.kind !== 'busy') return answer
-      if (turns === 'reject') throw busy(this.#sessionId)
-      if (turns === 'fork') {
-        await this.#fork(answer.replyId)
-        continue
-      }
-      const { replyId, beat } = answer
-      if (seen?.replyId !== replyId || seen.beat !== beat)
-        seen = { replyId, beat, sinceMs: performance.now() }
-      else if (performance.now() - seen.sinceMs > silenceMs) await store.interruptTurn(replyId, beat)
-      await this.#wait(waitMs)
+      if (await clearAway(store, answer)) continue
+      // The same operation is waited for, whatever becomes of others.
+      const isSame = operationId !== undefined && answer.operationId === operationId
+      if (turns === 'reject' && !isSame) throw busy(this.#sessionId)
+      if (turns === 'fork' && !isSame && repeats === undefined) await this.#fork(answer.replyId)
+      else await this.#wait(waitMs)
     }
   }
 
   /** Goes on in a fork of the session, from before the turn that runs there. */
   async #fork(runningReplyId: string): Promise<void> {
     const { store, sessionId } = this.#context
-    const messages = await store.readMessages(sessionId)
+    const messages = await store.readMessages(sessionId, { isWhole: true })
     const running = messages.find(({ id }) => id === runningReplyId)
     const base = running ? messages.findLast(({ turn }) => turn < running.turn) : messages.at(-1)
     const id = randomUUID()
@@ -193,68 +209,61 @@ export class Turn implements StreamSource {
     this.#sessionId = id
   }
 
-  async #answer(said: Said[], sink: StreamSink | undefined): Promise<SessionResponse> {
-    const { store, llm, options, fit } = this.#context
+  async #answer(place: Place, recorder: Recorder, sink: StreamSink | undefined): Promise<SessionResponse> {
+    const { llm, options, fit } = this.#context
     const signal = this.#controller.signal
-    const fitting = await fit(said, options, signal)
-    const summary = summaryOf(fitting.history)
-    const system = [fitting.system, summary].filter((text) => text).join('\n\n')
-    const prompt: Message[] = sendable(fitting.history, llm.provider)
-    const { signal: _signal, ...given } = options
-    const call = { ...given, ...(system ? { system } : {}) }
+    const { history, system: given } = await fit(place, options, signal)
+    const system = [given, summaryOf(history)].filter((text) => text).join('\n\n')
+    const prompt: Message[] = sendable([...history, ...place.own], llm.provider)
+    const { signal: _signal, ...rest } = options
+    const call = { ...rest, ...(system ? { system } : {}) }
     signal.throwIfAborted()
-    const recorder = new Recorder(store, this.#replyId)
     let finish: StreamChunk | undefined
-    try {
-      let response: GenerateResponse
-      if (sink) {
-        this.#source = llm.source(prompt, call)
-        response = await this.#source.run({
-          push: (chunk) => {
-            if (chunk.type === 'finish') {
-              finish = chunk
-              return undefined
-            }
-            recorder.add(chunk)
-            return sink.push(chunk)
-          },
-        })
-      } else response = await llm.agenerate(prompt, { ...call, signal, stream: false })
-      const storeError = await this.#write(recorder, { ...endOf(response), status: 'complete' })
-      const now = fitting.isCompacted ? undefined : [...said, asSaid(this.#replyId, response)]
-      this.#context.onEnd(this.#sessionId, now)
-      if (finish) void sink?.push(finish)
-      return this.#response(response, storeError)
-    } finally {
-      await recorder.end()
-    }
+    let response: GenerateResponse
+    if (sink) {
+      this.#source = llm.source(prompt, call)
+      response = await this.#source.run({
+        push: (chunk) => {
+          if (chunk.type === 'finish') {
+            finish = chunk
+            return undefined
+          }
+          recorder.add(chunk)
+          return sink.push(chunk)
+        },
+      })
+    } else response = await llm.agenerate(prompt, { ...call, signal, stream: false })
+    await recorder.end()
+    const storeError = await this.#write({ ...endOf(response), status: 'complete' })
+    if (finish) void sink?.push(finish)
+    return this.#response(response, storeError)
   }
 
   /** Writes the end of the reply. A store that fails costs its keeping, never the reply. */
-  async #write(recorder: Recorder | undefined, end: TurnEnd): Promise<ConvokeError | undefined> {
+  async #write(end: TurnEnd): Promise<ConvokeError | undefined> {
     const { store } = this.#context
-    await recorder?.end()
     try {
       await store.endTurn(this.#replyId, end)
       return undefined
     } catch (error) {
+      keepEnd(store, this.#replyId, end)
       return asStoreError(error, store.name)
     }
   }
 
   async #fail(error: unknown): Promise<void> {
     const known = isConvokeError(error) ? error : undefined
-    const { code = 'store_failed', message = String(error), partial = this.#last } = known ?? {}
+    const { code = 'store_failed', message = String(error), partial = this.partial() } = known ?? {}
     const status = code === 'cancelled' ? 'cancelled' : 'failed'
-    await this.#write(undefined, { ...endOf(partial), status, error: { code, message } })
+    await this.#write({ ...endOf(partial), status, error: { code, message } })
   }
 
   /** The operation was done before: its reply once more. */
-  #again(reply: StoredMessage, sink: StreamSink | undefined): SessionResponse {
+  async #again(reply: StoredMessage, sink: StreamSink | undefined): Promise<SessionResponse> {
     const response = responseOf(reply)
-    if (response.content) void sink?.push({ type: 'text', content: response.content })
-    const { finishReason, usage, raw } = response
-    void sink?.push({ type: 'finish', content: '', finishReason, usage, raw })
+    const { schema } = this.#context.options
+    if (schema && response.toolCalls.length === 0) response.output = await outputOf(response, schema)
+    for (const chunk of chunksOf(response)) void sink?.push(chunk)
     return { ...response, sessionId: reply.sessionId, messageId: reply.id, persisted: true }
   }
 
@@ -293,8 +302,8 @@ function busy(sessionId: string): ConvokeError {
   return new ConvokeError('session_busy', message)
 }
 
-function asSaid(id: string, { message, provider }: GenerateResponse): Said {
-  return { id, role: 'assistant', content: message.content, status: 'complete', provider }
+function hasResults(prompt: Prompt): boolean {
+  return typeof prompt !== 'string' && [prompt].flat().some((message) => message?.role === 'tool')
 }
 
 /** What is kept of a reply. */

@@ -47,8 +47,7 @@ export function totalTokens(history: readonly Said[], system: string | undefined
 
 /**
  * Where the part of a history begins that takes at most `budget` tokens: at the first message of a turn, so that no tool
- * call is parted from its result. 0 when all fits.
- * @throws ConvokeError `context_length_exceeded` when not even the last turn does
+ * call is parted from its result. 0 when all fits, its length when nothing does.
  */
 export function cutToFit(history: readonly Said[], budget: number): number {
   let tokens = 0
@@ -58,11 +57,13 @@ export function cutToFit(history: readonly Said[], budget: number): number {
     if (tokens > budget) break
     if (history[at]?.role === 'user') cut = at
   }
-  if (cut < history.length || history.length === 0) return cut
-  throw new ConvokeError(
-    'context_length_exceeded',
-    `The last turn alone takes more than the ${Math.floor(budget)} tokens that are left for it. Send less, or raise context.maxTokens.`,
-  )
+  return cut
+}
+
+/** @throws ConvokeError `context_length_exceeded`: what has to be sent takes more than there is */
+export function tooLong(tokens: number, budget: number, remedy: string): never {
+  const message = `The request takes about ${tokens} tokens, and ${Math.floor(budget)} are left for it. ${remedy}`
+  throw new ConvokeError('context_length_exceeded', message)
 }
 
 function tokensOf(message: Exclude<Said, { role: 'summary' }>): number {

@@ -14,6 +14,7 @@ import type {
   StoreFile,
   WriteValues,
 } from '../protocol.ts'
+import { processStart } from './process-start.ts'
 import {
   checkId,
   fromMessageRow,
@@ -77,7 +78,12 @@ export function sqliteStore(options: SqliteStoreOptions = {}): Store {
 
 class SqliteStore implements Store {
   readonly name: string
-  readonly writer: Writer = { id: randomUUID(), pid: process.pid, host: hostname() }
+  readonly writer: Writer = {
+    id: randomUUID(),
+    pid: process.pid,
+    host: hostname(),
+    started: processStart(process.pid),
+  }
   readonly #file: StoreFile
   readonly #isTemporary: boolean
   readonly #pool = new WorkerPool<HistoryTask, HistoryValues[HistoryJob['kind']]>('history', {
@@ -179,6 +185,11 @@ class SqliteStore implements Store {
       ...(operationId === undefined ? {} : { operationId: checkId(operationId, 'operation') }),
     })
     return answer.kind === 'done' ? { kind: 'done', reply: fromMessageRow(answer.reply) } : answer
+  }
+
+  async findOperation(sessionId: string, operationId: string): Promise<StoredMessage | undefined> {
+    const row = await this.#ask({ kind: 'find-operation', sessionId, operationId })
+    return row === null ? undefined : fromMessageRow(row)
   }
 
   async appendDelta(replyId: string, { number, parts, isAnew = false }: Delta): Promise<void> {

@@ -106,7 +106,10 @@ export interface TurnRequest {
   /** Who writes it: while that process lives and beats, the turn is taken. */
   writer: Writer
   operationId?: string
-  /** Repeats the turn of this reply (an interrupted one): the new reply stands beside it, and takes its place. */
+  /**
+   * Repeats the turn of this reply, the branch's last, that was not finished: the new reply stands beside it, takes its
+   * place, and has its `operationId`.
+   */
   repeats?: string
 }
 
@@ -117,6 +120,8 @@ export interface Writer {
   pid: number
   /** Of the machine: the id of a process says nothing to others. */
   host: string
+  /** When the process was started, as its system counts: ids of processes come again. '' where it does not say. */
+  started: string
 }
 
 export type TurnAnswer =
@@ -130,6 +135,8 @@ export type TurnAnswer =
   | { kind: 'busy'; replyId: string; operationId?: string; writer: Writer; beat: number }
   /** The operation has been done before: its reply. */
   | { kind: 'done'; reply: StoredMessage }
+  /** The reply that was to be repeated is not the branch's last any more, or is whole. */
+  | { kind: 'stale' }
 
 /** A piece of a reply that streams. Without parts it only says that its writer lives. */
 export interface Delta {
@@ -199,6 +206,8 @@ export interface Store extends AsyncDisposable {
   addMessages(sessionId: string, messages: readonly AddedMessage[]): Promise<StoredMessage[]>
   /** Lets the summary stand for the messages up to and including `upTo`. */
   compact(sessionId: string, summary: NewMessage & ReplyFields, upTo: string): Promise<SessionRecord>
+  /** The reply of an operation of this session that was done. */
+  findOperation(sessionId: string, operationId: string): Promise<StoredMessage | undefined>
   /** Commits the messages and an empty reply before the vendor is called. */
   beginTurn(request: TurnRequest): Promise<TurnAnswer>
   /** What has arrived of a reply since the last delta. Cheap, and in order. */

@@ -1,0 +1,163 @@
+/** Sessions whose turns meet others: of this process, of another, of one that is gone. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, beforeEach, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { createLLM, createSession } from 'convoke'
+import type { ConvokeError, LLMOptions, SessionOptions } from 'convoke'
+import { startSimulator } from 'convoke/simulator'
+import type { Simulator } from 'convoke/simulator'
+
+let simulator: Simulator
+let folder = ''
+let files = 0
+before(async () => {
+  simulator = await startSimulator({ strictMessages: true })
+  folder = mkdtempSync(join(tmpdir(), 'convoke-session-'))
+})
+after(async () => {
+  await simulator.close()
+  rmSync(folder, { recursive: true })
+})
+beforeEach(() => {
+  simulator.reset()
+  simulator.setReply(({ prompt }) => `You said ${prompt}`)
+})
+
+const path = () => join(folder, `${files++}.db`)
+
+function connect(provider = 'openai', options: LLMOptions = {}) {
+  return createLLM(provider, {
+    model: 'm',
+    apiKey: 'sk-0123456789',
+    baseURL: simulator.baseURL(provider),
+    retry: { attempts: 1 },
+    ...options,
+  })
+}
+
+function open(options: SessionOptions = {}, provider = 'openai') {
+  return createSession(connect(provider), { store: path(), ...options })
+}
+
+/** What the last request carried, as `role: text`. */
+const wire = () => simulator.requests.at(-1)?.messages.map(({ role, text }) => `${role}: ${text}`)
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'none',
+    (error: ConvokeError) => error.code,
+  )
+
+const call = { toolCalls: [{ id: 'c1', name: 'clock', arguments: {} }] }
+const tools = [{ name: 'clock', description: 'The time' }]
+
+/** Two sessions of one id, as two processes have them. */
+function both(options: SessionOptions = {}) {
+  const store = path()
+  const open = () => createSession(connect(), { id: 's', ...options, store })
+  return [open(), open()] as const
+}
+
+test('a resume that waits for another turn takes nothing off the branch', async () => {
+  const [one, two] = both()
+  simulator.failNext({ status: 500 })
+  assert.equal(await codeOf(one.agenerate('One')), 'server_error')
+  const results = await Promise.all([one.resume(), one.agenerate('Two')].map(codeOf))
+  assert.deepEqual(results, ['none', 'none'])
+  simulator.failNext({ status: 500 })
+  assert.equal(await codeOf(one.agenerate('Three')), 'server_error')
+  const later = await Promise.all([one.resume(), two.resume()].map(codeOf))
+  assert.deepEqual(later.sort(), ['invalid_request', 'none'])
+  const texts = (await two.history()).map(({ content }) => (content[0] as { text: string }).text)
+  assert.deepEqual(texts, ['One', 'You said One', 'Two', 'You said Two', 'Three', 'You said Three'])
+  await Promise.all([one.close(), two.close()])
+})
+
+test('what another process clears, adds or compacts while a turn runs is what the next turn goes on from', async () => {
+  const [one, two] = both()
+  await one.agenerate('secret')
+  await two.history()
+  simulator.setReply({ text: 'slow', latencyMs: 150 })
+  const running = one.agenerate('two')
+  await pause(50)
+  await two.clear()
+  await two.add({ role: 'user', content: 'added' })
+  await running
+  simulator.setReply('ok')
+  await one.agenerate('three')
+  assert.deepEqual(wire(), ['user: addedtwo', 'assistant: slow', 'user: three'])
+  simulator.setReply('A summary.')
+  await two.compact({ keepRecent: 0 })
+  await one.agenerate('four')
+  assert.deepEqual(wire(), ['user: four'])
+  await Promise.all([one.close(), two.close()])
+})
+
+test('an operation whose prompt answers a tool call is done once, and told again', async () => {
+  const [one, two] = both()
+  simulator.setReply(call)
+  await one.agenerate('What time is it?', { tools })
+  simulator.setReply('Noon.')
+  const answer = { role: 'tool', toolCallId: 'c1', content: 'noon' } as const
+  const first = await one.agenerate(answer, { operationId: 'a', tools })
+  const again = await two.agenerate(answer, { operationId: 'a', tools })
+  assert.equal(again.messageId, first.messageId)
+  assert.equal(await codeOf(two.agenerate(answer, { tools })), 'invalid_request')
+  assert.equal(simulator.requests.length, 2)
+  await Promise.all([one.close(), two.close()])
+})
+
+test("an operation that runs is waited for, also with turns: 'fork' and 'reject'; resume keeps its id", async () => {
+  for (const turns of ['fork', 'reject'] as const) {
+    simulator.reset()
+    simulator.setReply({ text: 'paid', latencyMs: 80 })
+    const [one, two] = both({ turns })
+    const replies = await Promise.all([one, two].map((s) => s.agenerate('Pay', { operationId: 'p' })))
+    assert.equal(replies[0]?.messageId, replies[1]?.messageId)
+    assert.equal(simulator.requests.length, 1, turns)
+    simulator.failNext({ status: 500 })
+    assert.equal(await codeOf(one.agenerate('Again', { operationId: 'q' })), 'server_error')
+    await one.resume()
+    await two.agenerate('Again', { operationId: 'q' })
+    assert.equal(simulator.requests.length, 3, turns)
+    await Promise.all([one.close(), two.close()])
+  }
+})
+
+test("the LLM's own system prompt, buffer and time to summarise are kept", async () => {
+  const llm = connect('openai', { system: 'Be kind.' })
+  await using session = createSession(llm, { store: path() })
+  await session.agenerate('One')
+  simulator.setReply('They met.')
+  await session.compact({ keepRecent: 0 })
+  await session.agenerate('Two')
+  assert.match(simulator.requests.at(-1)?.system ?? '', /Be kind\.[^]*They met\./)
+})
+
+test('a prompt of more than half the window goes with a summary, and an option that is wrong is told at once', async () => {
+  await using session = open({ context: { maxTokens: 100, onOverflow: 'compact' } })
+  simulator.setReply('ok')
+  await session.agenerate('word '.repeat(40))
+  await session.agenerate('word '.repeat(70))
+  assert.equal(wire()?.length, 1)
+  assert.throws(() => session.stream('Hi', { temprature: 1 } as object), { code: 'invalid_request' })
+  assert.deepEqual(
+    (await session.history()).map(({ role }) => role),
+    ['summary', 'user', 'assistant'],
+  )
+})
+
+test('a fork whose last turn is broken is resumed in the fork', async () => {
+  await using session = open()
+  await session.agenerate('One')
+  simulator.failNext({ status: 500 })
+  assert.equal(await codeOf(session.agenerate('Two')), 'server_error')
+  const branch = await session.fork()
+  await branch.resume()
+  assert.deepEqual(
+    [(await session.history()).at(-1)?.status, (await branch.history()).at(-1)?.status],
+    ['failed', 'complete'],
+  )
+})
