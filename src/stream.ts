@@ -8,9 +8,9 @@ export interface StreamSink {
   push(chunk: StreamChunk): Promise<void> | undefined
 }
 
-/** What drives a stream: the call behind it. */
-export interface StreamSource {
-  run(sink: StreamSink): Promise<GenerateResponse>
+/** What drives a stream: the call behind it, and the response that it ends with. */
+export interface StreamSource<Response extends GenerateResponse = GenerateResponse> {
+  run(sink: StreamSink): Promise<Response>
   /** Ends the call with `cancelled`. */
   cancel(reason?: unknown): void
   /** What has arrived so far. */
@@ -25,10 +25,12 @@ export interface StreamSource {
  * While a reader lets chunks wait, at most `bufferSize` of them are held, and then the socket is not read. When only
  * `response` was asked for and nobody reads, the stream is read to its end.
  */
-export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposable {
-  readonly #source: StreamSource
+export class ResponseStream<Response extends GenerateResponse = GenerateResponse>
+  implements AsyncIterable<StreamChunk>, AsyncDisposable
+{
+  readonly #source: StreamSource<Response>
   readonly #bufferSize: number
-  readonly #response: Promise<GenerateResponse>
+  readonly #response: Promise<Response>
   #chunks: StreamChunk[] = []
   /** Chunks of `#chunks` that were read already. */
   #taken = 0
@@ -43,7 +45,7 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
   #isEnded = false
   #error: ConvokeError | undefined
 
-  constructor(source: StreamSource, bufferSize: number) {
+  constructor(source: StreamSource<Response>, bufferSize: number) {
     this.#source = source
     this.#bufferSize = bufferSize
     this.#response = source.run({ push: (chunk) => this.#push(chunk) })
@@ -58,7 +60,7 @@ export class ResponseStream implements AsyncIterable<StreamChunk>, AsyncDisposab
    * what had arrived, and its usage, as `error.partial`. Await it behind the loop, not inside: there the loop is the
    * reader that the end waits for.
    */
-  get response(): Promise<GenerateResponse> {
+  get response(): Promise<Response> {
     this.#isCollected = true
     if (!this.#isRead) this.#release()
     return this.#response

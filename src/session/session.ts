@@ -141,18 +141,21 @@ export class Session implements AsyncDisposable {
     prompt: Prompt,
     options: SessionCallOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
   ): Promise<SessionResponse<Output>>
-  agenerate(prompt: Prompt, options: SessionCallOptions & { stream: true }): ResponseStream
+  agenerate(prompt: Prompt, options: SessionCallOptions & { stream: true }): ResponseStream<SessionResponse>
   agenerate(prompt: Prompt, options?: SessionCallOptions & { stream?: false }): Promise<SessionResponse>
   agenerate(
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
-  ): Promise<SessionResponse> | ResponseStream {
+  ): Promise<SessionResponse> | ResponseStream<SessionResponse> {
     if (options.stream) return this.stream(prompt, options)
     return this.#run(prompt, options)
   }
 
   /** One turn, as it comes. Its `finish` chunk, and its `response`, come when it is on disk. */
-  stream(prompt: Prompt, options: SessionCallOptions & { stream?: boolean } = {}): ResponseStream {
+  stream(
+    prompt: Prompt,
+    options: SessionCallOptions & { stream?: boolean } = {},
+  ): ResponseStream<SessionResponse> {
     const turn = this.#turn(prompt, options)
     const { bufferSize = 100 } = { ...this.llm.defaults.streamConfig, ...options.streamConfig }
     return new ResponseStream(turn, bufferSize)
