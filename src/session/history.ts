@@ -47,11 +47,14 @@ export function sendable(history: readonly Said[], provider: string): Message[] 
       if (content.length > 0) append(sent, { role: 'tool', content })
       continue
     }
-    close()
     if (message.role === 'user') {
-      append(sent, { role: 'user', content: message.content })
+      const content = message.content.filter((part) => !isBlank(part))
+      if (content.length === 0) continue
+      close()
+      append(sent, { role: 'user', content })
       continue
     }
+    close()
     const content = replyParts(message, provider, ids)
     if (content.length === 0) continue
     append(sent, { role: 'assistant', content })
@@ -90,8 +93,8 @@ export function summaryOf(history: readonly Said[]): string | undefined {
 
 /**
  * A prompt as messages to be stored behind this history.
- * @throws ConvokeError `invalid_request` for what any prompt is refused for, for a system message, and for a tool result
- * that answers no open call
+ * @throws ConvokeError `invalid_request` for what any prompt is refused for, for a system message, for a user message of
+ * nothing but white space, and for a tool result that answers no open call
  */
 export function storable(prompt: Prompt, history: readonly Said[]): StoredContent[] {
   const open = openCalls(history)
@@ -105,6 +108,9 @@ export function storable(prompt: Prompt, history: readonly Said[]): StoredConten
   }
   const added = messages.slice(before.length)
   for (const message of added) {
+    if (message.role === 'user' && message.content.every(isBlank)) {
+      throw bad('A user message is blank. Pass a text with words, a picture or a file.')
+    }
     if (message.role === 'assistant')
       for (const part of message.content) if (part.type === 'tool-call') open.set(part.id, part.name)
     if (message.role !== 'tool') continue
@@ -134,6 +140,10 @@ function append(sent: Sent[], message: Sent): void {
   const last = sent.at(-1)
   if (last?.role !== message.role || typeof last.content === 'string') sent.push(message)
   else Object.assign(last, { content: [...last.content, ...message.content] })
+}
+
+function isBlank(part: { type: string; text?: string }): boolean {
+  return part.type === 'text' && part.text?.trim() === ''
 }
 
 /** The parts of a reply that may be sent to `provider`. */
