@@ -1,13 +1,14 @@
 /** What a session is given, by import, by add and through its stream: what is kept of it and what is refused. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { createLLM, createSession } from 'convoke'
-import type { SessionOptions } from 'convoke'
+import { createLLM, createSession, importSession, sqliteStore } from 'convoke'
+import type { ConvokeError, SessionOptions } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { imported } from '../src/session/export.ts'
 import { sendable } from '../src/session/history.ts'
 import type { Said } from '../src/session/history.ts'
 
@@ -62,4 +63,100 @@ test('what is blank in a history is not sent, and does not part a tool call from
   )
   assert.deepEqual(sent[0]?.content, [text('What time?')])
   assert.match(JSON.stringify(sent[2]), /noon/)
+})
+
+const head = { format: 'convoke-session', version: 1, session: { system: 'Be brief.', metadata: { tag: 7 } } }
+const hello = { role: 'user', content: [{ type: 'text', text: 'Hello' }], turn: 1 }
+const asLines = (...values: unknown[]) => values.map((value) => JSON.stringify(value)).join('\n')
+
+test('an import keeps the metadata and the system prompt, also under an id whose session is empty', async () => {
+  const store = sqliteStore({ path: path() })
+  await store.open({ id: 'empty' })
+  for (const id of [undefined, 'empty']) {
+    const options = { store, ...(id ? { id } : {}) }
+    await using session = await importSession(connect(), asLines(head, hello), options)
+    const { metadata, system, turns } = (await store.find(session.id)) ?? {}
+    assert.deepEqual({ metadata, system, turns }, { metadata: { tag: 7 }, system: 'Be brief.', turns: 1 })
+  }
+  await store.close()
+})
+
+test('an import under the id of a session that has messages is refused', async () => {
+  const options = { store: path(), id: 'alice' }
+  await (await importSession(connect(), asLines(head, hello), options)).close()
+  await assert.rejects(importSession(connect(), asLines(head, hello), options), {
+    code: 'invalid_request',
+    message: /"alice" has messages already\. Import under another id/,
+  })
+  await using session = open(options)
+  assert.equal((await session.history()).length, 1)
+})
+
+test('an import checks its options', async () => {
+  const options = { stor: 'x' } as SessionOptions
+  await assert.rejects(importSession(connect(), asLines(head), options), { code: 'configuration' })
+})
+
+test('a line that is no message is refused by its number, and nothing is kept', async () => {
+  const part = (role: string, content: unknown) => ({ role, content: [content] })
+  const bad: [unknown, RegExp][] = [
+    [part('user', null), /part .* is null/],
+    [part('user', { type: 'sound' }), /"sound"; it takes text, image, file/],
+    [part('user', { type: 'text', text: 5 }), /text of the text part is 5/],
+    [part('user', { type: 'image', image: '?!' }), /no URL and no base64/],
+    [part('assistant', { type: 'tool-call', id: 1, name: 'clock' }), /id of the tool-call part is 1/],
+    [part('assistant', { type: 'tool-result' }), /"tool-result"/],
+    [part('tool', { type: 'tool-result', toolCallId: null }), /toolCallId/],
+    [part('wizard', { type: 'text', text: '' }), /role is "wizard"/],
+    [part('constructor', { type: 'text', text: '' }), /role is "constructor"/],
+    [{ ...hello, status: 'asleep' }, /status of the message is "asleep"/],
+    [{ ...hello, provider: 5 }, /provider of the message is 5/],
+    [{ role: 'user', content: 'Hello' }, /content is "Hello"/],
+  ]
+  const store = sqliteStore({ path: path() })
+  for (const [line, message] of bad) {
+    const promise = importSession(connect(), asLines(head, hello, line), { store })
+    await assert.rejects(promise, (error: ConvokeError) => {
+      assert.equal(error.code, 'invalid_request')
+      assert.match(error.message, /^Line 3 of the session is no message: /)
+      assert.match(error.message, message)
+      return true
+    })
+  }
+  for (const session of [{ metadata: 'x' }, { system: 5 }]) {
+    const promise = importSession(connect(), asLines({ ...head, session }), { store })
+    await assert.rejects(promise, { code: 'invalid_request', message: /^Line 1 / })
+  }
+  assert.deepEqual(await store.list(), [])
+  await store.close()
+})
+
+test('an import that the store cannot keep leaves no session behind, and closes a store that was its own', async () => {
+  const store = sqliteStore({ path: path() })
+  const full = Object.assign(Object.create(store) as typeof store, {
+    open: (session: { id: string }) => store.open(session),
+    find: (id: string) => store.find(id),
+    deleteSession: (id: string) => store.deleteSession(id),
+    addMessages: () => Promise.reject(new Error('full')),
+  })
+  await assert.rejects(importSession(connect(), asLines(head, hello), { store: full }), /full/)
+  assert.deepEqual(await store.list(), [])
+  await store.close()
+  const options = { store: path(), id: 'alice' }
+  const first = await importSession(connect(), asLines(head, hello), options)
+  assert.ok(existsSync(`${options.store}-wal`))
+  await first.close()
+  await assert.rejects(importSession(connect(), asLines(head, hello), options))
+  // SQLite takes it away when the last one closes the file.
+  assert.ok(!existsSync(`${options.store}-wal`))
+})
+
+test('one line of 16 MB in small pieces is read in time that grows with its length', async () => {
+  const long = { role: 'user', content: [{ type: 'text', text: 'x'.repeat(16 * 1_024 * 1_024) }] }
+  const pieces = asLines(head, long).match(/[^]{1,65536}/g) ?? []
+  const start = process.cpuUsage()
+  const { messages } = await imported(pieces)
+  const { user, system } = process.cpuUsage(start)
+  assert.equal(messages.length, 1)
+  assert.ok(user + system < 300_000, `${(user + system) / 1_000} ms`)
 })

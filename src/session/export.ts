@@ -1,7 +1,8 @@
 /** A session as JSON Lines: a head with the version of the format, then one message a line, oldest first. */
 import { randomUUID } from 'node:crypto'
 import { ConvokeError } from '../errors.ts'
-import type { AddedMessage, NewSession, SessionRecord, StoredMessage } from '../store/store.ts'
+import type { AddedMessage, NewSession, SessionRecord, Store, StoredMessage } from '../store/store.ts'
+import { storedLine } from './stored-line.ts'
 
 const format = 'convoke-session'
 const version = 1
@@ -33,25 +34,62 @@ export async function imported(
     if (value['version'] !== version) {
       throw bad(number, `has version ${JSON.stringify(value['version'])}; this convoke reads ${version}`)
     }
-    const { system, metadata } = (value['session'] ?? {}) as Partial<SessionRecord>
-    session = {
-      id: randomUUID(),
-      ...(typeof system === 'string' ? { system } : {}),
-      ...(metadata ? { metadata } : {}),
-    }
+    session = sessionOf(value['session'] ?? {}, number)
   }
   if (!session) throw bad(1, 'is missing: the export is empty')
   return { session, messages }
 }
 
-async function* split(pieces: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
-  let rest = ''
-  for await (const piece of pieces) {
-    const lines = (rest + piece).split('\n')
-    rest = lines.pop() ?? ''
-    yield* lines
+/**
+ * Keeps a session that was imported: all of it, or nothing.
+ * @throws ConvokeError `invalid_request` when there is a session of this id that has messages
+ */
+export async function keep(
+  store: Store,
+  session: NewSession,
+  messages: readonly AddedMessage[],
+): Promise<void> {
+  const existing = await store.find(session.id)
+  if (!existing) return keepNew(store, session, messages)
+  const said = await store.readMessages(session.id, { limit: 1 })
+  if (said.length > 0) {
+    throw new ConvokeError(
+      'invalid_request',
+      `The session ${JSON.stringify(session.id)} has messages already. Import under another id, or clear that session first.`,
+    )
   }
-  if (rest) yield rest
+  if (messages.length > 0) await store.addMessages(session.id, messages)
+  // The store leaves an existing session its own.
+  const { id, ...fields } = session
+  await store.updateSession(id, fields)
+}
+
+async function keepNew(store: Store, session: NewSession, messages: readonly AddedMessage[]): Promise<void> {
+  await store.open(session)
+  try {
+    if (messages.length > 0) await store.addMessages(session.id, messages)
+  } catch (error) {
+    await store.deleteSession(session.id).catch(() => {})
+    throw error
+  }
+}
+
+/** Pieces of a line are gathered until it ends: to look through what has come so far with each is quadratic. */
+async function* split(pieces: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
+  let gathered: string[] = []
+  for await (const piece of pieces) {
+    if (typeof piece !== 'string') {
+      const remedy = "Read the file as text: createReadStream(path, 'utf8')."
+      throw new ConvokeError('invalid_request', `The session to import comes as ${typeof piece}. ${remedy}`)
+    }
+    const [end = '', ...lines] = piece.split('\n')
+    gathered.push(end)
+    for (const line of lines) {
+      yield gathered.join('')
+      gathered = [line]
+    }
+  }
+  yield gathered.join('')
 }
 
 function parsed(line: string, number: number): Record<string, unknown> {
@@ -65,14 +103,27 @@ function parsed(line: string, number: number): Record<string, unknown> {
   throw bad(number, 'is not a JSON object')
 }
 
+function sessionOf(value: unknown, number: number): NewSession {
+  const { system, metadata } = value as Record<string, unknown>
+  if (system !== undefined && typeof system !== 'string') throw bad(number, 'has a system that is no text')
+  if (metadata === undefined) return { id: randomUUID(), ...(system === undefined ? {} : { system }) }
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
+    throw bad(number, 'has metadata that are no object')
+  }
+  const known = { id: randomUUID(), metadata: metadata as Record<string, unknown> }
+  return system === undefined ? known : { ...known, system }
+}
+
 function messageOf(value: Record<string, unknown>, number: number): AddedMessage {
-  const { role, content } = value
-  const isKnown = typeof role === 'string' && ['user', 'assistant', 'tool', 'summary'].includes(role)
-  if (!isKnown || !Array.isArray(content)) throw bad(number, 'is no message (role and a list of content)')
-  const message = value as unknown as StoredMessage
-  // Whoever wrote it then does not write it here.
-  const status = message.status === 'streaming' ? 'interrupted' : message.status
-  return { ...message, status, id: randomUUID() }
+  try {
+    const message = storedLine(value)
+    // Whoever wrote it then does not write it here.
+    const status = message.status === 'streaming' ? 'interrupted' : (message.status ?? 'complete')
+    return { ...message, status, id: randomUUID() }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw bad(number, `is no message: ${reason.replace(/\.$/, '')}`)
+  }
 }
 
 function bad(number: number, what: string): ConvokeError {

@@ -17,7 +17,7 @@ import type {
 import { ResponseStream } from '../stream.ts'
 import type { GenerateOptions, Prompt } from '../types.ts'
 import { summarise } from './compaction.ts'
-import { exported, imported } from './export.ts'
+import { exported, imported, keep } from './export.ts'
 import { answered, openCalls, storable } from './history.ts'
 import type { Said } from './history.ts'
 import { Turn } from './turn.ts'
@@ -81,24 +81,31 @@ export function createSession(llm: LLM, options: SessionOptions = {}): Session {
  * @example
  * const session = await importSession(llm, createReadStream('alice.jsonl', 'utf8'), { store: 'chat.db' })
  *
- * @throws ConvokeError `invalid_request` for lines that are no such export, or one of a newer format; nothing is kept
+ * @throws ConvokeError `invalid_request` for lines that are no such export, or one of a newer format, and for an id whose
+ * session has messages; `configuration` for a bad option; nothing is kept
  */
 export async function importSession(
   llm: LLM,
   lines: string | Iterable<string> | AsyncIterable<string>,
   options: SessionOptions = {},
 ): Promise<Session> {
+  checkSessionOptions(options)
   const { session: found, messages } = await imported(lines)
-  const { system, metadata } = { ...found, ...options }
-  const session = new Session(llm, {
-    ...options,
-    id: options.id ?? found.id,
+  const { id = found.id, system = found.system, metadata = found.metadata } = options
+  const kept = {
+    id,
     ...(system === undefined ? {} : { system }),
     ...(metadata === undefined ? {} : { metadata }),
-  })
-  await session.store.open({ id: session.id, ...(system === undefined ? {} : { system }) })
-  if (messages.length > 0) await session.store.addMessages(session.id, messages)
-  return session
+  }
+  const session = new Session(llm, { ...options, ...kept })
+  try {
+    await keep(session.store, kept, messages)
+    return session
+  } catch (error) {
+    // A store that is not the caller's; what went wrong before matters more than how it closes.
+    await session.close().catch(() => {})
+    throw error
+  }
 }
 
 export class Session implements AsyncDisposable {
