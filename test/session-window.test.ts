@@ -148,8 +148,9 @@ test('options that do not exist, or cannot be so, are refused at once', () => {
 })
 
 test('a history is cut where a user speaks; a known window is kept without being told', async () => {
+  let ids = 0
   const said = (role: 'user' | 'assistant' | 'tool') =>
-    ({ id: '', role, content: [{ type: 'text', text: 'word '.repeat(20) }] }) as Said
+    ({ id: String(ids++), role, content: [{ type: 'text', text: 'word '.repeat(20) }] }) as Said
   const history = (['user', 'assistant', 'tool', 'assistant', 'user', 'assistant'] as const).map(said)
   assert.deepEqual(
     [1_000, 130, 60, 10].map((budget) => cutToFit(history, budget)),

@@ -23,7 +23,7 @@ import type { Said } from './history.ts'
 import { Turn } from './turn.ts'
 import type { Place, SessionResponse } from './turn.ts'
 import { enter } from './turn-line.ts'
-import { budgetOf, cutToFit, tooLong, totalTokens } from './window.ts'
+import { budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './window.ts'
 import type { ContextOptions } from './window.ts'
 
 export interface SessionOptions {
@@ -158,7 +158,10 @@ export class Session implements AsyncDisposable {
     return this.#run(prompt, options)
   }
 
-  /** One turn, as it comes. Its `finish` chunk, and its `response`, come when it is on disk. */
+  /**
+   * One turn, as it comes. Its `finish` chunk, and its `response`, come when it is on disk. Read it to its end, or leave it:
+   * until then the session's next turns wait.
+   */
   stream(
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
@@ -357,6 +360,7 @@ export class Session implements AsyncDisposable {
     const budget = budgetOf(context, window, maxTokens ?? this.llm.defaults.maxTokens)
     // Not counted for nothing: a long history takes its time.
     if (budget === Infinity) return { history: before, ...withSystem }
+    await countAhead(before)
     const tokens = totalTokens([...before, ...own], system)
     if (tokens <= budget) return { history: before, ...withSystem }
     const { onOverflow = 'trim' } = context

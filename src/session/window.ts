@@ -1,4 +1,5 @@
 /** What of a history fits into a model's context window, in whole turns. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
 import { estimateInputTokens, estimateTokens } from '../tokens.ts'
 import type { RequestMessage } from '../providers/provider.ts'
@@ -29,16 +30,35 @@ export function budgetOf(
   return window - Math.min(forReply ?? replyTokens, window / 4)
 }
 
-const counted = new WeakMap<Said, number>()
+/** By the ids of messages, which never change once they are whole. */
+const counted = new Map<string, number>()
+const maxCounted = 50_000
+/** Characters counted in one go: some 5 ms. */
+const unitsAtOnce = 65_536
 
 /** Tokens of one message, estimated; pictures and files count by their number. */
 export function messageTokens(message: Said): number {
-  let tokens = counted.get(message)
-  if (tokens === undefined) {
-    tokens = message.role === 'summary' ? estimateTokens(message.content[0]?.text ?? '') : tokensOf(message)
-    counted.set(message, tokens)
-  }
+  const known = counted.get(message.id)
+  if (known !== undefined) return known
+  const tokens =
+    message.role === 'summary' ? estimateTokens(message.content[0]?.text ?? '') : tokensOf(message)
+  if (message.status === 'streaming') return tokens
+  if (counted.size >= maxCounted) counted.clear()
+  counted.set(message.id, tokens)
   return tokens
+}
+
+/** Counts a long history beforehand, and lets the event loop go round meanwhile. */
+export async function countAhead(history: readonly Said[]): Promise<void> {
+  let units = 0
+  for (const message of history) {
+    if (counted.has(message.id)) continue
+    for (const part of message.content) if (part.type === 'text') units += part.text.length
+    messageTokens(message)
+    if (units < unitsAtOnce) continue
+    units = 0
+    await nextTurn()
+  }
 }
 
 export function totalTokens(history: readonly Said[], system: string | undefined): number {
