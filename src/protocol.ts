@@ -46,6 +46,8 @@ export interface StoreFile {
   path: string
   durability: 'full' | 'normal'
   busyTimeoutMs: number
+  /** It was open before: a file that is missing now is not made anew. */
+  wasOpened: boolean
   /** Who asks: turns of this process are never those of a dead one. */
   writer: Writer
 }

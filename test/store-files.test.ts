@@ -207,13 +207,37 @@ test('a file that is deleted or moved while in use is told of, and not made anew
   await store.addMessages('s', [user('m')])
 })
 
+test('a file that is missing while its log is there is refused, and the log stays', async (t) => {
+  const { store, path, folder } = openStore(t)
+  await store.open({ id: 's' })
+  const moved = join(folder, 'moved.db')
+  for (const end of ['', '-wal']) copyFileSync(path + end, moved + end)
+  await store.close()
+  renameSync(moved, `${moved}.away`)
+  const log = readFileSync(`${moved}-wal`)
+  assert.ok(log.length > 0)
+  await refuses(moved, 'store_corrupt', /moved.db-wal is. Put the file back, or move the -wal away/)
+  assert.deepEqual(readFileSync(`${moved}-wal`), log)
+  assert.equal(existsSync(moved), false)
+  renameSync(`${moved}.away`, moved)
+  const again = sqliteStore({ path: moved })
+  t.after(() => again.close())
+  assert.equal((await again.list()).length, 1)
+})
+
 test('the connection is set as the durability says: full syncs each commit, normal the check-points', (t) => {
   const { store, path } = openStore(t)
   for (const [durability, synchronous] of [
     ['full', 2],
     ['normal', 1],
   ] as const) {
-    const database = openDatabase({ path, durability, busyTimeoutMs: 10_000, writer: store.writer })
+    const database = openDatabase({
+      path,
+      durability,
+      busyTimeoutMs: 10_000,
+      wasOpened: false,
+      writer: store.writer,
+    })
     const read = (name: string) => database.pragma(name, { simple: true })
     const names = ['journal_mode', 'synchronous', 'foreign_keys', 'busy_timeout']
     assert.deepEqual(names.map(read), ['wal', synchronous, 1, 10_000])

@@ -1,8 +1,9 @@
 /** A store whose thread dies: nothing that was acknowledged is lost, and what was in flight lands once. */
 import './faults/killable-workers.ts'
 import assert from 'node:assert/strict'
+import { existsSync, rmSync } from 'node:fs'
 import { test } from 'node:test'
-import { deaths, ways, writeUnderKill } from './faults/killable-workers.ts'
+import { deaths, killLatest, ways, writeUnderKill } from './faults/killable-workers.ts'
 import { half, idsOf, openStore, text } from './store-kit.ts'
 
 for (const way of ways)
@@ -28,4 +29,24 @@ test('a turn goes on when its thread dies: its writer lives', async (t) => {
     (await store.readMessages('s')).map(({ status }) => status),
     ['complete', 'complete'],
   )
+})
+
+test('a file that went while its thread was dead is not made anew', async (t) => {
+  const { store, path } = openStore(t)
+  await store.open({ id: 's' })
+  await killLatest()
+  for (const end of ['', '-wal', '-shm']) rmSync(path + end, { force: true })
+  for (let time = 0; time < 2; time++)
+    await assert.rejects(store.open({ id: 't' }), { code: 'store_failed', message: /moved or deleted/ })
+  await store.close()
+  assert.equal(existsSync(path), false)
+})
+
+test('closing a store whose thread died opens nothing', async (t) => {
+  const { store, path } = openStore(t)
+  await store.open({ id: 's' })
+  await killLatest()
+  for (const end of ['', '-wal', '-shm']) rmSync(path + end, { force: true })
+  await store.close()
+  assert.equal(existsSync(path), false)
 })

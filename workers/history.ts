@@ -33,8 +33,10 @@ export default async function run({
 }: HistoryTask): Promise<Answer<HistoryValues[HistoryJob['kind']]>> {
   clearTimeout(timer)
   try {
+    // The thread that had it open may have died: to close it, nothing is opened again.
+    if (job.kind === 'close') return { isOk: true, value: connection ? close(connection) : null }
     const value = await work(opened(file), job)
-    if (job.kind !== 'close') indexWhenIdle(idleMs)
+    indexWhenIdle(idleMs)
     return { isOk: true, value }
   } catch (error) {
     return { isOk: false, error: toPlainError(toStoreError(error, file.path)) }
@@ -57,9 +59,9 @@ function opened(file: StoreFile): Connection {
 
 function work(
   open: Connection,
-  job: HistoryJob,
+  job: Exclude<HistoryJob, { kind: 'close' }>,
 ): HistoryValues[HistoryJob['kind']] | Promise<HistoryValues[HistoryJob['kind']]> {
-  if (job.kind !== 'close') open.checkPlace()
+  open.checkPlace()
   switch (job.kind) {
     case 'write':
       return writeBatch(open, job.writes)
@@ -82,8 +84,6 @@ function work(
       return vacuum(open)
     case 'check':
       return check(open)
-    case 'close':
-      return close(open)
   }
 }
 

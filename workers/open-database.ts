@@ -7,6 +7,7 @@ import {
   lstatSync,
   openSync,
   readSync,
+  realpathSync,
   statSync,
 } from 'node:fs'
 import type { Stats } from 'node:fs'
@@ -18,8 +19,8 @@ import type { StoreFile } from '../src/protocol.ts'
 import { applicationId, migrate, schemaVersion } from './migrations.ts'
 
 /** @throws ConvokeError when the path or the file is unfit; the file is then as it was */
-export function openDatabase({ path, durability, busyTimeoutMs }: StoreFile): Database {
-  checkPath(path)
+export function openDatabase({ path, durability, busyTimeoutMs, wasOpened }: StoreFile): Database {
+  checkPath(path, wasOpened)
   const database = new SQLite(path, { timeout: busyTimeoutMs })
   try {
     prepare(database, path, busyTimeoutMs)
@@ -36,7 +37,7 @@ function refuse(path: string, what: string, code: 'store_failed' | 'store_corrup
   throw new ConvokeError(code, `[store ${path.replaceAll('\0', '\\0')}] ${what}`)
 }
 
-function checkPath(path: string): void {
+function checkPath(path: string, wasOpened: boolean): void {
   if (path.includes('\0'))
     refuse(path, 'The path has a NUL character. Leave it out: the system would cut the name there.')
   if (path.trim() !== path)
@@ -50,7 +51,14 @@ function checkPath(path: string): void {
     refuse(path, `The folder ${folder} may not be written. Change its permissions, or name another file.`)
   const found = statOf(path)
   if (found) checkFile(path, found)
+  else if (wasOpened)
+    refuse(path, 'The file was moved or deleted while in use. Put it back, or open a new store.')
   else createFile(path)
+}
+
+/** Bytes of the log, which SQLite keeps beside the file that a link leads to. */
+function logBytes(path: string): number {
+  return statOf(`${realpathSync(path)}-wal`)?.size ?? 0
 }
 
 function checkFile(path: string, found: Stats): void {
@@ -59,7 +67,7 @@ function checkFile(path: string, found: Stats): void {
   if (!isAllowed(path, constants.R_OK | constants.W_OK))
     refuse(path, 'The file may not be read and written. Change its permissions, or name another file.')
   // SQLite takes an empty file for a new database, and would drop the log that still has the conversations.
-  if (found.size === 0 && (statOf(`${path}-wal`)?.size ?? 0) > 0)
+  if (found.size === 0 && logBytes(path) > 0)
     refuse(
       path,
       'The file was cut to nothing, but its -wal is there. Restore a backup, or name another file.',
@@ -73,6 +81,13 @@ function checkFile(path: string, found: Stats): void {
 function createFile(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false }))
     refuse(path, 'This is a link to a file that is not there. Name a file.')
+  // SQLite would take the log for that of another database, and delete it. Asked again: another process may be faster.
+  if ((statOf(`${path}-wal`)?.size ?? 0) > 0 && !statOf(path))
+    refuse(
+      path,
+      `The file is not there, but its log ${path}-wal is. Put the file back, or move the -wal away.`,
+      'store_corrupt',
+    )
   try {
     const file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600)
     // The umask may have taken away too much.

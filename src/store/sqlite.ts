@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { ConvokeError } from '../errors.ts'
+import { ConvokeError, isConvokeError } from '../errors.ts'
 import { WorkerPool } from '../pool.ts'
 import type {
   HistoryJob,
@@ -84,7 +84,7 @@ class SqliteStore implements Store {
     host: hostname(),
     started: processStart(process.pid),
   }
-  readonly #file: StoreFile
+  readonly #file: Omit<StoreFile, 'wasOpened'>
   readonly #isTemporary: boolean
   readonly #pool = new WorkerPool<HistoryTask, HistoryValues[HistoryJob['kind']]>('history', {
     maxThreads: 1,
@@ -92,6 +92,7 @@ class SqliteStore implements Store {
   })
   readonly #queue = new WriteQueue((writes) => this.#run({ kind: 'write', writes }))
   #isUsed = false
+  #wasOpened = false
   #closing: Promise<void> | undefined
 
   constructor({ path, durability, busyTimeoutMs = 10_000 }: SqliteStoreOptions) {
@@ -266,7 +267,16 @@ class SqliteStore implements Store {
 
   async #run<J extends HistoryJob>(job: J): Promise<HistoryValues[J['kind']]> {
     this.#isUsed = true
-    return (await this.#pool.run({ file: this.#file, job })) as HistoryValues[J['kind']]
+    try {
+      const file = { ...this.#file, wasOpened: this.#wasOpened }
+      const value = (await this.#pool.run({ file, job })) as HistoryValues[J['kind']]
+      if (job.kind !== 'close') this.#wasOpened = true
+      return value
+    } catch (error) {
+      // Only an open file knows that.
+      if (isConvokeError(error) && error.code === 'session_not_found') this.#wasOpened = true
+      throw error
+    }
   }
 
   #checkOpen(): void {

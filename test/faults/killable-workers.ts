@@ -32,6 +32,11 @@ threads.Worker = class extends threads.Worker {
   }
 }
 
+/** Ends the thread that was started last. */
+export async function killLatest(): Promise<void> {
+  await latest?.terminate()
+}
+
 /** A hundred writes, some gathered and some in flight, while the thread is killed. Gives their ids in order. */
 export async function writeUnderKill(
   store: Store,
