@@ -347,6 +347,25 @@ test('a backup is whole while the store is written, and refuses a file that is t
   await assert.rejects(store.backup(join(folder, 'a\0b')), { code: 'store_failed', message: /NUL/ })
 })
 
+test('a backup ends while another process writes all the time', { timeout: 20_000 }, async (t) => {
+  const { store, path, folder } = openStore(t, { durability: 'normal' })
+  await store.open({ id: 's' })
+  for (let at = 0; at < 40; at++) await store.addMessages('s', [user(`m${at}`, 'x'.repeat(1_000_000))])
+  const other = new SQLite(path)
+  t.after(() => other.close())
+  const touch = other.prepare('UPDATE sessions SET updated_at = updated_at + 1')
+  const writing = setInterval(() => touch.run(), 2)
+  t.after(() => {
+    clearInterval(writing)
+  })
+  const copy = join(folder, 'copy.db')
+  await store.backup(copy)
+  clearInterval(writing)
+  const copied = sqliteStore({ path: copy })
+  t.after(() => copied.close())
+  assert.equal((await copied.readMessages('s')).length, 40)
+})
+
 test('vacuum gives the space of what was deleted back', async (t) => {
   const { store, path } = openStore(t)
   await store.open({ id: 's' })

@@ -4,6 +4,8 @@ import type { Connection } from './connection.ts'
 
 /** Pages copied before another task of the thread gets its turn. */
 const backupPages = 256
+/** SQLite copies from the beginning again each time that another process has written. So often is enough. */
+const maxRestarts = 3
 
 type State = 'running' | 'done' | { error: unknown }
 const backups = new Map<string, State>()
@@ -21,11 +23,22 @@ export function backup({ database }: Connection, path: string): 'running' | 'don
     return state
   }
   backups.set(path, 'running')
-  database.backup(path, { progress: () => backupPages }).then(
+  database.backup(path, { progress: paces() }).then(
     () => backups.set(path, 'done'),
     (error: unknown) => backups.set(path, { error }),
   )
   return 'running'
+}
+
+/** Past the restarts all that is left goes at once: other tasks wait that long, but it ends. */
+function paces(): (progress: { remainingPages: number }) => number {
+  let last = Infinity
+  let restarts = 0
+  return ({ remainingPages }) => {
+    if (remainingPages >= last) restarts++
+    last = remainingPages
+    return restarts < maxRestarts ? backupPages : Number.MAX_SAFE_INTEGER
+  }
 }
 
 export function vacuum({ database }: Connection): null {
