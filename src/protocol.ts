@@ -167,10 +167,17 @@ export interface BranchPage {
   sessionId: string
   before?: string
   /** The `next` of the page before. */
-  cursor?: number
+  from?: BranchPlace
   isWhole: boolean
   /** Rows at most. */
   limit: number
+}
+
+/** Where a page ended. */
+export interface BranchPlace {
+  cursor: number
+  /** Of the branch as that page saw it: another one is read from its beginning. */
+  generation: string
 }
 
 export interface SearchQuery {
@@ -204,8 +211,8 @@ export interface HistoryValues {
   'find-session': SessionRow | null
   'list-sessions': SessionRow[]
   'find-operation': MessageRow | null
-  /** Newest first. No `next`: the branch begins here. */
-  'read-branch': { rows: MessageRow[]; next?: number }
+  /** Newest first. No `next`: the branch begins here. `stale`: it was cleared or compacted since the page before. */
+  'read-branch': { rows: MessageRow[]; next?: BranchPlace } | 'stale'
   /** Messages that are still to be indexed. */
   index: number
   /** Newest first. */

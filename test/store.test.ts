@@ -340,3 +340,21 @@ test('writes that nobody awaits are refused past the bound, none that was accept
   const accepted = settled.filter(({ status }, at) => status === 'fulfilled' && at % 1_000 === 0)
   assert.equal(kept, 'x'.repeat(accepted.length))
 })
+
+test('a history that is cleared or compacted while it is read is whole, of one state', async (t) => {
+  const { store } = openStore(t)
+  const messages = (name: string) => Array.from({ length: 2_000 }, (_, at) => user(`${name}${at}`))
+  await store.open({ id: 'c' })
+  await store.addMessages('c', messages('c'))
+  const [cleared] = await Promise.all([store.readMessages('c'), store.clearSession('c')])
+  assert.ok([0, 2_000].includes(cleared.length), String(cleared.length))
+  await store.open({ id: 'd' })
+  await store.addMessages('d', messages('d'))
+  const summary = (id: string) => ({ id, role: 'summary' as const, content: text(id) })
+  await store.compact('d', summary('y'), 'd100')
+  const [compacted] = await Promise.all([store.readMessages('d'), store.compact('d', summary('z'), 'd1800')])
+  assert.deepEqual(
+    [compacted[0]?.id, compacted[1]?.id, compacted.length],
+    compacted[0]?.id === 'y' ? ['y', 'd101', 1_900] : ['z', 'd1801', 200],
+  )
+})

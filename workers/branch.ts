@@ -20,10 +20,17 @@ const selectPage = `WITH RECURSIVE branch (sequence, parent, depth) AS (
   FROM branch b JOIN messages m ON m.sequence = b.sequence ORDER BY b.depth`
 
 export function readBranch(connection: Connection, page: BranchPage): HistoryValues['read-branch'] {
+  return connection.snapshot(() => readPage(connection, page))
+}
+
+function readPage(connection: Connection, page: BranchPage): HistoryValues['read-branch'] {
   const ends = sessionEnds(connection, page.sessionId)
-  const from = page.cursor ?? start(connection, ends, page)
+  const generation = generationOf(connection, ends, page.sessionId)
+  if (page.from && page.from.generation !== generation) return 'stale'
+  const from = page.from?.cursor ?? start(connection, ends, page)
   if (from === null || page.limit < 1) return { rows: [] }
   const found = connection.all<MessageRow & { parent: number | null }>(selectPage, from, page.limit)
+  if (found.length === 0) return 'stale'
   const stop = page.isWhole ? -1 : found.findIndex(({ sequence }) => sequence === ends.compactedTo)
   const rows = (stop < 0 ? found : found.slice(0, stop)).map(({ parent: _parent, ...row }) =>
     row.status === 'streaming'
@@ -32,7 +39,13 @@ export function readBranch(connection: Connection, page: BranchPage): HistoryVal
   )
   if (stop >= 0) return { rows: [...rows, messageAt(connection, ends.summary as number)] }
   const next = found.at(-1)?.parent ?? null
-  return next === null ? { rows } : { rows, next }
+  return next === null ? { rows } : { rows, next: { cursor: next, generation } }
+}
+
+/** Of what forgets or replaces messages. Those that are added are behind every cursor: they change none of it. */
+function generationOf(connection: Connection, { summary, compactedTo }: SessionEnds, id: string): string {
+  const sql = 'SELECT cleared_at FROM sessions WHERE id = ?'
+  return JSON.stringify([connection.value<number | null>(sql, id), summary, compactedTo])
 }
 
 function start(connection: Connection, ends: SessionEnds, page: BranchPage): number | null {

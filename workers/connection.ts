@@ -52,8 +52,17 @@ export class Connection {
 
   /** Never deferred: that would ignore the time-out when it turns from reading to writing. */
   transaction<T>(work: () => T): T {
+    return this.#within('BEGIN IMMEDIATE', work)
+  }
+
+  /** For several reads of one state, whatever other processes write. */
+  snapshot<T>(read: () => T): T {
+    return this.#within('BEGIN', read)
+  }
+
+  #within<T>(begin: string, work: () => T): T {
     const { database } = this
-    database.exec('BEGIN IMMEDIATE')
+    database.exec(begin)
     try {
       const value = work()
       database.exec('COMMIT')

@@ -72,7 +72,7 @@ function work(
     case 'find-operation':
       return findOperation(open, job.sessionId, job.operationId)
     case 'read-branch':
-      if (job.page.cursor === undefined) interruptDeadOf(open, job.page.sessionId)
+      if (!job.page.from) interruptDeadOf(open, job.page.sessionId)
       return readBranch(open, job.page)
     case 'index':
       return outstanding(open) === 0 ? 0 : open.transaction(() => indexStep(open))

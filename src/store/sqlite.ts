@@ -7,6 +7,8 @@ import { setTimeout } from 'node:timers/promises'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import { WorkerPool } from '../pool.ts'
 import type {
+  BranchPage,
+  BranchPlace,
   HistoryJob,
   HistoryTask,
   HistoryValues,
@@ -64,6 +66,8 @@ export interface SqliteStoreOptions {
 
 /** Messages of one task, so that neither thread stalls over a long history. */
 const pageRows = 500
+/** How often a history is read anew that was cleared or compacted while it was read. */
+const maxReads = 5
 const backupPollMs = 10
 const defaultHits = 20
 const maxHits = 1_000
@@ -155,15 +159,27 @@ class SqliteStore implements Store {
   async readMessages(sessionId: string, options: ReadOptions = {}): Promise<StoredMessage[]> {
     const { before, isWhole = false } = options
     const wanted = count(options.limit, 'limit', Infinity)
+    const wish = { sessionId, isWhole, ...(before === undefined ? {} : { before }) }
+    for (let time = 0; time < maxReads; time++) {
+      const messages = await this.#readPages(wish, wanted)
+      if (messages) return messages
+    }
+    const message = `[store ${this.name}] The session ${JSON.stringify(sessionId)} was cleared or compacted each time while it was read. Try again.`
+    throw new ConvokeError('store_failed', message)
+  }
+
+  /** None when the branch became another one between two pages. */
+  async #readPages(wish: Omit<BranchPage, 'limit'>, wanted: number): Promise<StoredMessage[] | undefined> {
     const messages: StoredMessage[] = []
-    let from: { before?: string; cursor?: number } = before === undefined ? {} : { before }
+    let from: BranchPlace | undefined
     for (;;) {
       const limit = Math.min(pageRows, wanted - messages.length)
-      const page = { sessionId, isWhole, limit, ...from }
-      const { rows, next } = await this.#ask({ kind: 'read-branch', page })
-      messages.push(...rows.slice(0, limit).map(fromMessageRow))
-      if (next === undefined || messages.length >= wanted) return messages.reverse()
-      from = { cursor: next }
+      const page = { ...wish, limit, ...(from ? { from } : {}) }
+      const answer = await this.#ask({ kind: 'read-branch', page })
+      if (answer === 'stale') return undefined
+      messages.push(...answer.rows.slice(0, limit).map(fromMessageRow))
+      from = answer.next
+      if (from === undefined || messages.length >= wanted) return messages.reverse()
     }
   }
 
