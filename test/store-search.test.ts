@@ -90,6 +90,45 @@ test('a search of a session finds its own words and those that it shares, no oth
   assert.deepEqual(await store.check(), { isOk: true, problems: [] })
 })
 
+test('a search of a session finds what is on its branch, and that only', async (t) => {
+  const { store } = openStore(t)
+  const { writer } = store
+  const finds = async (sessionId: string) => found(await store.search('question', { sessionId })).sort()
+  const said = (id: string) => user(id, `question ${id}`)
+  const begin = (sessionId: string, name: string) =>
+    store.beginTurn({ sessionId, replyId: `r-${name}`, messages: [said(name)], writer })
+  // Forks of forks, the middle of which is gone.
+  await store.open({ id: 'g' })
+  await store.addMessages('g', [said('g1')])
+  for (const [from, to] of [
+    ['g', 'h'],
+    ['h', 'i'],
+  ] as const) {
+    await store.forkSession(from, { id: to })
+    await store.addMessages(to, [said(`${to}1`)])
+  }
+  await store.deleteSession('h')
+  assert.deepEqual(await finds('i'), ['g1', 'h1', 'i1'])
+  assert.deepEqual(await finds('g'), ['g1'])
+  // A turn that runs while its session is added to, forked and cleared.
+  await store.open({ id: 'r' })
+  await begin('r', 'u')
+  await store.addMessages('r', [said('r1')])
+  await store.forkSession('r', { id: 'f' })
+  assert.deepEqual([await finds('r'), await finds('f')], [['r1', 'u'], ['r1']])
+  await store.clearSession('r')
+  assert.deepEqual([await finds('r'), await finds('f')], [['u'], ['r1']])
+  await store.endTurn('r-u', { status: 'complete', content: text('an answer') })
+  await store.addMessages('r', [said('r2')])
+  assert.deepEqual(await finds('r'), ['r2', 'u'])
+  // As many beside the branch as a page has.
+  for (let at = 0; at < 30; at++) await store.addMessages('f', [said(`f${at}`)])
+  await store.forkSession('f', { id: 'e' }, 'r1')
+  assert.deepEqual(await finds('e'), ['r1'])
+  await store.clearSession('f')
+  assert.deepEqual(await finds('f'), [])
+})
+
 test('deleted and replaced texts are not found, and the index stays true', async (t) => {
   const { store } = openStore(t)
   for (const id of ['s', 'd']) await store.open({ id })

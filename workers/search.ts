@@ -3,6 +3,8 @@
  * times slower. Found is what is newest, so that a word of every message costs no more than a rare one.
  */
 import type { SearchQuery, SearchRow } from '../src/protocol.ts'
+import { BranchWalk } from './branch-walk.ts'
+import type { Share } from './branch-walk.ts'
 import type { Connection } from './connection.ts'
 import { messageAt } from './messages.ts'
 
@@ -45,63 +47,122 @@ export function unindex(connection: Connection, sequences: readonly number[]): v
   connection.run('DELETE FROM outstanding WHERE sequence IN (SELECT value FROM json_each(?))', json)
 }
 
-/** Sequences above `from` up to `to`, of one session or of all. */
-interface Range {
-  owner?: string
-  from: number
-  to: number
+/** Newest first. Of a session: what its branch passes, and its summary. */
+export function search(connection: Connection, query: SearchQuery): SearchRow[] {
+  return connection.snapshot(() => {
+    const { terms, sessionId, limit } = query
+    const found =
+      sessionId === undefined
+        ? hits(connection, terms, everything, limit)
+        : searchBranch(connection, terms, sessionId, limit)
+    return found.map(({ sequence, snippet }) => ({ message: messageAt(connection, sequence), snippet }))
+  })
 }
 
-/** One query for each range: bounds of a sequence do not help the index to find its place, so pages would cost more. */
-export function search(connection: Connection, { terms, sessionId, limit }: SearchQuery): SearchRow[] {
-  const rows: SearchRow[] = []
-  for (const range of ranges(connection, sessionId)) {
-    if (range.to > range.from && rows.length < limit)
-      rows.push(...hits(connection, terms, range, limit - rows.length))
+interface Hit {
+  sequence: number
+  snippet: string
+}
+
+/** Sequences from `from` to `to`, of one session or of all. */
+type Range = Omit<Share, 'owner'> & { owner?: string }
+const everything: Range = { from: 0, to: Number.MAX_SAFE_INTEGER }
+
+/** The last walk of each connection: who searches a session does so again. */
+const walks = new WeakMap<Connection, BranchWalk>()
+
+/** A fork finds what it shares with its origins, too: it wrote its own messages after all of theirs. */
+function searchBranch(connection: Connection, terms: readonly string[], id: string, limit: number): Hit[] {
+  const session = connection.get<{
+    head: number | null
+    summary: number | null
+    forkedFrom: string | null
+    clearedAt: number | null
+  }>(
+    'SELECT head, summary, forked_from AS forkedFrom, cleared_at AS clearedAt FROM sessions WHERE id = ?',
+    id,
+  )
+  if (!session) return []
+  const running = runningTurn(connection, id)
+  const walk = walkTo(connection, running ? running.parent : session.head)
+  const beside = new Set(running?.sequences)
+  if (session.summary !== null) beside.add(session.summary)
+  const onBranch = (sequences: readonly number[]) => {
+    const passed = walk.passed(sequences.filter((sequence) => !beside.has(sequence)))
+    return (sequence: number) => beside.has(sequence) || passed.has(sequence)
   }
-  return rows
-}
-
-/** A fork searches what it shares with its origins, too: they wrote it before the fork, it wrote its own after. */
-function ranges(connection: Connection, sessionId: string | undefined): Range[] {
-  if (sessionId === undefined) return [{ from: 0, to: Number.MAX_SAFE_INTEGER }]
-  const found: Range[] = []
-  const seen = new Set<string>()
-  let to = Number.MAX_SAFE_INTEGER
-  for (let owner: string | null = sessionId; owner !== null && !seen.has(owner);) {
-    seen.add(owner)
-    const session:
-      { forkedFrom: string | null; forkedAt: number | null; clearedAt: number | null } | undefined =
-      connection.get(
-        'SELECT forked_from AS forkedFrom, forked_at AS forkedAt, cleared_at AS clearedAt FROM sessions WHERE id = ?',
-        owner,
-      )
-    // What an origin forgot since is no matter of its forks.
-    const cleared: number = owner === sessionId ? (session?.clearedAt ?? 0) : 0
-    const from = Math.max(session?.forkedAt ?? 0, cleared)
-    found.push({ owner, from, to: Math.min(to, lastOf(connection, owner)) })
-    to = Math.min(to, from)
-    owner = session?.forkedAt == null || cleared > 0 ? null : session.forkedFrom
+  const find = (range: Range, wanted: number) => hitsOnBranch(connection, terms, range, wanted, onBranch)
+  const found = find({ owner: id, from: (session.clearedAt ?? 0) + 1, to: lastOf(connection, id) }, limit)
+  if (session.forkedFrom === null) return found
+  for (const share of found.length < limit ? walk.shares() : []) {
+    if (share.owner !== id && found.length < limit) found.push(...find(share, limit - found.length))
   }
-  return found
+  return found.sort((one, other) => other.sequence - one.sequence)
 }
 
-/** A fork that wrote nothing has nothing to be looked through. */
+/** The messages of a turn that is written, which are the end of its branch, and what they stand on. */
+function runningTurn(connection: Connection, id: string) {
+  const turn = connection.get<{ reply: number; first: number }>(
+    'SELECT reply, first FROM running WHERE session_id = ?',
+    id,
+  )
+  if (!turn) return undefined
+  const sequences: number[] = []
+  let parent: number | null = turn.reply
+  for (let at = 0; at !== turn.first && parent !== null;) {
+    at = parent
+    sequences.push(at)
+    parent = connection.value<number | null>('SELECT parent FROM messages WHERE sequence = ?', at) ?? null
+  }
+  return { sequences, parent }
+}
+
+function walkTo(connection: Connection, end: number | null): BranchWalk {
+  const last = walks.get(connection)
+  const known = last?.isWorthKeeping ? last : undefined
+  if (known?.end === end) return known
+  const walk = new BranchWalk(connection, end, known)
+  walks.set(connection, walk)
+  return walk
+}
+
+/** A session that wrote nothing has nothing to be looked through. */
 function lastOf(connection: Connection, owner: string): number {
   const sql = 'SELECT max(sequence) FROM messages WHERE session_id = ?'
   return connection.value<number | null>(sql, owner) ?? 0
 }
 
-function hits(connection: Connection, terms: readonly string[], range: Range, limit: number): SearchRow[] {
+/**
+ * Beside a branch are few messages, such as replies that were repeated. Further pages are much larger: each looks
+ * through the whole index again, since bounds of a sequence do not help it to find its place.
+ */
+function hitsOnBranch(
+  connection: Connection,
+  terms: readonly string[],
+  { to, ...range }: Range,
+  limit: number,
+  onBranch: (sequences: readonly number[]) => (sequence: number) => boolean,
+): Hit[] {
+  const found: Hit[] = []
+  for (let size = limit, last = to; last >= range.from; size *= 8) {
+    const page = hits(connection, terms, { ...range, to: last }, size)
+    const isFound = onBranch(page.map(({ sequence }) => sequence))
+    found.push(...page.filter(({ sequence }) => isFound(sequence)))
+    if (found.length >= limit || page.length < size) break
+    last = (page.at(-1) as Hit).sequence - 1
+  }
+  return found.slice(0, limit)
+}
+
+function hits(connection: Connection, terms: readonly string[], range: Range, limit: number): Hit[] {
   const words = terms.map((term) => `"${term}"`).join(' AND ')
   const owner =
     range.owner === undefined
       ? ''
       : ` AND {owner} : "${Buffer.from(range.owner).toString('hex').toUpperCase()}"`
-  const found = connection.all<{ sequence: number; snippet: string }>(
+  return connection.all<Hit>(
     `SELECT rowid AS sequence, snippet(message_index, 0, '**', '**', '…', ${snippetTokens}) AS snippet
-      FROM message_index WHERE message_index MATCH ? AND rowid > ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?`,
+      FROM message_index WHERE message_index MATCH ? AND rowid >= ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?`,
     ...[`{text} : (${words})${owner}`, range.from, range.to, limit],
   )
-  return found.map(({ sequence, snippet }) => ({ message: messageAt(connection, sequence), snippet }))
 }
