@@ -22,6 +22,8 @@ export class WorkerPool<Task, Value> {
   readonly #worker: WorkerName
   readonly #options: PoolOptions
   #piscina: Promise<Piscina<Task, Answer<Value>>> | undefined
+  /** Why a thread died outside of a task, which its tasks are not told. */
+  #lastDeath: unknown
   #isClosed = false
 
   constructor(worker: WorkerName, options: PoolOptions) {
@@ -31,7 +33,8 @@ export class WorkerPool<Task, Value> {
 
   /**
    * Never takes a signal: piscina ends the thread to obey it, with all that runs there.
-   * @throws ConvokeError the worker's own error, or `worker_lost` when its thread died twice over this task
+   * @throws ConvokeError the worker's own error, `worker_lost` when its thread died twice over this task, or
+   * `missing_dependency` when what it needs is not installed
    */
   async run(task: Task, transfer: readonly Transferable[] = []): Promise<Value> {
     if (this.#isClosed)
@@ -41,23 +44,43 @@ export class WorkerPool<Task, Value> {
     for (let attempt = 1; ; attempt++) {
       let answer: Answer<Value>
       // Asked again for each attempt: the first may have been the end of the threads that there were.
-      const piscina = await (this.#piscina ??= this.#start())
+      const piscina = await this.#started()
       try {
         answer = await piscina.run(task, transfer.length === 0 ? {} : { transferList: transfer })
       } catch (cause) {
         // A worker answers errors as data: what is thrown is the thread's end, or a task that cannot be cloned.
         if (cause instanceof DOMException) throw cause
         if (attempt < attempts && !this.#isClosed) continue
-        const message = `A ${this.#worker} thread ended before its task was done: ${cause instanceof Error ? cause.message : String(cause)}`
-        throw new ConvokeError('worker_lost', message, { cause })
+        throw this.#lost(cause)
       }
+      this.#lastDeath = undefined
       if (answer.isOk) return answer.value
       throw fromPlainError(answer.error)
     }
   }
 
+  #lost(ending: unknown): ConvokeError {
+    const cause = this.#lastDeath ?? ending
+    if (isMissing(cause)) return missing(this.#worker, cause)
+    const message = `A ${this.#worker} thread ended before its task was done: ${reasonOf(cause)}`
+    return new ConvokeError('worker_lost', message, { cause })
+  }
+
+  async #started(): Promise<Piscina<Task, Answer<Value>>> {
+    const starting = (this.#piscina ??= this.#start())
+    try {
+      return await starting
+    } catch (cause) {
+      // Tried anew by the next task: what was missing may be there by then.
+      if (this.#piscina === starting) this.#piscina = undefined
+      throw isMissing(cause) ? missing(this.#worker, cause) : cause
+    }
+  }
+
   async #start(): Promise<Piscina<Task, Answer<Value>>> {
     const piscina = await start<Task, Value>(this.#worker, this.#options)
+    // Unheard, the event would end the process.
+    piscina.on('error', (error) => (this.#lastDeath = error))
     piscina.on('workerDestroy', () => {
       // By then the tasks of the dead thread were given again, and so have threads.
       setImmediate(() => this.#giveUp(piscina))
@@ -76,7 +99,8 @@ export class WorkerPool<Task, Value> {
   /** Finishes what was given, then ends the threads. */
   async close(): Promise<void> {
     this.#isClosed = true
-    await (await this.#piscina)?.close()
+    // One that never started has nothing to close.
+    await (await this.#piscina?.catch(() => undefined))?.close()
   }
 }
 
@@ -86,7 +110,7 @@ async function start<Task, Value>(
 ): Promise<Piscina<Task, Answer<Value>>> {
   const { Piscina } = await import('piscina')
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const piscina = new Piscina<Task, Answer<Value>>({
+  return new Piscina<Task, Answer<Value>>({
     filename: new URL(`../workers/${worker}.${extension}`, import.meta.url).href,
     minThreads: 0,
     maxThreads,
@@ -96,7 +120,18 @@ async function start<Task, Value>(
     atomics: 'disabled',
     recordTiming: false,
   })
-  // A thread that dies outside of a task is news to its tasks alone; unheard, the event would end the process.
-  piscina.on('error', () => undefined)
-  return piscina
+}
+
+function isMissing(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND' || code === 'ERR_DLOPEN_FAILED'
+}
+
+function missing(worker: WorkerName, cause: unknown): ConvokeError {
+  const message = `A ${worker} thread cannot start, since a part of its packages is missing: ${reasonOf(cause)}. Install them again, for this platform and this version of Node.`
+  return new ConvokeError('missing_dependency', message, { cause })
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
 }

@@ -17,6 +17,11 @@ export function toStoreError(error: unknown, path: string): ConvokeError {
       cause: error,
       ...(isRetryable === undefined ? {} : { isRetryable }),
     })
+  if (/^(ERR_MODULE_NOT_FOUND|MODULE_NOT_FOUND|ERR_DLOPEN_FAILED)/.test(kind))
+    return fail(
+      'missing_dependency',
+      'The package better-sqlite3 is missing in part. Install it again, for this platform and this version of Node.',
+    )
   if (/^(SQLITE_FULL|ENOSPC|EDQUOT|EFBIG)/.test(kind))
     return fail(
       'store_full',
