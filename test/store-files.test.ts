@@ -130,6 +130,33 @@ test('the database of another program, and that of a newer version, are refused 
   assert.deepEqual(readdirSync(folder), ['other.db'])
 })
 
+test('what is refused keeps its log, even where only that says whose it is', async (t) => {
+  const { store, path, folder } = openStore(t)
+  await store.open({ id: 's' })
+  await store.close()
+  const live = (from: string, sql: string) => {
+    const database = new SQLite(from)
+    database.pragma('journal_mode = WAL')
+    database.pragma('wal_autocheckpoint = 0')
+    database.exec(sql)
+    const copy = `${from}.copy`
+    for (const end of ['', '-wal']) copyFileSync(from + end, copy + end)
+    database.close()
+    return copy
+  }
+  const newer = live(path, 'PRAGMA user_version = 999; PRAGMA user_version = 998')
+  const other = live(join(folder, 'other.db'), 'CREATE TABLE things (a); INSERT INTO things VALUES (1)')
+  for (const [file, words] of [
+    [newer, /schema 998.*Update convoke/],
+    [other, /another program/],
+  ] as const) {
+    const log = readFileSync(`${file}-wal`)
+    await refuses(file, 'store_failed', words)
+    assert.deepEqual(readFileSync(`${file}-wal`), log)
+    assert.equal(existsSync(`${file}-shm`), false)
+  }
+})
+
 test('a file that was cut or damaged is store_corrupt, and never made anew', async (t) => {
   const { store, path, folder } = openStore(t)
   await store.open({ id: 's' })
@@ -315,55 +342,6 @@ test('a process that forgets its stores exits all the same, with all that it wro
   const store = sqliteStore({ path })
   t.after(() => store.close())
   assert.equal((await store.list()).length, 201)
-})
-
-test('a backup is whole while the store is written, and refuses a file that is there', async (t) => {
-  const { store, folder } = openStore(t)
-  await store.open({ id: 's' })
-  await store.addMessages(
-    's',
-    Array.from({ length: 5_000 }, (_, at) => user(`m${at}`, 'x'.repeat(1_000))),
-  )
-  const copy = join(folder, 'copy.db')
-  const backup = store.backup(copy)
-  let isDone = false
-  let during = 0
-  void backup.finally(() => (isDone = true))
-  while (!isDone) await store.addMessages('s', [user(`n${during++}`)])
-  await backup
-  assert.ok(during > 1, String(during))
-  assert.equal(modeOf(copy), '600')
-  const copied = sqliteStore({ path: copy })
-  t.after(() => copied.close())
-  assert.ok((await copied.readMessages('s')).length >= 5_000)
-  assert.deepEqual(await copied.check(), { isOk: true, problems: [] })
-  const before = readFileSync(copy)
-  await assert.rejects(store.backup(copy), { code: 'store_failed', message: /exists already/ })
-  assert.deepEqual(readFileSync(copy), before)
-  await assert.rejects(store.backup(join(folder, 'none', 'copy.db')), {
-    code: 'store_failed',
-    message: /no folder/,
-  })
-  await assert.rejects(store.backup(join(folder, 'a\0b')), { code: 'store_failed', message: /NUL/ })
-})
-
-test('a backup ends while another process writes all the time', { timeout: 20_000 }, async (t) => {
-  const { store, path, folder } = openStore(t, { durability: 'normal' })
-  await store.open({ id: 's' })
-  for (let at = 0; at < 40; at++) await store.addMessages('s', [user(`m${at}`, 'x'.repeat(1_000_000))])
-  const other = new SQLite(path)
-  t.after(() => other.close())
-  const touch = other.prepare('UPDATE sessions SET updated_at = updated_at + 1')
-  const writing = setInterval(() => touch.run(), 2)
-  t.after(() => {
-    clearInterval(writing)
-  })
-  const copy = join(folder, 'copy.db')
-  await store.backup(copy)
-  clearInterval(writing)
-  const copied = sqliteStore({ path: copy })
-  t.after(() => copied.close())
-  assert.equal((await copied.readMessages('s')).length, 40)
 })
 
 test('vacuum gives the space of what was deleted back', async (t) => {

@@ -6,7 +6,6 @@ import {
   fchmodSync,
   lstatSync,
   openSync,
-  readSync,
   realpathSync,
   statSync,
 } from 'node:fs'
@@ -16,6 +15,8 @@ import SQLite from 'better-sqlite3'
 import type { Database } from 'better-sqlite3'
 import { ConvokeError } from '../src/errors.ts'
 import type { StoreFile } from '../src/protocol.ts'
+import { fileHeader } from './file-header.ts'
+import type { FileHeader } from './file-header.ts'
 import { applicationId, migrate, schemaVersion } from './migrations.ts'
 
 /** @throws ConvokeError when the path or the file is unfit; the file is then as it was */
@@ -56,9 +57,9 @@ function checkPath(path: string, wasOpened: boolean): void {
   else createFile(path)
 }
 
-/** Bytes of the log, which SQLite keeps beside the file that a link leads to. */
-function logBytes(path: string): number {
-  return statOf(`${realpathSync(path)}-wal`)?.size ?? 0
+/** SQLite keeps the log beside the file that a link leads to. */
+function logOf(path: string): string {
+  return `${realpathSync(path)}-wal`
 }
 
 function checkFile(path: string, found: Stats): void {
@@ -67,14 +68,17 @@ function checkFile(path: string, found: Stats): void {
   if (!isAllowed(path, constants.R_OK | constants.W_OK))
     refuse(path, 'The file may not be read and written. Change its permissions, or name another file.')
   // SQLite takes an empty file for a new database, and would drop the log that still has the conversations.
-  if (found.size === 0 && logBytes(path) > 0)
+  if (found.size === 0 && (statOf(logOf(path))?.size ?? 0) > 0)
     refuse(
       path,
       'The file was cut to nothing, but its -wal is there. Restore a backup, or name another file.',
       'store_corrupt',
     )
-  if (found.size > 0 && !hasHeader(path))
+  if (found.size === 0) return
+  const header = fileHeader(path, logOf(path))
+  if (!header)
     refuse(path, 'The file is no SQLite database. It was left as it is: name another file.', 'store_corrupt')
+  checkHeader(path, header)
 }
 
 /** Private from the first moment: SQLite would make it as the umask says, and its -wal and -shm like it. */
@@ -117,28 +121,22 @@ function isAllowed(path: string, mode: number): boolean {
   }
 }
 
-function hasHeader(path: string): boolean {
-  const file = openSync(path, 'r')
-  try {
-    const header = Buffer.alloc(16)
-    return readSync(file, header, 0, 16, 0) === 16 && header.toString('latin1') === 'SQLite format 3\0'
-  } finally {
-    closeSync(file)
-  }
-}
-
-/** Looks first and writes then, so that a file that is refused stays as it was. */
-function prepare(database: Database, path: string, busyTimeoutMs: number): void {
-  const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
-  const owner = database.pragma('application_id', { simple: true }) as number
-  const version = database.pragma('user_version', { simple: true }) as number
-  if (owner !== applicationId && (owner !== 0 || version !== 0 || tables > 0))
+function checkHeader(path: string, { owner, version, isEmpty }: FileHeader): void {
+  if (owner !== applicationId && (owner !== 0 || version !== 0 || !isEmpty))
     refuse(path, 'The file is the database of another program. Name another file.')
   if (version > schemaVersion)
     refuse(
       path,
       `The file has schema ${version}, and this version of convoke knows ${schemaVersion}. Update convoke; the file was left as it is.`,
     )
+}
+
+/** Looks again, by all of SQLite's own checks and for what other processes did since; writes then. */
+function prepare(database: Database, path: string, busyTimeoutMs: number): void {
+  const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
+  const owner = database.pragma('application_id', { simple: true }) as number
+  const version = database.pragma('user_version', { simple: true }) as number
+  checkHeader(path, { owner, version, isEmpty: tables === 0 })
   const mode = database.pragma('journal_mode', { simple: true })
   if (mode !== 'wal') untilFree(busyTimeoutMs, () => database.pragma('journal_mode = WAL'))
   if (version === schemaVersion) return

@@ -1,0 +1,59 @@
+/** Backups: whole, private, and done in the end, whoever writes meanwhile. */
+import assert from 'node:assert/strict'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import SQLite from 'better-sqlite3'
+import { sqliteStore } from '../src/store/sqlite.ts'
+import { openStore, user } from './store-kit.ts'
+
+const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
+
+test('a backup is whole while the store is written, and refuses a file that is there', async (t) => {
+  const { store, folder } = openStore(t)
+  await store.open({ id: 's' })
+  await store.addMessages(
+    's',
+    Array.from({ length: 5_000 }, (_, at) => user(`m${at}`, 'x'.repeat(1_000))),
+  )
+  const copy = join(folder, 'copy.db')
+  const backup = store.backup(copy)
+  let isDone = false
+  let during = 0
+  void backup.finally(() => (isDone = true))
+  while (!isDone) await store.addMessages('s', [user(`n${during++}`)])
+  await backup
+  assert.ok(during > 1, String(during))
+  assert.equal(modeOf(copy), '600')
+  const copied = sqliteStore({ path: copy })
+  t.after(() => copied.close())
+  assert.ok((await copied.readMessages('s')).length >= 5_000)
+  assert.deepEqual(await copied.check(), { isOk: true, problems: [] })
+  const before = readFileSync(copy)
+  await assert.rejects(store.backup(copy), { code: 'store_failed', message: /exists already/ })
+  assert.deepEqual(readFileSync(copy), before)
+  await assert.rejects(store.backup(join(folder, 'none', 'copy.db')), {
+    code: 'store_failed',
+    message: /no folder/,
+  })
+  await assert.rejects(store.backup(join(folder, 'a\0b')), { code: 'store_failed', message: /NUL/ })
+})
+
+test('a backup ends while another process writes all the time', { timeout: 20_000 }, async (t) => {
+  const { store, path, folder } = openStore(t, { durability: 'normal' })
+  await store.open({ id: 's' })
+  for (let at = 0; at < 40; at++) await store.addMessages('s', [user(`m${at}`, 'x'.repeat(1_000_000))])
+  const other = new SQLite(path)
+  t.after(() => other.close())
+  const touch = other.prepare('UPDATE sessions SET updated_at = updated_at + 1')
+  const writing = setInterval(() => touch.run(), 2)
+  t.after(() => {
+    clearInterval(writing)
+  })
+  const copy = join(folder, 'copy.db')
+  await store.backup(copy)
+  clearInterval(writing)
+  const copied = sqliteStore({ path: copy })
+  t.after(() => copied.close())
+  assert.equal((await copied.readMessages('s')).length, 40)
+})
