@@ -1,5 +1,6 @@
 /** Sessions and messages in a store: real files, a real thread. */
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import SQLite from 'better-sqlite3'
 import type { AssistantPart } from '../src/types.ts'
@@ -357,4 +358,30 @@ test('a history that is cleared or compacted while it is read is whole, of one s
     [compacted[0]?.id, compacted[1]?.id, compacted.length],
     compacted[0]?.id === 'y' ? ['y', 'd101', 1_900] : ['z', 'd1801', 200],
   )
+})
+
+test('what cannot be stored is refused alone, as a ConvokeError', async (t) => {
+  const { store } = openStore(t)
+  await store.open({ id: 's' })
+  const wrong = (value: unknown) => value as string
+  const refused = { name: 'ConvokeError', code: 'store_failed' }
+  const [deleted, added] = await Promise.allSettled([
+    store.deleteSession(wrong(() => 1)),
+    store.addMessages('s', [user('m')]),
+  ])
+  assert.equal(added.status, 'fulfilled')
+  await assert.rejects(async () => {
+    if (deleted.status === 'rejected') throw deleted.reason
+  }, refused)
+  await assert.rejects(store.search(wrong(5)), refused)
+  await assert.rejects(store.open({ id: 't', system: wrong(5) }), refused)
+  await assert.rejects(store.updateSession('s', { system: wrong(5) }), refused)
+  await assert.rejects(store.find(wrong({})), { ...refused, message: /Give a string/ })
+})
+
+test('closing a store whose file never opened is no failure', async (t) => {
+  const { folder } = openStore(t)
+  const store = sqliteStore({ path: join(folder, 'none', 'chat.db') })
+  await assert.rejects(store.find('s'), { code: 'store_failed' })
+  await store.close()
 })

@@ -34,6 +34,12 @@ export function checkId(id: unknown, what: string): string {
   return id
 }
 
+/** @throws ConvokeError `store_failed` for what is no string */
+export function checkText(value: unknown, what: string): string {
+  if (typeof value === 'string') return value
+  throw new ConvokeError('store_failed', `The ${what} is a ${typeof value}. Give a string.`)
+}
+
 /**
  * JSON in which lone surrogates, which UTF-8 cannot hold, are U+FFFD. `JSON.stringify` writes those, and those only, as
  * escapes of this shape; the other half of the pattern steps over a backslash that is itself escaped.
@@ -116,7 +122,7 @@ export function toPartsJson(parts: readonly AssistantPart[]): string {
 export function toSessionRow({ id, system, metadata }: NewSession): NewSessionRow {
   return {
     id: checkId(id, 'session'),
-    system: system?.toWellFormed() ?? null,
+    system: system == null ? null : checkText(system, 'system prompt').toWellFormed(),
     metadata: metadata === undefined ? null : toJson(metadata),
   }
 }

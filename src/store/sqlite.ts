@@ -19,6 +19,7 @@ import type {
 import { processStart } from './process-start.ts'
 import {
   checkId,
+  checkText,
   fromMessageRow,
   fromSessionRow,
   messageText,
@@ -116,7 +117,7 @@ class SqliteStore implements Store {
   }
 
   async find(id: string): Promise<SessionRecord | undefined> {
-    const row = await this.#ask({ kind: 'find-session', id })
+    const row = await this.#ask({ kind: 'find-session', id: checkText(id, 'id of a session') })
     return row === null ? undefined : fromSessionRow(row)
   }
 
@@ -137,7 +138,7 @@ class SqliteStore implements Store {
     { system, metadata }: { system?: string; metadata?: Record<string, unknown> },
   ): Promise<SessionRecord> {
     const fields = {
-      ...(system === undefined ? {} : { system: system.toWellFormed() }),
+      ...(system === undefined ? {} : { system: checkText(system, 'system prompt').toWellFormed() }),
       ...(metadata === undefined ? {} : { metadata: toJson(metadata) }),
     }
     return fromSessionRow(await this.#write({ kind: 'update-session', id, ...fields }))
@@ -223,7 +224,7 @@ class SqliteStore implements Store {
   }
 
   async search(query: string, options: { sessionId?: string; limit?: number } = {}): Promise<SearchHit[]> {
-    const terms = searchTerms(query)
+    const terms = searchTerms(checkText(query, 'query'))
     const limit = Math.min(count(options.limit, 'limit', defaultHits), maxHits)
     if (terms.length === 0 || limit === 0) return []
     while ((await this.#ask({ kind: 'index' })) > 0);
@@ -265,6 +266,9 @@ class SqliteStore implements Store {
     await this.#queue.drained()
     try {
       if (this.#isUsed) await this.#run({ kind: 'close' })
+    } catch (error) {
+      // Who asked for something was told why the file never opened.
+      if (this.#wasOpened) throw error
     } finally {
       await this.#pool.close()
       if (this.#isTemporary) removeTemporary(this.name)
@@ -291,6 +295,13 @@ class SqliteStore implements Store {
     } catch (error) {
       // Only an open file knows that.
       if (isConvokeError(error) && error.code === 'session_not_found') this.#wasOpened = true
+      // What cannot cross to the thread, such as a function.
+      if (error instanceof DOMException)
+        throw new ConvokeError(
+          'store_failed',
+          `[store ${this.name}] This cannot be stored: ${error.message} Give plain data only.`,
+          { cause: error },
+        )
       throw error
     }
   }

@@ -59,19 +59,25 @@ export class WriteQueue {
     // What is written in the same turn of the event loop makes one batch from the start.
     await Promise.resolve()
     while (this.#waiting.length > 0) {
-      const batch = this.#take()
-      try {
-        const answers = await this.#send(batch.map(({ write }) => write))
-        for (const [at, { resolve, reject }] of batch.entries()) {
-          const answer = answers[at] as Written
-          if (answer.isOk) resolve(answer.value)
-          else reject(fromPlainError(answer.error))
-        }
-      } catch (error) {
-        for (const { reject } of batch) reject(error)
-      }
+      await this.#settle(this.#take())
     }
     this.#running = undefined
+  }
+
+  async #settle(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const answers = await this.#send(batch.map(({ write }) => write))
+      for (const [at, { resolve, reject }] of batch.entries()) {
+        const answer = answers[at] as Written
+        if (answer.isOk) resolve(answer.value)
+        else reject(fromPlainError(answer.error))
+      }
+    } catch (error) {
+      // One of them cannot cross to the thread: nothing was sent, and the others have no part in it.
+      const isUncloned = error instanceof Error && error.cause instanceof DOMException
+      if (isUncloned && batch.length > 1) for (const one of batch) await this.#settle([one])
+      else for (const { reject } of batch) reject(error)
+    }
   }
 
   #take(): Waiting[] {
