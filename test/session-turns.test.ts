@@ -79,7 +79,7 @@ test('what another process clears, adds or compacts while a turn runs is what th
   const [one, two] = both()
   await one.agenerate('secret')
   await two.history()
-  simulator.setReply({ text: 'slow', latencyMs: 150 })
+  simulator.setReply({ text: 'slow', latencyMs: 700 })
   const running = one.agenerate('two')
   await pause(50)
   await two.clear()
