@@ -34,13 +34,17 @@ interface Running {
 const selectRunning = `SELECT r.session_id AS sessionId, r.reply, m.id AS replyId, m.operation_id AS operationId,
   r.writer, r.pid, r.host, r.started, r.beat FROM running r JOIN messages m ON m.sequence = r.reply`
 
+function runningOf(connection: Connection, sessionId: string): Running | undefined {
+  return connection.get<Running>(`${selectRunning} WHERE r.session_id = ?`, sessionId)
+}
+
 export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerRow {
   const { sessionId, replyId, operationId, repeats } = write
   sessionEnds(connection, sessionId)
   if (sequenceOf(connection, replyId) !== undefined) return begunBefore(connection, write)
   const done = operationId === undefined ? undefined : doneBefore(connection, sessionId, operationId)
   if (done !== undefined) return { kind: 'done', reply: messageAt(connection, done) }
-  const running = connection.get<Running>(`${selectRunning} WHERE r.session_id = ?`, sessionId)
+  const running = runningOf(connection, sessionId)
   if (running && isAlive(running, connection.file.writer)) return busy(running)
   if (running) interrupt(connection, running)
 
@@ -161,33 +165,31 @@ function settle(connection: Connection, sessionId: string, reply: number): void 
 
 /** Of processes that died. Called as the store is opened. */
 export function interruptDead(connection: Connection): void {
-  const isDead = (running: Running) => !isAlive(running, connection.file.writer)
-  if (!connection.all<Running>(selectRunning).some(isDead)) return
-  connection.transaction(() => {
-    for (const running of connection.all<Running>(selectRunning).filter(isDead))
-      interrupt(connection, running)
-  })
+  interruptAll(connection, (running) => !isAlive(running, connection.file.writer))
 }
 
 /** Of one session, that is about to be read. */
 export function interruptDeadOf(connection: Connection, sessionId: string): void {
-  const running = connection.get<Running>(`${selectRunning} WHERE r.session_id = ?`, sessionId)
+  const running = runningOf(connection, sessionId)
   if (running && !isAlive(running, connection.file.writer)) interruptDead(connection)
 }
 
 /** Of this writer, which is about to go. */
 export function interruptOwn(connection: Connection): void {
-  const sql = `${selectRunning} WHERE r.writer = ?`
-  if (connection.all<Running>(sql, connection.file.writer.id).length === 0) return
+  interruptAll(connection, ({ writer }) => writer === connection.file.writer.id)
+}
+
+function interruptAll(connection: Connection, isOver: (running: Running) => boolean): void {
+  if (!connection.all<Running>(selectRunning).some(isOver)) return
   connection.transaction(() => {
-    for (const running of connection.all<Running>(sql, connection.file.writer.id))
+    for (const running of connection.all<Running>(selectRunning).filter(isOver))
       interrupt(connection, running)
   })
 }
 
 /** Of a session that is about to go. */
 export function interruptSession(connection: Connection, sessionId: string): void {
-  const running = connection.get<Running>(`${selectRunning} WHERE r.session_id = ?`, sessionId)
+  const running = runningOf(connection, sessionId)
   if (running) interrupt(connection, running)
 }
 

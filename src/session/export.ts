@@ -106,12 +106,13 @@ function parsed(line: string, number: number): Record<string, unknown> {
 function sessionOf(value: unknown, number: number): NewSession {
   const { system, metadata } = value as Record<string, unknown>
   if (system !== undefined && typeof system !== 'string') throw bad(number, 'has a system that is no text')
-  if (metadata === undefined) return { id: randomUUID(), ...(system === undefined ? {} : { system }) }
-  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
-    throw bad(number, 'has metadata that are no object')
+  const isObject = typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata)
+  if (metadata !== undefined && !isObject) throw bad(number, 'has metadata that are no object')
+  return {
+    id: randomUUID(),
+    ...(system === undefined ? {} : { system }),
+    ...(isObject ? { metadata: metadata as Record<string, unknown> } : {}),
   }
-  const known = { id: randomUUID(), metadata: metadata as Record<string, unknown> }
-  return system === undefined ? known : { ...known, system }
 }
 
 function messageOf(value: Record<string, unknown>, number: number): AddedMessage {

@@ -18,7 +18,7 @@ export class Recorder {
   #timer: NodeJS.Timeout | undefined
   readonly #beat: NodeJS.Timeout
   #writing: Promise<void> | undefined
-  #error: ConvokeError | undefined
+  /** Over, or the store has failed: the reply goes on without it. */
   #isEnded = false
 
   constructor(store: Store, replyId: string) {
@@ -26,11 +26,6 @@ export class Recorder {
     this.#replyId = replyId
     this.#beat = setInterval(() => this.#write(), beatMs)
     this.#beat.unref()
-  }
-
-  /** What the store failed with, if it did: the reply goes on without it. */
-  get error(): ConvokeError | undefined {
-    return this.#error
   }
 
   add(chunk: StreamChunk): void {
@@ -90,7 +85,7 @@ export class Recorder {
   /** One delta at a time: what comes meanwhile goes with the next. */
   #write(): void {
     this.#timer = undefined
-    if (this.#isEnded || this.#error) return
+    if (this.#isEnded) return
     if (this.#writing) {
       this.#timer = setTimeout(() => this.#write(), flushMs).unref()
       return
@@ -101,8 +96,8 @@ export class Recorder {
     this.#isAnew = false
     this.#writing = this.#store
       .appendDelta(this.#replyId, { number: this.#number++, parts, ...(isAnew ? { isAnew } : {}) })
-      .catch((error: unknown) => {
-        this.#error = asStoreError(error, this.#store.name)
+      .catch(() => {
+        this.#isEnded = true
       })
       .finally(() => {
         this.#writing = undefined

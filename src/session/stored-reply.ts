@@ -1,10 +1,10 @@
 /** Replies out of the store, as responses. */
 import type { LLM } from '../llm.ts'
-import type { StoredMessage } from '../store/store.ts'
+import type { ReplyFields, StoredContent } from '../store/store.ts'
 import type { AssistantPart, GenerateResponse, StreamChunk } from '../types.ts'
 
 /** A stored reply as the response that it once was; the vendor's own object is not kept. */
-export function responseOf(reply: StoredMessage): GenerateResponse {
+export function responseOf(reply: StoredContent & ReplyFields): GenerateResponse {
   const content: AssistantPart[] = reply.role === 'assistant' ? reply.content : []
   const reasoning = content.map((part) => (part.type === 'reasoning' ? part.text : '')).join('')
   const { refusal, rawFinishReason, costUsd } = reply
@@ -53,18 +53,6 @@ export function* chunksOf({
 }
 
 /** The response of a call that has not reached its vendor. */
-export function unanswered(llm: LLM, model: string | undefined): GenerateResponse {
-  return {
-    content: '',
-    toolCalls: [],
-    finishReason: 'other',
-    usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0, source: 'estimated' },
-    provider: llm.provider,
-    model: model ?? llm.model ?? '',
-    id: '',
-    timing: { firstChunkMs: 0, totalMs: 0, attempts: 0 },
-    warnings: [],
-    message: { role: 'assistant', content: [] },
-    raw: undefined,
-  }
+export function unanswered(llm: LLM, model = llm.model ?? ''): GenerateResponse {
+  return responseOf({ role: 'assistant', content: [], provider: llm.provider, model })
 }

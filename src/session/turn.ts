@@ -146,8 +146,6 @@ export class Turn implements StreamSource {
       await recorder.end()
       await this.#fail(error)
       throw error
-    } finally {
-      await recorder.end()
     }
   }
 
