@@ -12,6 +12,13 @@ import { createLLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 
 const run = promisify(execFile)
+const asScript = (script: string) => [
+  '--conditions=convoke-source',
+  '--unhandled-rejections=strict',
+  '--input-type=module',
+  '-e',
+  script,
+]
 
 const script = `
   import { createLLM } from 'convoke'
@@ -49,16 +56,13 @@ for (const name of ['openai', 'anthropic', 'gemini', 'cohere', 'ollama']) {
         ...(prompt === 'slow' ? { latencyMs: 20_000 } : {}),
       }),
     })
-    const options = [
-      '--conditions=convoke-source',
-      '--unhandled-rejections=strict',
-      '--input-type=module',
-      '-e',
-      script,
-    ]
-    const { stdout, stderr } = await run(process.execPath, [...options, name, simulator.baseURL(name)], {
-      timeout: 10_000,
-    })
+    const { stdout, stderr } = await run(
+      process.execPath,
+      [...asScript(script), name, simulator.baseURL(name)],
+      {
+        timeout: 10_000,
+      },
+    )
     assert.equal(stderr, '')
     assert.equal(stdout, 'ok,timeout,stream_truncated,timeout,cancelled,connection,connection\n')
   })
@@ -147,14 +151,7 @@ test('a script with a session that it never closes ends by itself, and leaves no
     await session.agenerate('Hi')
     console.log(existsSync(session.store.name) + ' ' + session.store.name)
   `
-  const options = [
-    '--conditions=convoke-source',
-    '--unhandled-rejections=strict',
-    '--input-type=module',
-    '-e',
-    script,
-  ]
-  const ran = run(process.execPath, [...options, simulator.baseURL('openai')], { timeout: 10_000 })
+  const ran = run(process.execPath, [...asScript(script), simulator.baseURL('openai')], { timeout: 10_000 })
   const [, wasThere, path = ''] = /^(\w+) (.*)/.exec((await ran).stdout) ?? []
   assert.equal(wasThere, 'true')
   assert.equal(existsSync(path), false)

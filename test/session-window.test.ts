@@ -1,55 +1,10 @@
 /** Sessions in a window that is too small, searched, exported and imported. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before, beforeEach, test } from 'node:test'
-import { createLLM, createSession, importSession, sqliteStore } from 'convoke'
-import type { ConvokeError, LLMOptions, SessionOptions } from 'convoke'
-import { startSimulator } from 'convoke/simulator'
-import type { Simulator } from 'convoke/simulator'
+import { test } from 'node:test'
+import { createSession, importSession, sqliteStore } from 'convoke'
 import type { Said } from '../src/session/history.ts'
 import { cutToFit } from '../src/session/window.ts'
-
-let simulator: Simulator
-let folder = ''
-let files = 0
-before(async () => {
-  simulator = await startSimulator({ strictMessages: true })
-  folder = mkdtempSync(join(tmpdir(), 'convoke-session-'))
-})
-after(async () => {
-  await simulator.close()
-  rmSync(folder, { recursive: true })
-})
-beforeEach(() => {
-  simulator.reset()
-  simulator.setReply(({ prompt }) => `You said ${prompt}`)
-})
-
-const path = () => join(folder, `${files++}.db`)
-
-function connect(provider = 'openai', options: LLMOptions = {}) {
-  return createLLM(provider, {
-    model: 'm',
-    apiKey: 'sk-0123456789',
-    baseURL: simulator.baseURL(provider),
-    retry: { attempts: 1 },
-    ...options,
-  })
-}
-
-function open(options: SessionOptions = {}, provider = 'openai') {
-  return createSession(connect(provider), { store: path(), ...options })
-}
-
-/** What the last request carried, as `role: text`. */
-const wire = () => simulator.requests.at(-1)?.messages.map(({ role, text }) => `${role}: ${text}`)
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'none',
-    (error: ConvokeError) => error.code,
-  )
+import { codeOf, connect, open, path, simulator, wire } from './session-kit.ts'
 
 const call = { toolCalls: [{ id: 'call.1:x', name: 'clock', arguments: { zone: 'UTC' } }] }
 const tools = [{ name: 'clock', description: 'The time' }]

@@ -1,0 +1,51 @@
+/** What tests of sessions share: a strict simulator, a folder for stores, and what was sent and thrown. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, beforeEach } from 'node:test'
+import { createLLM, createSession } from 'convoke'
+import type { ConvokeError, LLMOptions, SessionOptions } from 'convoke'
+import { startSimulator } from 'convoke/simulator'
+import type { Simulator } from 'convoke/simulator'
+
+export let simulator: Simulator
+let folder = ''
+let files = 0
+before(async () => {
+  simulator = await startSimulator({ strictMessages: true })
+  folder = mkdtempSync(join(tmpdir(), 'convoke-session-'))
+})
+after(async () => {
+  await simulator.close()
+  rmSync(folder, { recursive: true })
+})
+beforeEach(() => {
+  simulator.reset()
+  simulator.setReply(({ prompt }) => `You said ${prompt}`)
+})
+
+/** Of a store that is not there yet. */
+export const path = () => join(folder, `${files++}.db`)
+
+export function connect(provider = 'openai', options: LLMOptions = {}) {
+  return createLLM(provider, {
+    model: 'm',
+    apiKey: 'sk-0123456789',
+    baseURL: simulator.baseURL(provider),
+    retry: { attempts: 1 },
+    ...options,
+  })
+}
+
+export function open(options: SessionOptions = {}, provider = 'openai') {
+  return createSession(connect(provider), { store: path(), ...options })
+}
+
+/** What the last request carried, as `role: text`. */
+export const wire = () => simulator.requests.at(-1)?.messages.map(({ role, text }) => `${role}: ${text}`)
+/** The code that it fails with, or `none`. */
+export const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'none',
+    (error: ConvokeError) => error.code,
+  )
