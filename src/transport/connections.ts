@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import type { buildConnector, Client, Dispatcher } from 'undici'
 import { connectThrough, proxyHeaders } from './proxy.ts'
+import { ReadSpacing } from './read-spacing.ts'
 
 /** Where requests go: the server's origin, and the proxy on the way there. */
 export interface Route {
@@ -34,8 +35,11 @@ const keepAliveMs = 30_000
 /** A connection is given up so long before the time that its server named. */
 const keepAliveMarginMs = 1_000
 
-/** One connector for all, so that TLS sessions are resumed. The clock of a connection in the making is its request's. */
-const connectPlainly = makeConnector({ timeout: 0 })
+/**
+ * One connector for all, so that TLS sessions are resumed. The clock of a connection in the making is its request's.
+ * The mark is the sockets' own, as ReadSpacing needs it; undici's types lack it.
+ */
+const connectPlainly = makeConnector({ timeout: 0, highWaterMark: 1 } as buildConnector.BuildOptions)
 
 const idle = new Map<string, Connection[]>()
 
@@ -54,6 +58,7 @@ export class Connection {
   socket: Socket | undefined
   /** Whether the socket was made for this request. */
   isNew = false
+  #spacing: ReadSpacing | undefined
   #bytesBefore = 0
   #isPaused = false
   #isDestroyed = false
@@ -89,6 +94,11 @@ export class Connection {
     return (this.socket?.bytesRead ?? 0) > this.#bytesBefore
   }
 
+  /** The response is a stream, which is read with others in turn where there are many. */
+  beginStream(): void {
+    this.#spacing?.begin()
+  }
+
   /** The socket is read no more for now. undici's own pause fails an assertion when the connection ends meanwhile. */
   pause(): void {
     this.#isPaused = true
@@ -101,6 +111,7 @@ export class Connection {
 
   /** The request is over: the next one may have the connection. */
   release(): void {
+    this.#spacing?.end()
     // Its end may have come in the same read as what the reader was held back for. An idle socket must see its close.
     if (this.#isPaused) setImmediate(() => this.resume())
     const key = keyOf(this.#route)
@@ -126,6 +137,7 @@ export class Connection {
       if (error) return callback(error, null)
       this.#follow(socket)
       this.#holdBack(socket)
+      this.#spacing = new ReadSpacing(socket)
       this.onConnect?.()
       callback(null, socket)
     }

@@ -144,6 +144,7 @@ class Transfer implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, fields: HeaderFields): void {
     // 1xx: the response is still to come.
     if (status < 200) return
+    if (isStream(fields)) this.#connection.beginStream()
     this.#body = new PushedBody({
       pause: () => this.#connection.pause(),
       resume: () => this.#connection.resume(),
@@ -206,6 +207,11 @@ class Transfer implements Dispatcher.DispatchHandler {
       this.#end(new ConvokeError('timeout', message, { phase: 'connect' }))
     }, connectMs)
   }
+}
+
+/** Whether the body comes event by event, by its content type. */
+function isStream(fields: HeaderFields): boolean {
+  return /event-stream|ndjson/.test(String(fields['content-type']))
 }
 
 function redirectOf(response: LeanResponse, method: string): string | undefined {
