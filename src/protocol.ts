@@ -147,6 +147,15 @@ export type HistoryWrite =
     }
   | { kind: 'interrupt-turn'; replyId: string; beat: number }
 
+/** Where added messages stand: one behind the other. */
+export interface AddedRow {
+  /** Of the first. */
+  sequence: number
+  turn: number
+  parentId: string | null
+  createdAt: number
+}
+
 /** What each write gives. */
 export interface WriteValues {
   'open-session': SessionRow
@@ -154,7 +163,7 @@ export interface WriteValues {
   'fork-session': SessionRow
   'delete-session': null
   'clear-session': null
-  'add-messages': MessageRow[]
+  'add-messages': AddedRow
   compact: SessionRow
   'begin-turn': TurnAnswerRow
   'append-delta': null

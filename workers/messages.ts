@@ -96,17 +96,21 @@ export interface Place {
 
 /** @throws ConvokeError `store_failed` when a message of this id is there already */
 export function insertMessage(connection: Connection, message: NewMessageRow, place: Place): number {
-  if (sequenceOf(connection, message.id) !== undefined) {
-    const text = `[store ${connection.file.path}] There is a message ${JSON.stringify(message.id)} already. Give each message an id of its own.`
-    throw new ConvokeError('store_failed', text)
-  }
   const { sessionId, parent, turn, status, operationId = null, createdAt = Date.now() } = place
-  const sequence = connection.insert(
-    `INSERT INTO messages (id, parent, session_id, turn, role, status, text, content, created_at, operation_id)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ...[message.id, parent, sessionId, turn, message.role, status],
-    ...[message.text, message.content, createdAt, operationId],
-  )
+  let sequence: number
+  try {
+    sequence = connection.insert(
+      `INSERT INTO messages (id, parent, session_id, turn, role, status, text, content, created_at, operation_id)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ...[message.id, parent, sessionId, turn, message.role, status],
+      ...[message.text, message.content, createdAt, operationId],
+    )
+  } catch (cause) {
+    // Asked beforehand, it would cost each message.
+    if ((cause as { code?: unknown }).code !== 'SQLITE_CONSTRAINT_UNIQUE') throw cause
+    const text = `[store ${connection.file.path}] There is a message ${JSON.stringify(message.id)} already. Give each message an id of its own.`
+    throw new ConvokeError('store_failed', text, { cause })
+  }
   if (status !== 'streaming') addOutstanding(connection, sequence)
   return sequence
 }

@@ -1,6 +1,6 @@
 /** Writes of whole sessions: made, forked, added to, compacted, cleared and deleted. */
 import { ConvokeError } from '../src/errors.ts'
-import type { HistoryWrite, MessageRow, NewSessionRow, SessionRow } from '../src/protocol.ts'
+import type { AddedMessageRow, AddedRow, HistoryWrite, NewSessionRow, SessionRow } from '../src/protocol.ts'
 import type { Connection } from './connection.ts'
 import {
   findSession,
@@ -11,6 +11,7 @@ import {
   onBranch,
   sequenceOf,
   sessionEnds,
+  sessionNotFound,
   touch,
 } from './messages.ts'
 import { deleteMessages, prune } from './prune.ts'
@@ -70,44 +71,61 @@ export function forkSession(connection: Connection, { id, fork, at }: Write<'for
   return findSession(connection, fork.id) as SessionRow
 }
 
-export function addMessages(connection: Connection, write: Write<'add-messages'>): MessageRow[] {
+/** Little is read beside the writing: a single message must not cost many times what its row does. */
+export function addMessages(connection: Connection, write: Write<'add-messages'>): AddedRow {
   const { sessionId, messages } = write
-  const { head, headTurn } = sessionEnds(connection, sessionId)
-  const first = messages[0]
-  if (!first) return []
-  const before = sequenceOf(connection, first.id)
-  if (before !== undefined && messageAt(connection, before).sessionId === sessionId)
-    return addedBefore(connection, write)
-  let parent = head
-  let parentId = head === null ? null : idAt(connection, head)
+  const end = endOf(connection, sessionId)
   const createdAt = Date.now()
-  const rows = messages.map((message) => {
-    const { id, role, content, status, reply } = message
-    const place = { sessionId, turn: headTurn + 1 + message.turn, status, createdAt }
-    parent = insertMessage(connection, message, { ...place, parent })
-    setReply(connection, parent, reply)
-    // Made here, since reading it back would cost as much as writing it.
-    const row = { ...reply, ...place, sequence: parent, id, parentId, role, content, operationId: null }
-    parentId = id
-    return row
-  })
-  moveHead(connection, sessionId, parent as number)
-  putBeforeRunning(connection, sessionId, head, parent as number, (messages.at(-1)?.turn ?? 0) + 1)
-  return rows
+  const place = { turn: end.turn + 1, parentId: end.id, createdAt }
+  const [first, ...others] = messages
+  if (!first) return { ...place, sequence: 0 }
+  const insert = (message: AddedMessageRow, parent: number | null) => {
+    const { status, reply, turn } = message
+    const at = { sessionId, parent, turn: place.turn + turn, status, createdAt }
+    const sequence = insertMessage(connection, message, at)
+    setReply(connection, sequence, reply)
+    return sequence
+  }
+  let sequence: number
+  try {
+    sequence = insert(first, end.head)
+  } catch (error) {
+    const before = addedBefore(connection, write)
+    if (before) return before
+    throw error
+  }
+  const last = others.reduce((parent, message) => insert(message, parent), sequence)
+  moveHead(connection, sessionId, last)
+  if (end.isBusy) putBeforeRunning(connection, sessionId, end.head, last, (messages.at(-1)?.turn ?? 0) + 1)
+  return { ...place, sequence }
 }
 
-function idAt(connection: Connection, sequence: number): string | null {
-  return connection.value<string>('SELECT id FROM messages WHERE sequence = ?', sequence) ?? null
+/** @throws ConvokeError `session_not_found` */
+function endOf(connection: Connection, sessionId: string) {
+  const found = connection.get<{ head: number | null; id: string | null; turn: number; isBusy: number }>(
+    `SELECT head, (SELECT id FROM messages WHERE sequence = s.head) AS id,
+      coalesce((SELECT turn FROM messages WHERE sequence = s.head), 0) AS turn,
+      EXISTS (SELECT 1 FROM running WHERE session_id = s.id) AS isBusy
+      FROM sessions s WHERE s.id = ?`,
+    sessionId,
+  )
+  return found ?? sessionNotFound(connection, sessionId)
 }
 
-/** The thread died between the commit and its answer. */
-function addedBefore(connection: Connection, { messages }: Write<'add-messages'>): MessageRow[] {
-  return messages.map(({ id }) => {
-    const sequence = sequenceOf(connection, id)
-    if (sequence !== undefined) return messageAt(connection, sequence)
-    const message = `[store ${connection.file.path}] The messages were stored in part before, without ${JSON.stringify(id)}. Give new messages new ids.`
-    throw new ConvokeError('store_failed', message)
-  })
+/** The thread died between the commit and its answer: all of them are there, one behind the other. */
+function addedBefore(
+  connection: Connection,
+  { sessionId, messages }: Write<'add-messages'>,
+): AddedRow | undefined {
+  const rows = messages.map(({ id }) => sequenceOf(connection, id))
+  const [sequence] = rows
+  if (sequence === undefined) return undefined
+  const { turn, parentId, createdAt, ...row } = messageAt(connection, sequence)
+  if (row.sessionId !== sessionId) return undefined
+  const missing = messages.find((_, at) => rows[at] !== sequence + at)
+  if (!missing) return { sequence, turn, parentId, createdAt }
+  const message = `[store ${connection.file.path}] The messages were stored in part before, without ${JSON.stringify(missing.id)}. Give new messages new ids.`
+  throw new ConvokeError('store_failed', message)
 }
 
 /** A turn that is running ends behind what was added meanwhile; its end would else take that off the branch. */

@@ -1,6 +1,6 @@
 /** A session as JSON Lines: a head with the version of the format, then one message a line, oldest first. */
-import { randomUUID } from 'node:crypto'
 import { ConvokeError } from '../errors.ts'
+import { messageId } from '../store/message-id.ts'
 import type { AddedMessage, NewSession, SessionRecord, Store, StoredMessage } from '../store/store.ts'
 import { storedLine } from './stored-line.ts'
 
@@ -109,7 +109,7 @@ function sessionOf(value: unknown, number: number): NewSession {
   const isObject = typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata)
   if (metadata !== undefined && !isObject) throw bad(number, 'has metadata that are no object')
   return {
-    id: randomUUID(),
+    id: messageId(),
     ...(system === undefined ? {} : { system }),
     ...(isObject ? { metadata: metadata as Record<string, unknown> } : {}),
   }
@@ -120,7 +120,7 @@ function messageOf(value: Record<string, unknown>, number: number): AddedMessage
     const message = storedLine(value)
     // Whoever wrote it then does not write it here.
     const status = message.status === 'streaming' ? 'interrupted' : (message.status ?? 'complete')
-    return { ...message, status, id: randomUUID() }
+    return { ...message, status, id: messageId() }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw bad(number, `is no message: ${reason.replace(/\.$/, '')}`)

@@ -5,6 +5,7 @@ import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
 import { checkCallOptions, checkSessionOptions } from '../options.ts'
 import { contextWindow } from '../prices.ts'
+import { messageId } from '../store/message-id.ts'
 import { sqliteStore } from '../store/sqlite.ts'
 import type {
   NewMessage,
@@ -192,7 +193,7 @@ export class Session implements AsyncDisposable {
       const history = await this.#store.readMessages(this.id)
       const messages = storable(prompt, answered(history)).map((content) => ({
         ...content,
-        id: randomUUID(),
+        id: messageId(),
       }))
       return this.#store.addMessages(this.id, messages)
     })
@@ -387,7 +388,7 @@ export class Session implements AsyncDisposable {
     if (!last) return undefined
     const reply = await summarise(this.llm, messages, options)
     const summary: NewMessage = {
-      id: randomUUID(),
+      id: messageId(),
       role: 'summary',
       content: [{ type: 'text', text: reply.content }],
     }

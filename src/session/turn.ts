@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
 import { outputOf } from '../output.ts'
+import { messageId } from '../store/message-id.ts'
 import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnEnd } from '../store/store.ts'
 import type { StreamSink, StreamSource } from '../stream.ts'
 import type { GenerateOptions, GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
@@ -67,7 +68,7 @@ type Begun = Extract<TurnAnswer, { kind: 'begun' | 'done' }>
 export class Turn implements StreamSource {
   readonly #context: TurnContext
   readonly #controller = new AbortController()
-  readonly #replyId: string = randomUUID()
+  readonly #replyId: string = messageId()
   #sessionId: string
   #source: StreamSource | undefined
   #last: GenerateResponse
@@ -292,7 +293,7 @@ export class Turn implements StreamSource {
 }
 
 function withId<Content extends StoredContent>(content: Content): Content & { id: string } {
-  return { ...content, id: randomUUID() }
+  return { ...content, id: messageId() }
 }
 
 function busy(sessionId: string): ConvokeError {

@@ -5,6 +5,7 @@
 import { ConvokeError } from '../errors.ts'
 import type {
   AddedMessageRow,
+  AddedRow,
   MessageRow,
   NewMessageRow,
   NewSessionRow,
@@ -186,6 +187,26 @@ export function fromMessageRow(row: MessageRow): StoredMessage {
     if (json !== null) message[field] = JSON.parse(json)
   }
   return message as unknown as StoredMessage
+}
+
+/** What was sent, with what the store adds: to send it all back would cost as much again. */
+export function fromAddedRows(
+  sessionId: string,
+  rows: readonly AddedMessageRow[],
+  { sequence, turn, parentId, createdAt }: AddedRow,
+): StoredMessage[] {
+  return rows.map(({ reply, text: _text, ...row }, at) =>
+    fromMessageRow({
+      ...reply,
+      ...row,
+      sessionId,
+      sequence: sequence + at,
+      turn: turn + row.turn,
+      parentId: rows[at - 1]?.id ?? parentId,
+      operationId: null,
+      createdAt,
+    }),
+  )
 }
 
 export function fromSessionRow({ createdAt, updatedAt, metadata, ...row }: SessionRow): SessionRecord {

@@ -20,6 +20,7 @@ import { processStart } from './process-start.ts'
 import {
   checkId,
   checkText,
+  fromAddedRows,
   fromMessageRow,
   fromSessionRow,
   messageText,
@@ -186,7 +187,11 @@ class SqliteStore implements Store {
 
   async addMessages(sessionId: string, messages: readonly AddedMessage[]): Promise<StoredMessage[]> {
     const rows = toAddedRows(messages)
-    return (await this.#write({ kind: 'add-messages', sessionId, messages: rows })).map(fromMessageRow)
+    return fromAddedRows(
+      sessionId,
+      rows,
+      await this.#write({ kind: 'add-messages', sessionId, messages: rows }),
+    )
   }
 
   async compact(sessionId: string, summary: NewMessage & ReplyFields, upTo: string): Promise<SessionRecord> {

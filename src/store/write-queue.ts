@@ -3,8 +3,8 @@ import { ConvokeError } from '../errors.ts'
 import { fromPlainError } from '../protocol.ts'
 import type { Answer, HistoryWrite, WriteValues } from '../protocol.ts'
 
-/** Of one commit, so that reads get their turn between two. */
-const maxBatchWrites = 1_000
+/** Of one commit, so that reads get their turn between two, and this thread takes its answers in a few milliseconds. */
+const maxBatchWrites = 500
 const maxBatchCharacters = 4 * 2 ** 20
 /** Of all that waits. */
 const maxWaitingWrites = 100_000

@@ -7,3 +7,7 @@ export const importConvoke = () =>
 
 export const importSimulator = () =>
   import(new URL('simulator/index.js', dist).href) as Promise<typeof import('../../src/simulator/index.ts')>
+
+/** The ids that sessions give their messages. */
+export const importMessageId = () =>
+  import(new URL('store/message-id.js', dist).href) as Promise<typeof import('../../src/store/message-id.ts')>

@@ -1,11 +1,11 @@
 /** convoke's store, as its users get it. */
-import { randomUUID } from 'node:crypto'
 import SQLite from 'better-sqlite3'
 import type { AddedMessage } from '../../../src/store/store.ts'
-import { importConvoke } from '../built.ts'
+import { importConvoke, importMessageId } from '../built.ts'
 import type { CreateKeeper, OpenLong } from './keeper.ts'
 import { lastMessages, longSession, longSessionMessages, messageText } from './loads.ts'
 
+const { messageId } = await importMessageId()
 const { countTokens, createLLM, createSession, sqliteStore } = await importConvoke()
 
 export const createKeeper: CreateKeeper = (file, durability) => {
@@ -26,7 +26,7 @@ export const createKeeper: CreateKeeper = (file, durability) => {
 }
 
 function message(role: 'user' | 'assistant', text: string): AddedMessage {
-  return { id: randomUUID(), role, content: [{ type: 'text', text }] }
+  return { id: messageId(), role, content: [{ type: 'text', text }] }
 }
 
 function countMessages(file: string): number {
