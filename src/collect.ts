@@ -1,36 +1,17 @@
 /** Folds the chunks of a reply into a response; of a broken one, as much as came. */
 import type { ChatRequest, ProviderChunk, ReportedUsage } from './providers/provider.ts'
-import { GrowingText } from './transport/growing-text.ts'
+import { pieceOf, ReplyParts } from './reply-parts.ts'
 import { estimateInputTokens, estimateTokens } from './tokens.ts'
-import type {
-  AssistantPart,
-  FinishReason,
-  GenerateResponse,
-  ReasoningPart,
-  ToolCall,
-  Usage,
-} from './types.ts'
-
-/** A text part while it grows: its place in the whole content. */
-interface TextSpan {
-  type: 'span'
-  from: number
-  to: number
-  signature?: string
-}
+import type { FinishReason, GenerateResponse, ToolCall, Usage } from './types.ts'
 
 export class Collector {
   readonly #provider: string
   readonly #request: ChatRequest
   #id = ''
   #model: string
-  readonly #content = new GrowingText()
-  #reasoning = ''
+  readonly #parts = new ReplyParts()
   #refusal = ''
   #toolCalls: ToolCall[] = []
-  #parts: (Exclude<AssistantPart, { type: 'text' }> | TextSpan)[] = []
-  /** The reasoning part that further reasoning still belongs to. */
-  #openReasoning: ReasoningPart | undefined
   /** Argument text of calls that are not whole yet, for the estimate. */
   #openArguments = ''
   #usage: ReportedUsage = {}
@@ -53,30 +34,26 @@ export class Collector {
 
   add(chunk: ProviderChunk): void {
     this.#hasBegun = true
+    const piece = pieceOf(chunk, this.#provider)
+    if (piece) this.#parts.add(piece)
     switch (chunk.type) {
       case 'start':
         if (chunk.id) this.#id = chunk.id
         if (chunk.model) this.#model = chunk.model
         break
       case 'text':
-        this.#text(chunk.content, chunk.signature)
-        break
       case 'reasoning':
-        this.#think(chunk)
+      case 'tool-call-start':
+      case 'tool-result':
         break
       case 'refusal':
         this.#refusal += chunk.refusal
-        break
-      case 'tool-call-start':
-      case 'tool-result':
         break
       case 'tool-call-delta':
         this.#openArguments += chunk.argumentsDelta
         break
       case 'tool-call':
-        this.#openReasoning = undefined
         this.#toolCalls.push(chunk.toolCall)
-        this.#parts.push({ type: 'tool-call', ...chunk.toolCall })
         break
       case 'usage':
         Object.assign(this.#usage, chunk.usage)
@@ -97,10 +74,10 @@ export class Collector {
     more: Pick<GenerateResponse, 'timing' | 'warnings'> & { consumed?: boolean },
   ): GenerateResponse {
     const isWhole = finishReason !== 'cancelled' && finishReason !== 'error'
-    const content = this.#content.text
+    const reasoning = this.#parts.textOf('reasoning')
     return {
-      content,
-      ...(this.#reasoning ? { reasoning: this.#reasoning } : {}),
+      content: this.#parts.textOf('text'),
+      ...(reasoning ? { reasoning } : {}),
       ...(this.#refusal ? { refusal: this.#refusal } : {}),
       toolCalls: [...this.#toolCalls],
       finishReason,
@@ -111,41 +88,8 @@ export class Collector {
       id: this.#id,
       timing: more.timing,
       warnings: more.warnings,
-      message: { role: 'assistant', content: this.#parts.map((part) => partOf(part, content)) },
+      message: { role: 'assistant', content: this.#parts.all },
       raw: this.#raw,
-    }
-  }
-
-  #text(text: string, signature: string | undefined): void {
-    // A sign of life is no text: it parts nothing.
-    if (text === '' && !signature) return
-    this.#openReasoning = undefined
-    const from = this.#content.length
-    this.#content.add(text)
-    const last = this.#parts.at(-1)
-    if (last?.type === 'span' && last.signature === undefined) {
-      last.to += text.length
-      if (signature) last.signature = signature
-    } else {
-      this.#parts.push({ type: 'span', from, to: from + text.length, ...(signature ? { signature } : {}) })
-    }
-  }
-
-  #think(chunk: Extract<ProviderChunk, { type: 'reasoning' }>): void {
-    const { reasoning, signature, redacted, id } = chunk
-    this.#reasoning += reasoning
-    const isOther = id !== undefined && this.#openReasoning?.id !== undefined && id !== this.#openReasoning.id
-    if (!this.#openReasoning || isOther) {
-      this.#openReasoning = { type: 'reasoning', text: '', provider: this.#provider }
-      this.#parts.push(this.#openReasoning)
-    }
-    const part = this.#openReasoning
-    part.text += reasoning
-    if (id) part.id = id
-    if (redacted) part.redacted = true
-    if (signature) {
-      part.signature = signature
-      this.#openReasoning = undefined
     }
   }
 
@@ -175,17 +119,12 @@ export class Collector {
   /** Of the text, only what came since the last time is estimated: a long one costs milliseconds. */
   #estimateOutput(): number {
     const { length, tokens } = this.#estimatedContent
-    const content = this.#content.text
+    const content = this.#parts.textOf('text')
     const added = estimateTokens(content.slice(length))
     this.#estimatedContent = { length: content.length, tokens: tokens + added }
-    return tokens + added + estimateTokens(this.#reasoning + this.#refusal + this.#openArguments)
+    const others = this.#parts.textOf('reasoning') + this.#refusal + this.#openArguments
+    return tokens + added + estimateTokens(others)
   }
-}
-
-function partOf(part: Exclude<AssistantPart, { type: 'text' }> | TextSpan, content: string): AssistantPart {
-  if (part.type !== 'span') return { ...part }
-  const { from, to, signature } = part
-  return { type: 'text', text: content.slice(from, to), ...(signature ? { signature } : {}) }
 }
 
 /** Whether a chunk carries something of the reply; the others only tell that the vendor lives. */

@@ -28,7 +28,7 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
     files: /^(options|output|tokens|prices|prompt)\.ts$/,
   },
   { room: 'stores', files: /^store\// },
-  { room: 'calls and streams', files: /^(collect|gate|stream|call)\.ts$/ },
+  { room: 'calls and streams', files: /^(reply-parts|collect|gate|stream|call)\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
   { room: 'sessions', files: /^session\// },
   { room: 'the public names', files: /^index\.ts$/ },

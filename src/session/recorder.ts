@@ -1,7 +1,8 @@
 /** Writes a reply to the store while it streams, behind the chunks and never in their way. */
 import { ConvokeError, isConvokeError } from '../errors.ts'
+import { pieceOf, ReplyParts } from '../reply-parts.ts'
 import type { Store } from '../store/store.ts'
-import type { AssistantPart, StreamChunk } from '../types.ts'
+import type { StreamChunk } from '../types.ts'
 
 /** Text waits at most this long before it is on its way to the disk; the commit takes the rest of 250 ms. */
 const flushMs = 200
@@ -11,7 +12,8 @@ const beatMs = 5_000
 export class Recorder {
   readonly #store: Store
   readonly #replyId: string
-  #parts: AssistantPart[] = []
+  readonly #provider: string
+  #parts = new ReplyParts()
   /** What is on disk already is void. */
   #isAnew = false
   #number = 0
@@ -21,31 +23,21 @@ export class Recorder {
   /** Over, or the store has failed: the reply goes on without it. */
   #isEnded = false
 
-  constructor(store: Store, replyId: string) {
+  constructor(store: Store, replyId: string, provider: string) {
     this.#store = store
     this.#replyId = replyId
+    this.#provider = provider
     this.#beat = setInterval(() => this.#write(), beatMs)
     this.#beat.unref()
   }
 
   add(chunk: StreamChunk): void {
-    switch (chunk.type) {
-      case 'text':
-        this.#text(chunk.content, chunk.signature)
-        break
-      case 'reasoning':
-        this.#reasoning(chunk)
-        break
-      case 'tool-call':
-        this.#parts.push({ type: 'tool-call', ...chunk.toolCall })
-        break
-      case 'reset':
-        this.#parts = []
-        this.#isAnew = true
-        break
-      default:
-        return
-    }
+    const piece = pieceOf(chunk, this.#provider)
+    if (piece) this.#parts.add(piece)
+    else if (chunk.type === 'reset') {
+      this.#parts = new ReplyParts()
+      this.#isAnew = true
+    } else return
     this.#timer ??= setTimeout(() => this.#write(), flushMs).unref()
   }
 
@@ -54,32 +46,8 @@ export class Recorder {
     this.#isEnded = true
     clearTimeout(this.#timer)
     clearInterval(this.#beat)
-    this.#parts = []
+    this.#parts = new ReplyParts()
     await this.#writing
-  }
-
-  #text(text: string, signature: string | undefined): void {
-    const last = this.#parts.at(-1)
-    if (last?.type === 'text' && !last.signature) {
-      last.text += text
-      if (signature) last.signature = signature
-    } else this.#parts.push({ type: 'text', text, ...(signature ? { signature } : {}) })
-  }
-
-  #reasoning({ reasoning, signature, redacted, id }: Extract<StreamChunk, { type: 'reasoning' }>): void {
-    const last = this.#parts.at(-1)
-    const part = last?.type === 'reasoning' && !last.signature ? last : undefined
-    if (!part) {
-      const begun = { type: 'reasoning' as const, text: reasoning }
-      this.#parts.push(
-        Object.assign(begun, signature && { signature }, redacted && { redacted }, id && { id }),
-      )
-      return
-    }
-    part.text += reasoning
-    if (signature) part.signature = signature
-    if (redacted) part.redacted = redacted
-    if (id) part.id = id
   }
 
   /** One delta at a time: what comes meanwhile goes with the next. */
@@ -90,9 +58,8 @@ export class Recorder {
       this.#timer = setTimeout(() => this.#write(), flushMs).unref()
       return
     }
-    const parts = this.#parts
+    const parts = this.#parts.take()
     const isAnew = this.#isAnew
-    this.#parts = []
     this.#isAnew = false
     this.#writing = this.#store
       .appendDelta(this.#replyId, { number: this.#number++, parts, ...(isAnew ? { isAnew } : {}) })

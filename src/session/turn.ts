@@ -135,7 +135,7 @@ export class Turn implements StreamSource {
     const begun = prompt === undefined ? await this.#resume() : await this.#begin(messages)
     if (begun.kind === 'done') return this.#again(begun.reply, sink)
     // From here on the turn is this one's: others see it beat, also while a summary is made.
-    const recorder = new Recorder(store, this.#replyId)
+    const recorder = new Recorder(store, this.#replyId, this.#context.llm.provider)
     try {
       const said = (await store.readMessages(this.#sessionId)).filter(({ id }) => id !== this.#replyId)
       const before = answered(said.filter(({ turn }) => turn !== begun.turn))
