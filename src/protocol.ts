@@ -178,7 +178,9 @@ export interface BranchPage {
   /** The `next` of the page before. */
   from?: BranchPlace
   isWhole: boolean
-  /** Rows at most. */
+  /** The summary is asked for, however far it is from here. */
+  hasSummary: boolean
+  /** Rows at most, but for the summary. */
   limit: number
 }
 
@@ -220,8 +222,11 @@ export interface HistoryValues {
   'find-session': SessionRow | null
   'list-sessions': SessionRow[]
   'find-operation': MessageRow | null
-  /** Newest first. No `next`: the branch begins here. `stale`: it was cleared or compacted since the page before. */
-  'read-branch': { rows: MessageRow[]; next?: BranchPlace } | 'stale'
+  /**
+   * Newest first. No `next`: the branch begins here. `summary`: it was asked for, and lies before these. `stale`: the
+   * branch was cleared or compacted since the page before.
+   */
+  'read-branch': { rows: MessageRow[]; next?: BranchPlace; summary?: MessageRow } | 'stale'
   /** Messages that are still to be indexed. */
   index: number
   /** Newest first. */

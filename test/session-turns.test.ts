@@ -117,3 +117,20 @@ test('a fork whose last turn is broken is resumed in the fork', async () => {
     ['failed', 'complete'],
   )
 })
+
+test('a stream that nobody reads holds its session no longer than its call may last', async () => {
+  await using session = open()
+  simulator.setReply(({ prompt }) =>
+    prompt === 'Three' ? { text: 'word '.repeat(400), chunkSize: 4 } : 'A short reply.',
+  )
+  session.stream('One')
+  await session.agenerate('Two')
+  assert.deepEqual(wire(), ['user: One', 'assistant: A short reply.', 'user: Two'])
+  const unread = session.stream('Three', { timeouts: { totalMs: 600 } })
+  await session.agenerate('Four')
+  // Asked for before, the response would have the stream read to its end.
+  assert.equal(await codeOf(unread.response), 'timeout')
+  const kept = (await session.history())[5]
+  assert.deepEqual([kept?.status, kept?.error?.code], ['failed', 'timeout'])
+  assert.match(JSON.stringify(kept?.content), /word word word/)
+})

@@ -37,9 +37,12 @@ function readPage(connection: Connection, page: BranchPage): HistoryValues['read
       ? { ...row, content: JSON.stringify(deltasOf(connection, row.sequence)) }
       : row,
   )
-  if (stop >= 0) return { rows: [...rows, messageAt(connection, ends.summary as number)] }
+  const summary = () => messageAt(connection, ends.summary as number)
+  if (stop >= 0) return page.hasSummary ? { rows, summary: summary() } : { rows: [...rows, summary()] }
   const next = found.at(-1)?.parent ?? null
-  return next === null ? { rows } : { rows, next: { cursor: next, generation } }
+  if (next === null) return { rows }
+  const isBefore = page.hasSummary && !page.isWhole && ends.summary !== null
+  return { rows, next: { cursor: next, generation }, ...(isBefore ? { summary: summary() } : {}) }
 }
 
 /** Of what forgets or replaces messages. Those that are added are behind every cursor: they change none of it. */

@@ -1,6 +1,8 @@
 /** A summary that stands for the older part of a conversation. */
 import { ConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
+import { messageId } from '../store/message-id.ts'
+import type { NewMessage, Store } from '../store/store.ts'
 import type { GenerateResponse } from '../types.ts'
 import type { Said } from './history.ts'
 
@@ -13,8 +15,36 @@ const instructions =
 /** What the next vendor reads in front of a summary. */
 const heading = 'Summary of the conversation so far:'
 
+export interface Compaction {
+  store: Store
+  sessionId: string
+  llm: LLM
+  /** @default that of the LLM */
+  model?: string | undefined
+  focus?: string | undefined
+  signal: AbortSignal
+}
+
+/** Stores a summary of these messages in their place; gives it, or nothing where there is nothing to summarise. */
+export async function compact(
+  messages: readonly Said[],
+  { store, sessionId, llm, ...options }: Compaction,
+): Promise<NewMessage | undefined> {
+  const last = messages.findLast(({ role }) => role !== 'summary')
+  if (!last) return undefined
+  const { content, provider, model, usage, costUsd, timing } = await summarise(llm, messages, options)
+  const summary: NewMessage = {
+    id: messageId(),
+    role: 'summary',
+    content: [{ type: 'text', text: content }],
+  }
+  const fields = { provider, model, usage, timing, ...(costUsd === undefined ? {} : { costUsd }) }
+  await store.compact(sessionId, { ...summary, ...fields }, last.id)
+  return summary
+}
+
 /** @throws ConvokeError that of the call, or `stream_truncated` when the summary was cut off by its length */
-export async function summarise(
+async function summarise(
   llm: LLM,
   messages: readonly Said[],
   { focus, model, signal }: { focus?: string | undefined; model?: string | undefined; signal: AbortSignal },

@@ -67,13 +67,23 @@ export function sendable(history: readonly Said[], provider: string): Message[] 
 }
 
 /**
- * A history without the turns that brought nothing: those whose reply failed, was cancelled or interrupted before it had
- * said a word. Their prompts were never answered; sent again with the next one, a prompt that the vendor refuses would
- * spoil every turn behind it.
+ * A history without what brought nothing: replies that failed, were cancelled or interrupted before they had said a word,
+ * and what they were to answer. Sent again with the next prompt, one that the vendor refuses would spoil every turn
+ * behind it. What is left of the end of a history is the end of what is left of it all.
  */
 export function answered<Message extends Said>(history: readonly Message[]): Message[] {
-  const dead = new Set(history.filter(isUnsaid).map(({ turn }) => turn))
-  return dead.size === 0 ? [...history] : history.filter(({ turn }) => turn === undefined || !dead.has(turn))
+  const kept: Message[] = []
+  /** The turn whose reply said nothing, while its prompt is passed. */
+  let dead: number | undefined
+  for (const message of history.toReversed()) {
+    if (isUnsaid(message)) {
+      dead = message.turn
+      continue
+    }
+    if (message.turn !== dead || message.role === 'assistant' || message.role === 'summary') dead = undefined
+    if (dead === undefined) kept.push(message)
+  }
+  return kept.reverse()
 }
 
 function isUnsaid(message: Said): boolean {

@@ -4,27 +4,20 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
 import { checkCallOptions, checkSessionOptions } from '../options.ts'
-import { contextWindow } from '../prices.ts'
 import { messageId } from '../store/message-id.ts'
 import { sqliteStore } from '../store/sqlite.ts'
-import type {
-  NewMessage,
-  ReadOptions,
-  SearchHit,
-  SessionRecord,
-  Store,
-  StoredMessage,
-} from '../store/store.ts'
+import type { ReadOptions, SearchHit, SessionRecord, Store, StoredMessage } from '../store/store.ts'
 import { ResponseStream } from '../stream.ts'
 import type { GenerateOptions, Prompt } from '../types.ts'
-import { summarise } from './compaction.ts'
+import { compact } from './compaction.ts'
 import { exported, imported, keep } from './export.ts'
+import { fit } from './fit.ts'
 import { answered, openCalls, storable } from './history.ts'
-import type { Said } from './history.ts'
+import { lastSaid } from './tail.ts'
 import { Turn } from './turn.ts'
-import type { Place, SessionResponse } from './turn.ts'
+import type { SessionResponse } from './turn.ts'
 import { enter } from './turn-line.ts'
-import { budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './window.ts'
+import { totalTokens } from './window.ts'
 import type { ContextOptions } from './window.ts'
 
 export interface SessionOptions {
@@ -161,7 +154,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * One turn, as it comes. Its `finish` chunk, and its `response`, come when it is on disk. Read it to its end, or leave it:
-   * until then the session's next turns wait.
+   * until then the session's next turns wait. Of a stream that nobody reads, a reply of up to `bufferSize` chunks is kept
+   * all the same; a longer one ends with `timeout` after `timeouts.totalMs` (ten minutes), and what had come is kept.
    */
   stream(
     prompt: Prompt,
@@ -190,11 +184,8 @@ export class Session implements AsyncDisposable {
   /** Messages that were said elsewhere, kept as one turn. It waits for the turns that run. */
   add(prompt: Prompt): Promise<StoredMessage[]> {
     return this.#inLine(async () => {
-      const history = await this.#store.readMessages(this.id)
-      const messages = storable(prompt, answered(history)).map((content) => ({
-        ...content,
-        id: messageId(),
-      }))
+      const before = await lastSaid(this.#store, this.id)
+      const messages = storable(prompt, before).map((content) => ({ ...content, id: messageId() }))
       return this.#store.addMessages(this.id, messages)
     })
   }
@@ -215,6 +206,8 @@ export class Session implements AsyncDisposable {
   /**
    * Lets a summary, written by the session's LLM, stand for all but the last turns. What it replaces stays in the store:
    * `history({ isWhole: true })`. Nothing happens where there is nothing to summarise.
+   *
+   * @throws ConvokeError as any call, and `invalid_output` when the model gives no whole summary: the session is as it was
    */
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
     return this.#inLine(async (ended) => {
@@ -223,7 +216,9 @@ export class Session implements AsyncDisposable {
       // A tool call that waits for its result is no past yet.
       const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
       const cut = recent === 0 ? messages.length : (starts.at(-recent) ?? 0)
-      await this.#compact(this.id, messages.slice(0, cut), { focus, signal: ended })
+      const { llm } = this
+      const compaction = { store: this.#store, sessionId: this.id, llm, focus, signal: ended }
+      await compact(messages.slice(0, cut), compaction)
     }, signal)
   }
 
@@ -332,70 +327,29 @@ export class Session implements AsyncDisposable {
       )
     }
     checkCallOptions(given)
+    const { llm } = this
     const turn = new Turn({
       store: this.#store,
-      llm: this.llm,
+      llm,
       sessionId: this.id,
       turns: this.#options.turns ?? 'queue',
       prompt,
       operationId,
       options: given,
       open: () => this.#open(),
-      fit: (place, call, signal) => this.#fit(place, call, signal),
+      fit: async (place, call, signal) =>
+        fit(place, {
+          store: this.#store,
+          llm,
+          context: this.#options.context ?? {},
+          system: (await this.#open()).system,
+          options: call,
+          signal,
+        }),
     })
     this.#turns.add(turn)
     void turn.over.then(() => this.#turns.delete(turn))
     return turn
-  }
-
-  async #fit(
-    { sessionId, before, own }: Place,
-    options: GenerateOptions,
-    signal: AbortSignal,
-  ): Promise<{ history: Said[]; system?: string }> {
-    const { context = {} } = this.#options
-    const { model = this.llm.model, maxTokens } = options
-    const system = options.system ?? (await this.#open()).system ?? this.llm.defaults.system
-    const withSystem = system === undefined ? {} : { system }
-    const window = model === undefined ? undefined : await contextWindow(this.llm.provider, model)
-    const budget = budgetOf(context, window, maxTokens ?? this.llm.defaults.maxTokens)
-    // Not counted for nothing: a long history takes its time.
-    if (budget === Infinity) return { history: before, ...withSystem }
-    await countAhead(before)
-    const tokens = totalTokens([...before, ...own], system)
-    if (tokens <= budget) return { history: before, ...withSystem }
-    const { onOverflow = 'trim' } = context
-    if (onOverflow === 'error') tooLong(tokens, budget, 'Compact the session, or set context.onOverflow.')
-    const summaries = before.filter(({ role }) => role === 'summary')
-    const rest = before.filter(({ role }) => role !== 'summary')
-    const fixed = totalTokens([...summaries, ...own], system)
-    if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
-    if (onOverflow === 'trim') {
-      return { history: [...summaries, ...rest.slice(cutToFit(rest, budget - fixed))], ...withSystem }
-    }
-    // Half of what is left: a compaction for every turn would cost more than it saves.
-    const cut = cutToFit(rest, (budget - fixed) / 2)
-    const summary = await this.#compact(sessionId, [...summaries, ...rest.slice(0, cut)], { model, signal })
-    return { history: [...(summary ? [summary] : summaries), ...rest.slice(cut)], ...withSystem }
-  }
-
-  async #compact(
-    sessionId: string,
-    messages: readonly Said[],
-    options: { focus?: string | undefined; model?: string | undefined; signal: AbortSignal },
-  ): Promise<NewMessage | undefined> {
-    const last = messages.findLast(({ role }) => role !== 'summary')
-    if (!last) return undefined
-    const reply = await summarise(this.llm, messages, options)
-    const summary: NewMessage = {
-      id: messageId(),
-      role: 'summary',
-      content: [{ type: 'text', text: reply.content }],
-    }
-    const { provider, model, usage, costUsd, timing } = reply
-    const fields = { provider, model, usage, timing, ...(costUsd === undefined ? {} : { costUsd }) }
-    await this.#store.compact(sessionId, { ...summary, ...fields }, last.id)
-    return summary
   }
 }
 

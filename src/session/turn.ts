@@ -11,10 +11,11 @@ import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnE
 import type { StreamSink, StreamSource } from '../stream.ts'
 import type { GenerateOptions, GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
 import { clearAway, keepEnd } from './busy-turns.ts'
-import { answered, sendable, storable, summaryOf } from './history.ts'
-import type { Said } from './history.ts'
+import type { Fitted, Place } from './fit.ts'
+import { sendable, storable, summaryOf } from './history.ts'
 import { asStoreError, Recorder } from './recorder.ts'
 import { chunksOf, responseOf, unanswered } from './stored-reply.ts'
+import { lastBefore, lastSaid } from './tail.ts'
 import { enter, isTaken } from './turn-line.ts'
 
 /** A reply of a session, and where it is kept. */
@@ -40,21 +41,8 @@ export interface TurnContext {
   options: GenerateOptions
   /** Opens the session, where that was not done. */
   open(): Promise<unknown>
-  /** What of the history fits the model's window before the turn's own messages, and the system prompt. */
-  fit(
-    place: Place,
-    options: GenerateOptions,
-    signal: AbortSignal,
-  ): Promise<{ history: Said[]; system?: string }>
-}
-
-/** A turn on its branch. */
-export interface Place {
-  sessionId: string
-  /** What was said before it. */
-  before: Said[]
-  /** Its own messages. */
-  own: Said[]
+  /** What is sent, and the system prompt. */
+  fit(place: Place, options: GenerateOptions, signal: AbortSignal): Promise<Fitted>
 }
 
 /** Between two looks at a turn that runs elsewhere. */
@@ -131,28 +119,25 @@ export class Turn implements StreamSource {
     const done =
       operationId === undefined ? undefined : await store.findOperation(this.#sessionId, operationId)
     if (done) return this.#again(done, sink)
-    const messages = prompt === undefined ? [] : storable(prompt, await this.#before(prompt)).map(withId)
+    // Only results of tools need a history to be looked at with.
+    const before = prompt !== undefined && hasResults(prompt) ? await lastSaid(store, this.#sessionId) : []
+    const messages = prompt === undefined ? [] : storable(prompt, before).map(withId)
     const begun = prompt === undefined ? await this.#resume() : await this.#begin(messages)
     if (begun.kind === 'done') return this.#again(begun.reply, sink)
     // From here on the turn is this one's: others see it beat, also while a summary is made.
     const recorder = new Recorder(store, this.#replyId, this.#context.llm.provider)
     try {
-      const said = (await store.readMessages(this.#sessionId)).filter(({ id }) => id !== this.#replyId)
-      const before = answered(said.filter(({ turn }) => turn !== begun.turn))
       // Once more: another process may have answered the same tool call meanwhile.
-      if (prompt !== undefined && hasResults(prompt)) storable(prompt, before)
-      const own = said.filter(({ turn }) => turn === begun.turn)
-      return await this.#answer({ sessionId: this.#sessionId, before, own }, recorder, sink)
+      if (prompt !== undefined && hasResults(prompt)) {
+        storable(prompt, await lastSaid(store, this.#sessionId, begun.turn))
+      }
+      const place = { sessionId: this.#sessionId, turn: begun.turn, replyId: this.#replyId }
+      return await this.#answer(place, recorder, sink)
     } catch (error) {
       await recorder.end()
       await this.#fail(error)
       throw error
     }
-  }
-
-  /** The history that the prompt is looked at with: only results of tools need one. */
-  async #before(prompt: Prompt): Promise<Said[]> {
-    return hasResults(prompt) ? answered(await this.#context.store.readMessages(this.#sessionId)) : []
   }
 
   /** Begins the last turn once more. @throws ConvokeError `invalid_request` when it is whole */
@@ -197,9 +182,7 @@ export class Turn implements StreamSource {
   /** Goes on in a fork of the session, from before the turn that runs there. */
   async #fork(runningReplyId: string): Promise<void> {
     const { store, sessionId } = this.#context
-    const messages = await store.readMessages(sessionId, { isWhole: true })
-    const running = messages.find(({ id }) => id === runningReplyId)
-    const base = running ? messages.findLast(({ turn }) => turn < running.turn) : messages.at(-1)
+    const base = await lastBefore(store, sessionId, runningReplyId)
     const id = randomUUID()
     const record = await store.find(sessionId)
     const system = record?.system === undefined ? {} : { system: record.system }
@@ -213,7 +196,7 @@ export class Turn implements StreamSource {
     const signal = this.#controller.signal
     const { history, system: given } = await fit(place, options, signal)
     const system = [given, summaryOf(history)].filter((text) => text).join('\n\n')
-    const prompt: Message[] = sendable([...history, ...place.own], llm.provider)
+    const prompt: Message[] = sendable(history, llm.provider)
     const { signal: _signal, ...rest } = options
     const call = { ...rest, ...(system ? { system } : {}) }
     signal.throwIfAborted()

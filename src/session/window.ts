@@ -42,7 +42,8 @@ export function messageTokens(message: Said): number {
   if (known !== undefined) return known
   const tokens =
     message.role === 'summary' ? estimateTokens(message.content[0]?.text ?? '') : tokensOf(message)
-  if (message.status === 'streaming') return tokens
+  // Of one that was taken for dead the whole reply may follow.
+  if (message.status === 'streaming' || message.status === 'interrupted') return tokens
   if (counted.size >= maxCounted) counted.clear()
   counted.set(message.id, tokens)
   return tokens

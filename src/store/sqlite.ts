@@ -159,9 +159,9 @@ class SqliteStore implements Store {
   }
 
   async readMessages(sessionId: string, options: ReadOptions = {}): Promise<StoredMessage[]> {
-    const { before, isWhole = false } = options
+    const { before, isWhole = false, hasSummary = false } = options
     const wanted = count(options.limit, 'limit', Infinity)
-    const wish = { sessionId, isWhole, ...(before === undefined ? {} : { before }) }
+    const wish = { sessionId, isWhole, hasSummary, ...(before === undefined ? {} : { before }) }
     for (let time = 0; time < maxReads; time++) {
       const messages = await this.#readPages(wish, wanted)
       if (messages) return messages
@@ -181,7 +181,9 @@ class SqliteStore implements Store {
       if (answer === 'stale') return undefined
       messages.push(...answer.rows.slice(0, limit).map(fromMessageRow))
       from = answer.next
-      if (from === undefined || messages.length >= wanted) return messages.reverse()
+      if (from !== undefined && messages.length < wanted) continue
+      if (answer.summary) messages.push(fromMessageRow(answer.summary))
+      return messages.reverse()
     }
   }
 

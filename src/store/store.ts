@@ -160,6 +160,8 @@ export interface ReadOptions {
   before?: string
   /** Also what a compaction replaced. @default false: the summary stands for it */
   isWhole?: boolean
+  /** The summary comes first also where `limit` ends before it, and does not count. @default false */
+  hasSummary?: boolean
 }
 
 export interface SearchHit {

@@ -1,0 +1,157 @@
+/** What a turn sends: its own messages, and of those before them as much as fits the window. */
+import type { LLM } from '../llm.ts'
+import { contextWindow } from '../prices.ts'
+import type { Store, StoredMessage } from '../store/store.ts'
+import type { GenerateOptions } from '../types.ts'
+import { compact } from './compaction.ts'
+import { answered } from './history.ts'
+import type { Said } from './history.ts'
+import { readTail } from './tail.ts'
+import { budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './window.ts'
+import type { ContextOptions } from './window.ts'
+
+/** A turn on its branch. */
+export interface Place {
+  sessionId: string
+  turn: number
+  /** Of its reply, which is there and empty. */
+  replyId: string
+}
+
+export interface FitContext {
+  store: Store
+  llm: LLM
+  context: ContextOptions
+  /** The session's system prompt. */
+  system: string | undefined
+  /** Of the call. */
+  options: GenerateOptions
+  signal: AbortSignal
+}
+
+/** What is sent, oldest first, and the system prompt. */
+export interface Fitted {
+  history: Said[]
+  system?: string
+}
+
+/** What is left of a window, and for whom. */
+interface Room {
+  budget: number
+  system: string | undefined
+  model: string | undefined
+}
+
+/** A branch as a turn sees it. */
+interface Branch {
+  summaries: Said[]
+  /** What was said before the turn. */
+  before: Said[]
+  /** Its own messages. */
+  own: Said[]
+}
+
+/**
+ * Where the window is known the branch is read from its end, until that is full.
+ * @throws ConvokeError `context_length_exceeded`; with `compact` that of the summary's call
+ */
+export async function fit(place: Place, context: FitContext): Promise<Fitted> {
+  const { store, context: wish } = context
+  const room = await roomOf(context)
+  const branch = await readBranch(place, store, room)
+  if (branch.tokens <= room.budget) return sent(room, branch.summaries, branch.before, branch.own)
+  switch (wish.onOverflow) {
+    case 'error':
+      return refuse(await readWhole(place, store), room)
+    case 'compact':
+      return compacted(await readWhole(place, store), place, room, context)
+    default:
+      return trimmed(branch, room)
+  }
+}
+
+/** Tokens that an LLM's window leaves for what is sent. */
+export async function windowBudget(
+  llm: LLM,
+  context: ContextOptions,
+  { model = llm.model, maxTokens = llm.defaults.maxTokens }: GenerateOptions = {},
+): Promise<number> {
+  const window = model === undefined ? undefined : await contextWindow(llm.provider, model)
+  return budgetOf(context, window, maxTokens)
+}
+
+async function roomOf({ llm, context, system, options }: FitContext): Promise<Room> {
+  return {
+    budget: await windowBudget(llm, context, options),
+    system: options.system ?? system ?? llm.defaults.system,
+    model: options.model ?? llm.model,
+  }
+}
+
+async function readBranch(place: Place, store: Store, room: Room): Promise<Branch & { tokens: number }> {
+  // Not counted for nothing: a long history takes its time.
+  if (room.budget === Infinity) return { ...(await readWhole(place, store)), tokens: 0 }
+  const messages = await readTail(store, place.sessionId, async (read) => {
+    const branch = branchOf(read, place)
+    // As long as nothing of another turn is there, some of its own may be missing.
+    if (branch.before.length === 0) return 0
+    await countAhead(branch.before)
+    const fixed = totalTokens([...branch.summaries, ...branch.own], room.system)
+    const tokens = totalTokens(branch.before, undefined)
+    if (fixed + tokens > room.budget) return 1
+    return Math.min(tokens / (room.budget - fixed), 0.99)
+  })
+  const branch = branchOf(messages, place)
+  await countAhead(branch.before)
+  return { ...branch, tokens: tokensOf(branch, room) }
+}
+
+async function readWhole(place: Place, store: Store): Promise<Branch> {
+  return branchOf(await store.readMessages(place.sessionId), place)
+}
+
+function branchOf(messages: readonly StoredMessage[], { turn, replyId }: Place): Branch {
+  const said = messages.filter(({ role, id }) => role !== 'summary' && id !== replyId)
+  return {
+    summaries: messages.filter(({ role }) => role === 'summary'),
+    before: answered(said.filter((message) => message.turn !== turn)),
+    own: said.filter((message) => message.turn === turn),
+  }
+}
+
+function tokensOf({ summaries, before, own }: Branch, { system }: Room): number {
+  return totalTokens([...summaries, ...before, ...own], system)
+}
+
+function trimmed({ summaries, before, own }: Branch, { budget, ...room }: Room): Fitted {
+  const fixed = totalTokens([...summaries, ...own], room.system)
+  if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
+  return sent(room, summaries, before.slice(cutToFit(before, budget - fixed)), own)
+}
+
+async function refuse(branch: Branch, room: Room): Promise<Fitted> {
+  await countAhead(branch.before)
+  const tokens = tokensOf(branch, room)
+  // It was longer a moment ago: another process has cleared it.
+  if (tokens <= room.budget) return sent(room, branch.summaries, branch.before, branch.own)
+  return tooLong(tokens, room.budget, 'Compact the session, or set context.onOverflow.')
+}
+
+async function compacted(branch: Branch, place: Place, room: Room, context: FitContext): Promise<Fitted> {
+  const { budget, system, model } = room
+  await countAhead(branch.before)
+  const { summaries, before, own } = branch
+  const fixed = totalTokens([...summaries, ...own], system)
+  if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
+  // Half of what is left: a compaction for every turn would cost more than it saves.
+  const cut = cutToFit(before, (budget - fixed) / 2)
+  const { store, llm, signal } = context
+  const past = [...summaries, ...before.slice(0, cut)]
+  const summary = await compact(past, { store, llm, sessionId: place.sessionId, model, signal })
+  // A summary may be longer than what it stands for.
+  return trimmed({ summaries: summary ? [summary] : summaries, before: before.slice(cut), own }, room)
+}
+
+function sent({ system }: Pick<Room, 'system'>, ...messages: Said[][]): Fitted {
+  return { history: messages.flat(), ...(system === undefined ? {} : { system }) }
+}

@@ -1,0 +1,191 @@
+/** Sessions of many messages: a turn reads no more of them than it sends. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createSession, sqliteStore } from 'convoke'
+import type { AddedMessage, SessionOptions, Store } from 'convoke'
+import { fit } from '../src/session/fit.ts'
+import type { Said } from '../src/session/history.ts'
+import { totalTokens } from '../src/session/window.ts'
+import { codeOf, connect, path, simulator, wire } from './session-kit.ts'
+
+const many = 10_000
+
+/** The store itself, and the messages that each reading gave. */
+function counted(store: Store): { store: Store; read: number[] } {
+  const read: number[] = []
+  const passing = new Proxy(store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name)
+      if (name === 'readMessages') {
+        return async (...wish: Parameters<Store['readMessages']>) => {
+          const messages = await target.readMessages(...wish)
+          read.push(messages.length)
+          return messages
+        }
+      }
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+  return { store: passing, read }
+}
+
+async function longSession(options: SessionOptions = {}, more: readonly AddedMessage[] = []) {
+  const { store, read } = counted(sqliteStore({ path: path() }))
+  await store.open({ id: 'long' })
+  for (let first = 0; first < many; first += 500) {
+    const messages = Array.from({ length: 500 }, (_, at) => said(first + at))
+    await store.addMessages('long', messages)
+  }
+  if (more.length > 0) await store.addMessages('long', more)
+  const session = createSession(connect(), { store, id: 'long', ...options })
+  return { session, store, read }
+}
+
+function said(number: number): AddedMessage {
+  const role = number % 2 === 0 ? 'user' : 'assistant'
+  const content: [{ type: 'text'; text: string }] = [
+    { type: 'text', text: `${number} ${'word '.repeat(10)}` },
+  ]
+  return { id: `m${number}`, role, content, turn: Math.floor(number / 2) }
+}
+
+const sum = (numbers: number[]) => numbers.splice(0).reduce((total, number) => total + number, 0)
+
+test('a turn reads a branch from its end until the window is full, and sends what it sent before', async () => {
+  const { session, store, read } = await longSession({ context: { maxTokens: 2_000 } })
+  await session.agenerate('Go on')
+  const rows = sum(read)
+  assert.ok(rows > 0 && rows < 500, `${rows} messages were read`)
+  const sent = wire() ?? []
+  assert.ok(sent.length > 60 && sent.length % 2 === 1, `${sent.length} messages were sent`)
+  for (const [at, line] of sent.slice(0, -1).entries()) {
+    const number = many - sent.length + 1 + at
+    assert.equal(line, `${number % 2 === 0 ? 'user' : 'assistant'}: ${number} ${'word '.repeat(10)}`)
+  }
+  // The same cut as of the whole history, of which every message costs the same here.
+  const each = totalTokens([{ ...said(many - 1), id: 'one' } as Said], undefined)
+  assert.equal(sent.length, 2 * Math.floor((2_000 - each / 4) / (2 * each)) + 1)
+  await session.close()
+  await store.close()
+})
+
+test('the summary is sent also where it lies far before what was read', async () => {
+  const { session, store, read } = await longSession({ context: { maxTokens: 1_000 } })
+  await store.compact(
+    'long',
+    { id: 'sum', role: 'summary', content: [{ type: 'text', text: 'They met.' }] },
+    'm1',
+  )
+  await session.agenerate('Go on')
+  assert.ok(sum(read) < 500)
+  assert.equal(simulator.requests.at(-1)?.system, 'They met.')
+  const [oldest] = await store.readMessages('long', { limit: 3, hasSummary: true })
+  assert.equal(oldest?.id, 'sum')
+  assert.equal((await store.readMessages('long', { limit: 3 })).length, 3)
+  assert.equal(
+    (await store.readMessages('long', { hasSummary: true })).length,
+    (await store.readMessages('long')).length,
+  )
+  await session.close()
+  await store.close()
+})
+
+test('results of tools, messages that are added and a fork beside a running turn read the end alone', async () => {
+  const asked: AddedMessage[] = [
+    { id: 'q', role: 'user', content: [{ type: 'text', text: 'What time is it?' }], turn: 1 },
+    {
+      id: 'c',
+      role: 'assistant',
+      content: [{ type: 'tool-call', id: 'c1', name: 'clock', arguments: {} }],
+      turn: 1,
+    },
+  ]
+  const { session, store, read } = await longSession({ context: { maxTokens: 500 }, turns: 'fork' }, asked)
+  const result = { role: 'tool', toolCallId: 'c1', content: 'noon' } as const
+  await session.agenerate(result, { tools: [{ name: 'clock' }] })
+  assert.ok(wire()?.some((line) => line.includes('noon')))
+  assert.equal(await codeOf(session.agenerate(result)), 'invalid_request')
+  await session.add({ role: 'user', content: 'By the way' })
+  simulator.setReply({ text: 'slow', latencyMs: 200 })
+  const replies = await Promise.all([session.agenerate('One'), session.agenerate('Two')])
+  assert.notEqual(replies[0].sessionId, replies[1].sessionId)
+  const rows = sum(read)
+  assert.ok(rows < 1_500, `${rows} messages were read`)
+  await session.close()
+  await store.close()
+})
+
+test('where the window is not known all is sent', async () => {
+  const { session, store } = await longSession()
+  await session.agenerate('Go on')
+  assert.equal(wire()?.length, many + 1)
+  await session.close()
+  await store.close()
+})
+
+test('turns that brought nothing are left out, also at the very end of what is read', async () => {
+  const dead = Array.from({ length: 120 }, (_, at): AddedMessage[] => [
+    { id: `d${at}`, role: 'user', content: [{ type: 'text', text: 'dead' }], turn: at },
+    { id: `f${at}`, role: 'assistant', content: [], status: 'failed', turn: at },
+  ]).flat()
+  const { session, store, read } = await longSession({ context: { maxTokens: 500 } }, dead)
+  await session.agenerate('Go on')
+  assert.ok(!wire()?.some((line) => line.includes('dead')))
+  assert.ok((wire()?.length ?? 0) > 10)
+  assert.ok(sum(read) < 2_000)
+  await session.close()
+  await store.close()
+})
+
+test('what a turn sends is the same as if it had read the whole branch', async () => {
+  const store = sqliteStore({ path: path() })
+  /** Gives all of a branch, whatever is asked for. */
+  const whole = new Proxy(store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name)
+      if (name === 'readMessages') return (id: string) => target.readMessages(id)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+  let state = 7
+  const random = (below: number) => (state = (Math.imul(state, 48_271) >>> 0) % 2_147_483_647) % below
+  for (let session = 0; session < 12; session++) {
+    const id = `s${session}`
+    await store.open({ id })
+    await store.addMessages(id, randomTurns(id, 60 + random(300), random))
+    if (session % 2 === 0) {
+      const content: [{ type: 'text'; text: string }] = [{ type: 'text', text: 'They met.' }]
+      await store.compact(id, { id: `sum ${id}`, role: 'summary', content }, `${id} 20`)
+    }
+    const place = { sessionId: id, turn: -1, replyId: '' }
+    for (let wish = 0; wish < 6; wish++) {
+      const context = { maxTokens: 100 + random(9_000) }
+      const given = { llm: connect(), context, system: 'Be brief.', options: {} }
+      const { signal } = new AbortController()
+      const [some, all] = await Promise.all(
+        [store, whole].map((from) => fit(place, { ...given, store: from, signal })),
+      )
+      assert.deepEqual(some, all, `${id} within ${context.maxTokens}`)
+    }
+  }
+  await store.close()
+})
+
+/** Questions, answers and calls of tools; some failed before they had said a word. */
+function randomTurns(id: string, count: number, random: (below: number) => number): AddedMessage[] {
+  let turn = 0
+  return Array.from({ length: count }, (_, at): AddedMessage => {
+    const kind = random(10)
+    const name = { id: `${id} ${at}` }
+    if (at === 0 || kind < 4) {
+      const text = `${at} ${'word '.repeat(random(60))}`
+      return { ...name, role: 'user', content: [{ type: 'text', text }], turn: ++turn }
+    }
+    if (kind < 6) return { ...name, role: 'assistant', content: [], status: 'failed', turn }
+    if (kind < 7) {
+      const part = { type: 'tool-result' as const, toolCallId: 'c', name: 'clock', result: 'noon' }
+      return { ...name, role: 'tool', content: [part], turn }
+    }
+    return { ...name, role: 'assistant', content: [{ type: 'text', text: 'word '.repeat(random(60)) }], turn }
+  })
+}
