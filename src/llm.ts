@@ -5,7 +5,7 @@ import { conversation } from './prompt.ts'
 import { ConvokeError, isConvokeError } from './errors.ts'
 import { Gate } from './gate.ts'
 import { jsonSchemaOf } from './output.ts'
-import { checkCallOptions, checkLLMOptions, mergeOptions, settingsOf } from './options.ts'
+import { callDefaults, checkCallOptions, checkLLMOptions, mergeOptions, settingsOf } from './options.ts'
 import { Deadline } from './policies/deadline.ts'
 import { RetryBudget } from './policies/retry-budget.ts'
 import { loadPrices } from './prices.ts'
@@ -126,6 +126,16 @@ export class LLM implements AsyncDisposable {
   }
 
   /**
+   * A reply in plain text, whatever this LLM's calls are given by default: no tools, no schema, nothing that ends it early.
+   * @internal
+   */
+  plainText(prompt: Prompt, options: GenerateOptions): Promise<GenerateResponse> {
+    const { tools: _tools, toolChoice: _choice, schema: _schema, ...rest } = this.#defaults
+    const { stop: _stop, messages: _messages, ...defaults } = rest
+    return this.#call(prompt, options, defaults).generate()
+  }
+
+  /**
    * What drives such a stream, for a session that listens to its chunks on their way.
    * @internal
    */
@@ -233,8 +243,12 @@ export class LLM implements AsyncDisposable {
     return chatRequest(prompt, merged, settingsOf(merged).timeouts, [])
   }
 
-  #call(prompt: Prompt, options: GenerateOptions & { stream?: boolean }): Call {
-    const call = this.#labelled(() => this.#prepare(prompt, options))
+  #call(
+    prompt: Prompt,
+    options: GenerateOptions & { stream?: boolean },
+    defaults: GenerateOptions = this.#defaults,
+  ): Call {
+    const call = this.#labelled(() => this.#prepare(prompt, options, defaults))
     this.#calls.add(call)
     return call
   }
@@ -250,11 +264,11 @@ export class LLM implements AsyncDisposable {
     }
   }
 
-  #prepare(prompt: Prompt, options: GenerateOptions & { stream?: boolean }): Call {
+  #prepare(prompt: Prompt, options: GenerateOptions & { stream?: boolean }, defaults: GenerateOptions): Call {
     this.#throwIfClosed()
     checkCallOptions(options)
     const { stream: _stream, ...given } = options
-    const merged = mergeOptions(this.#defaults, given)
+    const merged = mergeOptions(defaults, given)
     const settings = settingsOf(merged)
     const warnings: Warning[] = []
     const call: Call = new Call({
@@ -368,25 +382,4 @@ function chatRequest(
     ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
     warn,
   }
-}
-
-/** The part of an LLM's options that are defaults of its calls. */
-function callDefaults(options: LLMOptions): GenerateOptions {
-  const {
-    apiKey: _apiKey,
-    baseURL: _baseURL,
-    headers: _headers,
-    fetch: _fetch,
-    proxy: _proxy,
-    api: _api,
-    maxConcurrent: _maxConcurrent,
-    maxQueue: _maxQueue,
-    rateLimit: _rateLimit,
-    circuitBreaker: _circuitBreaker,
-    maxLineBytes: _maxLineBytes,
-    maxResponseBytes: _maxResponseBytes,
-    name: _name,
-    ...defaults
-  } = options
-  return mergeOptions({}, defaults)
 }

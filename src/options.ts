@@ -212,6 +212,27 @@ export interface Settings {
   stream: { maxChunks: number; bufferSize: number }
 }
 
+/** The part of an LLM's options that are defaults of its calls. */
+export function callDefaults(options: LLMOptions): GenerateOptions {
+  const {
+    apiKey: _apiKey,
+    baseURL: _baseURL,
+    headers: _headers,
+    fetch: _fetch,
+    proxy: _proxy,
+    api: _api,
+    maxConcurrent: _maxConcurrent,
+    maxQueue: _maxQueue,
+    rateLimit: _rateLimit,
+    circuitBreaker: _circuitBreaker,
+    maxLineBytes: _maxLineBytes,
+    maxResponseBytes: _maxResponseBytes,
+    name: _name,
+    ...defaults
+  } = options
+  return mergeOptions({}, defaults)
+}
+
 /** A call's options over the LLM's defaults, which were merged before; the grouped ones are merged name by name. */
 export function mergeOptions(base: GenerateOptions, options: GenerateOptions): GenerateOptions {
   const over = unfolded(options)

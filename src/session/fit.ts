@@ -147,7 +147,7 @@ async function compacted(branch: Branch, place: Place, room: Room, context: FitC
   const cut = cutToFit(before, (budget - fixed) / 2)
   const { store, llm, signal } = context
   const past = [...summaries, ...before.slice(0, cut)]
-  const summary = await compact(past, { store, llm, sessionId: place.sessionId, model, signal })
+  const summary = await compact(past, { store, llm, sessionId: place.sessionId, model, budget, signal })
   // A summary may be longer than what it stands for.
   return trimmed({ summaries: summary ? [summary] : summaries, before: before.slice(cut), own }, room)
 }

@@ -11,7 +11,7 @@ import { ResponseStream } from '../stream.ts'
 import type { GenerateOptions, Prompt } from '../types.ts'
 import { compact } from './compaction.ts'
 import { exported, imported, keep } from './export.ts'
-import { fit } from './fit.ts'
+import { fit, windowBudget } from './fit.ts'
 import { answered, openCalls, storable } from './history.ts'
 import { lastSaid } from './tail.ts'
 import { Turn } from './turn.ts'
@@ -205,7 +205,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * Lets a summary, written by the session's LLM, stand for all but the last turns. What it replaces stays in the store:
-   * `history({ isWhole: true })`. Nothing happens where there is nothing to summarise.
+   * `history({ isWhole: true })`. A history that is longer than the window takes several calls, each with the summary so
+   * far. Nothing happens where there is nothing to summarise.
    *
    * @throws ConvokeError as any call, and `invalid_output` when the model gives no whole summary: the session is as it was
    */
@@ -217,7 +218,8 @@ export class Session implements AsyncDisposable {
       const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
       const cut = recent === 0 ? messages.length : (starts.at(-recent) ?? 0)
       const { llm } = this
-      const compaction = { store: this.#store, sessionId: this.id, llm, focus, signal: ended }
+      const budget = await windowBudget(llm, this.#options.context ?? {})
+      const compaction = { store: this.#store, sessionId: this.id, llm, focus, budget, signal: ended }
       await compact(messages.slice(0, cut), compaction)
     }, signal)
   }
