@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import { GoogleGenAI } from '@google/genai'
-import { CohereClientV2 } from 'cohere-ai'
+import { CohereClient, CohereClientV2 } from 'cohere-ai'
 import { Ollama } from 'ollama'
 import OpenAI from 'openai'
 import { startSimulator } from '../src/simulator/index.ts'
@@ -134,6 +134,25 @@ test('Gemini counts thoughts beside the candidates', async () => {
 test('Gemini counts tokens of a prompt', async () => {
   const { totalTokens } = await genai.models.countTokens({ model, contents: 'x'.repeat(40) })
   assert.equal(totalTokens, 10)
+})
+
+test('OpenAI counts tokens of a prompt', async () => {
+  const count = await openai.responses.inputTokens.count({ model, instructions: 'x'.repeat(38), input: 'Hi' })
+  assert.partialDeepStrictEqual(count, { object: 'response.input_tokens', input_tokens: 10 })
+})
+
+test('Cohere tokenizes a text of 65 536 characters at most', async () => {
+  const client = new CohereClient({ token: 'key', environment: simulator.baseURL('cohere'), maxRetries: 0 })
+  const text = 'tokenize me! 👩🔥'
+  const { tokens, tokenStrings, meta } = await client.tokenize({ model, text })
+  assert.equal(tokenStrings.join(''), text)
+  assert.deepEqual(
+    tokens.map((token) => Number.isInteger(token)),
+    tokenStrings.map(() => true),
+  )
+  assert.equal(meta?.apiVersion?.version, '1')
+  assert.equal((await client.tokenize({ model, text: 'x'.repeat(65_536) })).tokens.length, 16_384)
+  await assert.rejects(client.tokenize({ model, text: 'x'.repeat(65_537) }), { statusCode: 400 })
 })
 
 test('Gemini streams one JSON array where no event stream is asked for', async () => {

@@ -5,7 +5,7 @@ import { pullEvents } from './model-shelf.ts'
 import type { ModelShelf } from './model-shelf.ts'
 import { ollamaChat } from './ollama-chat.ts'
 import { runningModels } from './ollama.ts'
-import { asScript, estimateTokens, prepareReply } from './reply.ts'
+import { asScript, prepareReply } from './reply.ts'
 import type { PreparedReply } from './reply.ts'
 import { findBrokenRule } from './strict-messages.ts'
 import type { Fault, Reply, ReplyFunction, SimulatorOptions } from './types.ts'
@@ -54,6 +54,11 @@ export function checkRequest(understood: Understood, source: AnswerSource): void
   if (READS_A_MODEL.has(record.api) && record.model === '') {
     throw new Refusal({ status: 400, message: '[simulator] The request names no model.' })
   }
+  const { maxCountedUnits = Infinity } = route.vendor
+  if (record.api === 'count-tokens' && lengthOf(conversationTexts(understood)) > maxCountedUnits) {
+    const message = `[simulator] The text is longer than ${maxCountedUnits} characters. Send it in pieces.`
+    throw new Refusal({ status: 400, message })
+  }
   const isBoundToList = options.strictModels === true && record.api !== 'pull'
   const mustExist = record.api === 'show' || record.api === 'delete' || (isBoundToList && record.model !== '')
   if (mustExist && !models.has(route.vendor, record.model)) {
@@ -79,7 +84,8 @@ export async function prepareAnswer(understood: Understood, source: AnswerSource
       if (format === undefined) throw new TypeError(`${record.api} has no wire format`)
       return prepareReplyAnswer(understood, format, source)
     case 'count-tokens':
-      return json(tokenCount(understood))
+      if (vendor.count === undefined) throw new TypeError(`${vendor.name} counts no tokens`)
+      return json(vendor.count(conversationTexts(understood).join('')))
     case 'models':
     case 'tags':
       return json(vendor.list(models.list(vendor)))
@@ -112,7 +118,7 @@ async function prepareReplyAnswer(
   checkReply(given)
   const script = asScript(given)
   const chunkSize = options.chunkSize ?? DEFAULT_CHUNK_SIZE
-  const prepared = prepareReply(given, record, conversationLength(understood), chunkSize)
+  const prepared = prepareReply(given, record, lengthOf(conversationTexts(understood)), chunkSize)
   const answer: Answer = record.stream
     ? streamAnswer(format, prepared, understood, script.paceMs ?? options.paceMs ?? 0)
     : { kind: 'json', body: format.json(prepared, record) }
@@ -155,13 +161,10 @@ function pull({ record, route }: Understood, { options, models }: AnswerSource):
   }
 }
 
-function tokenCount(understood: Understood): unknown {
-  const tokens = estimateTokens(conversationLength(understood))
-  if (understood.route.vendor.name === 'anthropic') return { input_tokens: tokens }
-  return { totalTokens: tokens, promptTokensDetails: [{ modality: 'TEXT', tokenCount: tokens }] }
+function lengthOf(texts: readonly string[]): number {
+  return texts.reduce((total, text) => total + text.length, 0)
 }
 
-function conversationLength({ record }: Understood): number {
-  const texts = record.messages.map((message) => message.text)
-  return [record.system ?? '', ...texts, ...record.tools].reduce((total, text) => total + text.length, 0)
+function conversationTexts({ record }: Understood): string[] {
+  return [record.system ?? '', ...record.messages.map((message) => message.text), ...record.tools]
 }

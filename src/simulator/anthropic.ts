@@ -1,4 +1,5 @@
 /** What Anthropic's endpoints share: keys, error bodies, the list of models. */
+import { estimateTokens } from './reply.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
 // https://docs.anthropic.com/en/api/errors
@@ -43,6 +44,8 @@ export const anthropic: Vendor = {
     last_id: models.at(-1) ?? null,
   }),
   model: modelObject,
+  // https://docs.anthropic.com/en/api/messages-count-tokens
+  count: (text) => ({ input_tokens: estimateTokens(text.length) }),
 }
 
 function modelObject(id: string): Record<string, unknown> {

@@ -35,6 +35,18 @@ export const cohereChat: WireFormat = {
     }),
 }
 
+/** The plain text that `/v1/tokenize` gets, as a prompt. */
+export const cohereText: WireFormat = {
+  ...cohereChat,
+  read: (body) => ({
+    model: asString(body['model']) ?? '',
+    stream: false,
+    system: [],
+    turns: [turn('user', asString(body['text']) ?? '')],
+    tools: [],
+  }),
+}
+
 function read(body: JsonObject): Conversation {
   const messages = asObjects(body['messages'])
   const isSystem = (message: JsonObject) => message['role'] === 'system' || message['role'] === 'developer'

@@ -1,4 +1,5 @@
 /** What Gemini's endpoints share: keys, error bodies, the list of models. */
+import { estimateTokens } from './reply.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
 // https://ai.google.dev/gemini-api/docs/troubleshooting and google.rpc.Code
@@ -55,6 +56,11 @@ export const gemini: Vendor = {
   error: (problem) => ({ error: geminiError(problem) }),
   list: (models) => ({ models: models.map(modelObject) }),
   model: modelObject,
+  // https://ai.google.dev/api/tokens
+  count: (text) => {
+    const totalTokens = estimateTokens(text.length)
+    return { totalTokens, promptTokensDetails: [{ modality: 'TEXT', tokenCount: totalTokens }] }
+  },
 }
 
 function modelObject(id: string): Record<string, unknown> {

@@ -1,4 +1,5 @@
 /** What OpenAI's endpoints share: keys, error bodies, the list of models. */
+import { estimateTokens } from './reply.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
 const MESSAGES: Record<number, string> = {
@@ -46,6 +47,8 @@ export const openai: Vendor = {
   error: (problem) => ({ error: openaiError(problem) }),
   list: (models) => ({ object: 'list', data: models.map(modelObject) }),
   model: modelObject,
+  // https://platform.openai.com/docs/api-reference/responses/input-tokens
+  count: (text) => ({ object: 'response.input_tokens', input_tokens: estimateTokens(text.length) }),
 }
 
 function modelObject(id: string): Record<string, unknown> {

@@ -1,7 +1,7 @@
 /** Which vendor and which endpoint a request is for. */
 import { anthropicMessages } from './anthropic-messages.ts'
 import { anthropic } from './anthropic.ts'
-import { cohereChat } from './cohere-chat.ts'
+import { cohereChat, cohereText } from './cohere-chat.ts'
 import { cohere } from './cohere.ts'
 import { geminiGenerate, geminiGenerateArray } from './gemini-generate.ts'
 import { gemini } from './gemini.ts'
@@ -30,6 +30,12 @@ type Headers = Record<string, string>
 const FIXED: Record<string, Route> = {
   'POST /v1/chat/completions': { vendor: openai, api: 'chat', format: openaiChat },
   'POST /v1/responses': { vendor: openai, api: 'responses', format: openaiResponses },
+  'POST /v1/responses/input_tokens': {
+    vendor: openai,
+    api: 'count-tokens',
+    format: openaiResponses,
+    stream: false,
+  },
   'POST /v1/messages': { vendor: anthropic, api: 'messages', format: anthropicMessages },
   'POST /v1/messages/count_tokens': {
     vendor: anthropic,
@@ -37,6 +43,7 @@ const FIXED: Record<string, Route> = {
     format: anthropicMessages,
     stream: false,
   },
+  'POST /v1/tokenize': { vendor: cohere, api: 'count-tokens', format: cohereText },
   'POST /v2/chat': { vendor: cohere, api: 'chat', format: cohereChat },
   'POST /api/chat': { vendor: ollama, api: 'chat', format: ollamaChat },
   'POST /api/generate': { vendor: ollama, api: 'generate', format: ollamaGenerate },
@@ -48,7 +55,9 @@ const FIXED: Record<string, Route> = {
   'DELETE /api/delete': { vendor: ollama, api: 'delete' },
 }
 
-const GEMINI_CALL = /^\/(?:v1|v1beta|v1alpha)\/(?:models|tunedModels)\/(.+):(\w+)$/
+/** Of the Gemini API, and of Vertex AI, which says whose models they are. */
+const GEMINI_CALL =
+  /^\/v1(?:beta1?|alpha)?\/(?:(?:projects\/[^/]+\/locations\/[^/]+\/)?publishers\/google\/)?(?:models|tunedModels)\/(.+):(\w+)$/
 const MODELS = /^\/(v1|v1beta|v1alpha)\/models(?:\/(.+))?$/
 
 /** Finds the endpoint; one that nobody has is `unknown`, of the vendor that its headers look like. */

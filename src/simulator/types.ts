@@ -9,7 +9,7 @@ export type SimulatedApi =
   | 'responses' // OpenAI
   | 'messages' // Anthropic
   | 'generate' // Gemini generateContent, Ollama /api/generate
-  | 'count-tokens'
+  | 'count-tokens' // OpenAI, Anthropic, Gemini; Cohere's /v1/tokenize, which counts a plain text
   | 'models'
   | 'model'
   | 'tags'

@@ -31,6 +31,10 @@ export interface Vendor {
   list(models: readonly string[]): unknown
   /** One model's own body. */
   model(id: string): unknown
+  /** The answer to how many tokens a text has; absent where the vendor does not say. */
+  count?(text: string): unknown
+  /** The longest text that it counts, in UTF-16 units. @default no limit */
+  readonly maxCountedUnits?: number
 }
 
 /** What a request's body says, in one form for all vendors. */
