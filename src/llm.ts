@@ -149,7 +149,8 @@ export class LLM implements AsyncDisposable {
   /**
    * Tokens of what a call with this prompt and these options would send, the LLM's defaults included. As the function
    * `countTokens`: exact for OpenAI's models, else an estimate, and nothing is sent. With `exact: true` the vendor
-   * counts (OpenAI, Anthropic, Gemini; Cohere, which counts the text alone); it may be silent for `timeouts.idleMs`.
+   * counts (OpenAI, Anthropic, Gemini; Cohere, which counts the text alone, a long one in several requests); it may be
+   * silent for `timeouts.idleMs`.
    *
    * @throws ConvokeError `invalid_request` with `exact` where there is neither an endpoint nor a vocabulary; with it
    * also whatever a request can end with
@@ -166,7 +167,8 @@ export class LLM implements AsyncDisposable {
       if (provider.countTokens) {
         const count = provider.countTokens.bind(provider)
         const ask = { ...(signal ? { signal } : {}) }
-        return { tokens: await this.#request(ask, (_, ended) => count(request, ended)), method: 'vendor' }
+        const tokens = await this.#request(ask, (_, ended, touch) => count(request, ended, touch))
+        return { tokens, method: 'vendor' }
       }
     }
     const count = await countRequest(request)
@@ -309,14 +311,15 @@ export class LLM implements AsyncDisposable {
     return this.#loaded
   }
 
-  /** A small request beside the calls; it may be silent for `timeouts.idleMs`. */
+  /** A small request beside the calls, or some in a row; they may be silent for `timeouts.idleMs`. */
   async #request<T>(
     options: RequestOptions,
-    run: (provider: Provider, signal: AbortSignal) => Promise<T>,
+    run: (provider: Provider, signal: AbortSignal, touch: () => void) => Promise<T>,
   ): Promise<T> {
     const deadline = this.#deadline(options, 'idleMs')
     try {
-      const answer = Promise.resolve(this.#ready()).then((provider) => run(provider, deadline.signal))
+      const touch = () => deadline.touch()
+      const answer = Promise.resolve(this.#ready()).then((provider) => run(provider, deadline.signal, touch))
       return await Promise.race([answer, deadline.aborted])
     } finally {
       this.#release(deadline)

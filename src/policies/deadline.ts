@@ -34,7 +34,7 @@ export class Deadline {
   /** Something came: the clock starts again. */
   touch(): void {
     clearTimeout(this.#timer)
-    if (this.#silenceMs > maxTimerMs) return
+    if (this.#silenceMs > maxTimerMs || this.signal.aborted) return
     const expire = () => this.#controller.abort(this.#errors.expired(this.#silenceMs))
     this.#timer = setTimeout(expire, this.#silenceMs)
   }

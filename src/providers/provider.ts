@@ -81,8 +81,11 @@ export interface Provider {
   stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<ProviderChunk | readonly ProviderChunk[]>
   /** The vendor's plain endpoint, as the chunks of a whole reply, where that is cheaper than a stream. */
   generate?(request: ChatRequest, signal: AbortSignal): Promise<Iterable<ProviderChunk>>
-  /** Tokens of the input, as the vendor's own endpoint counts them. Nothing is generated. */
-  countTokens?(request: ChatRequest, signal: AbortSignal): Promise<number>
+  /**
+   * Tokens of the input, as the vendor's own endpoint counts them. Nothing is generated. Where that takes several
+   * requests, each answer is told by `onAnswer`: the clock of `idleMs` starts again.
+   */
+  countTokens?(request: ChatRequest, signal: AbortSignal, onAnswer?: () => void): Promise<number>
   listModels?(signal: AbortSignal): Promise<ModelInfo[]>
   showModel?(model: string, signal: AbortSignal): Promise<ModelInfo>
   pullModel?(model: string, signal: AbortSignal): AsyncIterable<PullProgress>
