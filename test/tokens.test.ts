@@ -161,6 +161,23 @@ for (const encoding of encodings) {
     assert.ok(cuts > 1_500, String(cuts))
   })
 
+  test(`${encoding}: the tokens of a long piece do not depend on the windows that it is merged in`, () => {
+    const pairs = loadPairs(encoding)
+    for (const window of [2, 20, 64, 300]) {
+      const small = new Tokenizer(encoding, pairs, window)
+      for (const text of [...runs(6), ' '.repeat(700), 'x'.repeat(700)]) {
+        assert.deepEqual(small.ids(text), tokenizer(encoding).ids(text), JSON.stringify([window, text]))
+        assert.equal(small.count(text), tokenizer(encoding).count(text))
+      }
+    }
+    const theirs = get_encoding(encoding)
+    for (const unit of ['ab', '这是没有标点的句子', '👩\u200d🔥']) {
+      const text = unit.repeat(20_000 / unit.length)
+      assert.deepEqual(tokenizer(encoding).ids(text), [...theirs.encode(text, [], [])], unit)
+    }
+    theirs.free()
+  })
+
   test(`${encoding}: a long run without a place to split takes time that grows with its length`, () => {
     // A quadratic merge would take a minute and more for each.
     const runs = ['a', 'A', ' ', '=', '\n', 'ab', '这是没有标点的句子', '👩\u200d', 'न्', '1']
@@ -329,6 +346,22 @@ test('an LLM counts what a call would send, with its defaults, and sends nothing
   await assert.rejects(llm.countTokens('Hello', { temprature: 1 } as never), { code: 'invalid_request' })
   await llm.close()
   await assert.rejects(llm.countTokens('Hello'), { code: 'configuration' })
+})
+
+test('a run of 30 MB takes no more memory than its text and a window', async () => {
+  const script = `
+    import { Tokenizer } from './src/tokenizer/tokenizer.ts'
+    import { loadPairs } from './src/tokenizer/vocabulary.ts'
+    const tokenizer = new Tokenizer('o200k_base', loadPairs('o200k_base'))
+    tokenizer.count('a'.repeat(100_000))
+    const text = Buffer.alloc(30_000_000, 'a').toString('latin1')
+    const before = process.resourceUsage().maxRSS
+    tokenizer.count(text)
+    console.log(process.resourceUsage().maxRSS - before)`
+  const flags = ['--conditions=convoke-source', '--input-type=module', '-e', script]
+  const cwd = resolve(join(import.meta.dirname, '..'))
+  const { stdout } = await promisify(execFile)(process.execPath, flags, { cwd })
+  assert.ok(Number(stdout) < 100_000, `${stdout.trim()} KB`)
 })
 
 test('a script that counted ends by itself, at once', async () => {

@@ -15,28 +15,38 @@ export class Merge {
   /** The tokens of the piece: first of its bytes, then what they became. */
   ids = new Int32Array(keptLength)
   #ranks = new Int32Array(keptLength)
+  #next = new Int32Array(keptLength)
+  #previous = new Int32Array(keptLength)
   readonly #pairs: Pairs
 
   constructor(pairs: Pairs) {
     this.#pairs = pairs
   }
 
+  /** Behind `runLong`: the byte behind each token. */
+  get ends(): Int32Array {
+    return this.#ranks
+  }
+
   /** Makes room for a piece of so many bytes; call `release` behind it. */
   reserve(length: number): void {
-    if (length <= this.ids.length) return
-    this.ids = new Int32Array(length)
-    this.#ranks = new Int32Array(length)
+    if (length > this.ids.length) this.#allocate(length)
   }
 
   release(): void {
-    if (this.ids.length === keptLength) return
-    this.ids = new Int32Array(keptLength)
-    this.#ranks = new Int32Array(keptLength)
+    if (this.ids.length > keptLength) this.#allocate(keptLength)
+  }
+
+  #allocate(length: number): void {
+    this.ids = new Int32Array(length)
+    this.#ranks = new Int32Array(length)
+    this.#next = new Int32Array(length)
+    this.#previous = new Int32Array(length)
   }
 
   /** Merges the first `length` of `ids` in place and gives how many are left. */
   run(length: number): number {
-    return length < heapFrom ? this.#walk(length) : this.#byHeap(length)
+    return length < heapFrom ? this.#walk(length) : this.runLong(length)
   }
 
   #walk(length: number): number {
@@ -68,15 +78,15 @@ export class Merge {
   }
 
   /**
-   * Rank by rank. A token is younger than its parts, so a merge makes only pairs of higher ranks than its own: when the
-   * turn of a rank comes, all its places are known.
+   * As `run`; behind it, `ends` is known. Rank by rank: a token is younger than its parts, so a merge makes only pairs of
+   * higher ranks than its own, and when the turn of a rank comes, all its places are known.
    */
-  #byHeap(length: number): number {
+  runLong(length: number): number {
     const { ids } = this
     const ranks = this.#ranks
     const pairs = this.#pairs
-    const next = new Int32Array(length)
-    const previous = new Int32Array(length)
+    const next = this.#next
+    const previous = this.#previous
     const queue = new RankQueue()
     const rate = (at: number) => {
       const right = next[at] as number
@@ -106,7 +116,11 @@ export class Merge {
         if (before >= 0) rate(before)
       }
     }
-    for (let at = 0, to = 0; at < length; at = next[at] as number) ids[to++] = ids[at] as number
+    for (let at = 0, to = 0; at < length; to++) {
+      ids[to] = ids[at] as number
+      at = next[at] as number
+      this.ends[to] = at
+    }
     return count
   }
 }

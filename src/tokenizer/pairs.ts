@@ -10,6 +10,7 @@ export const none = 0x7fffffff
 const slotInts = 3
 /** In front of the slots: their number as a power of two, then the tokens of the single bytes. */
 const headInts = 257
+const bytesAt = 1
 
 export class Pairs {
   readonly memory: SharedArrayBuffer
@@ -35,11 +36,46 @@ export class Pairs {
 
   /** The token of a single byte. */
   ofByte(byte: number): number {
-    return this.#table[byte + 1] as number
+    return this.#table[bytesAt + byte] as number
   }
 
   setByte(byte: number, id: number): void {
-    this.#table[byte + 1] = id
+    this.#table[bytesAt + byte] = id
+  }
+
+  /**
+   * Writes the tokens of the single bytes of `text` from `start` to `end` into a table, from `at` on, and gives where
+   * they end.
+   */
+  writeBytes(text: string, start: number, end: number, into: Int32Array, at = 0): number {
+    const table = this.#table
+    let length = at
+    for (let index = start; index < end; index++) {
+      let code = text.charCodeAt(index)
+      if (code < 0x80) {
+        into[length++] = table[bytesAt + code] as number
+        continue
+      }
+      if (code < 0x800) {
+        into[length++] = table[bytesAt + (0xc0 | (code >> 6))] as number
+      } else {
+        if ((code & 0xf800) === 0xd800) {
+          const whole = text.codePointAt(index) as number
+          // Half a pair has no bytes of its own; U+FFFD stands for it, as in every encoder.
+          code = whole > 0xffff ? whole : 0xfffd
+        }
+        if (code > 0xffff) {
+          index++
+          into[length++] = table[bytesAt + (0xf0 | (code >> 18))] as number
+          into[length++] = table[bytesAt + (0x80 | ((code >> 12) & 0x3f))] as number
+        } else {
+          into[length++] = table[bytesAt + (0xe0 | (code >> 12))] as number
+        }
+        into[length++] = table[bytesAt + (0x80 | ((code >> 6) & 0x3f))] as number
+      }
+      into[length++] = table[bytesAt + (0x80 | (code & 0x3f))] as number
+    }
+    return length
   }
 
   find(left: number, right: number): number {

@@ -1,5 +1,6 @@
 /** Texts to tokens, by one of OpenAI's vocabularies. Special tokens such as `<|endoftext|>` are plain text here. */
 import type { Encoding } from './encodings.ts'
+import { LongPiece } from './long-piece.ts'
 import { Merge } from './merge.ts'
 import type { Pairs } from './pairs.ts'
 import { Pieces } from './pieces.ts'
@@ -11,17 +12,23 @@ const places = 32_768
 const placeUnits = rememberedUnits + 1
 /** The first unit of a place: the length below, the count above. */
 const countShift = 4
+/** Pieces of more units are merged in windows, of so many units each. */
+const windowUnits = 16_384
 
 export class Tokenizer {
   readonly #encoding: Encoding
   readonly #pairs: Pairs
   readonly #merge: Merge
+  readonly #windowUnits: number
   readonly #memory = new Uint16Array(places * placeUnits)
+  #long: LongPiece | undefined
 
-  constructor(encoding: Encoding, pairs: Pairs) {
+  /** Tests pass smaller windows: their edges are where a count could go wrong. */
+  constructor(encoding: Encoding, pairs: Pairs, window = windowUnits) {
     this.#encoding = encoding
     this.#pairs = pairs
     this.#merge = new Merge(pairs)
+    this.#windowUnits = window
   }
 
   count(text: string): number {
@@ -29,8 +36,9 @@ export class Tokenizer {
     let count = 0
     for (let start = 0, end; start < text.length; start = end) {
       end = pieces.end(start)
-      count +=
-        end - start <= rememberedUnits ? this.#recall(text, start, end) : this.#encode(text, start, end)
+      if (end - start <= rememberedUnits) count += this.#recall(text, start, end)
+      else if (end - start <= this.#windowUnits) count += this.#encode(text, start, end)
+      else count += this.#longPiece().encode(text, start, end)
     }
     this.#merge.release()
     return count
@@ -42,10 +50,18 @@ export class Tokenizer {
     const ids: number[] = []
     for (let start = 0, end; start < text.length; start = end) {
       end = pieces.end(start)
+      if (end - start > this.#windowUnits) {
+        this.#longPiece().encode(text, start, end, ids)
+        continue
+      }
       const count = this.#encode(text, start, end)
       for (let index = 0; index < count; index++) ids.push(this.#merge.ids[index] as number)
     }
     return ids
+  }
+
+  #longPiece(): LongPiece {
+    return (this.#long ??= new LongPiece(this.#pairs, this.#windowUnits))
   }
 
   #recall(text: string, start: number, end: number): number {
@@ -70,34 +86,6 @@ export class Tokenizer {
   #encode(text: string, start: number, end: number): number {
     const merge = this.#merge
     merge.reserve((end - start) * 3)
-    const { ids } = merge
-    const pairs = this.#pairs
-    let length = 0
-    for (let at = start; at < end; at++) {
-      let code = text.charCodeAt(at)
-      if (code < 0x80) {
-        ids[length++] = pairs.ofByte(code)
-        continue
-      }
-      if (code < 0x800) {
-        ids[length++] = pairs.ofByte(0xc0 | (code >> 6))
-      } else {
-        if ((code & 0xf800) === 0xd800) {
-          const whole = text.codePointAt(at) as number
-          // Half a pair has no bytes of its own; U+FFFD stands for it, as in every encoder.
-          code = whole > 0xffff ? whole : 0xfffd
-        }
-        if (code > 0xffff) {
-          at++
-          ids[length++] = pairs.ofByte(0xf0 | (code >> 18))
-          ids[length++] = pairs.ofByte(0x80 | ((code >> 12) & 0x3f))
-        } else {
-          ids[length++] = pairs.ofByte(0xe0 | (code >> 12))
-        }
-        ids[length++] = pairs.ofByte(0x80 | ((code >> 6) & 0x3f))
-      }
-      ids[length++] = pairs.ofByte(0x80 | (code & 0x3f))
-    }
-    return merge.run(length)
+    return merge.run(this.#pairs.writeBytes(text, start, end, merge.ids))
   }
 }
