@@ -1,7 +1,7 @@
 /** Folds the chunks of a reply into a response; of a broken one, as much as came. */
 import type { ChatRequest, ProviderChunk, ReportedUsage } from './providers/provider.ts'
 import { pieceOf, ReplyParts } from './reply-parts.ts'
-import { estimateInputTokens, estimateTokens } from './tokens.ts'
+import { estimateInputTokens, estimateTokens, scaled } from './tokens.ts'
 import type { FinishReason, GenerateResponse, ToolCall, Usage } from './types.ts'
 
 export class Collector {
@@ -122,8 +122,8 @@ export class Collector {
     const content = this.#parts.textOf('text')
     const added = estimateTokens(content.slice(length))
     this.#estimatedContent = { length: content.length, tokens: tokens + added }
-    const others = this.#parts.textOf('reasoning') + this.#refusal + this.#openArguments
-    return tokens + added + estimateTokens(others)
+    const beside = estimateTokens(this.#parts.textOf('reasoning') + this.#refusal + this.#openArguments)
+    return scaled(tokens + added + beside, this.#request.model)
   }
 }
 

@@ -5,6 +5,7 @@ import { conversation } from './prompt.ts'
 import { countTexts } from './tokenizer/counter.ts'
 import { encodingOf } from './tokenizer/encodings.ts'
 import type { Encoding } from './tokenizer/encodings.ts'
+import { scaleOf } from './tokenizer/estimate-scale.ts'
 import { requestTexts } from './tokenizer/request-texts.ts'
 import type { CountedRequest } from './tokenizer/request-texts.ts'
 import type { Message, Prompt, ToolDefinition } from './types.ts'
@@ -52,14 +53,17 @@ const knownFrame = /^(openai\/|azure\/)?(gpt-4o|gpt-4\.1|gpt-4|gpt-3\.5-turbo|gp
  * Counts the tokens of a text, or of a prompt with what a request puts around its messages. Sends nothing.
  *
  * Of OpenAI's models the text is counted by their vocabulary, which is read from disk once, in a worker thread. Others are
- * estimated, by tokenx: against the output tokens in recorded replies of text alone, off by 0 to +7 % on Mistral,
- * DeepSeek, Llama and Qwen (8 replies), -29 to +10 % on Gemini (7), -4 to -27 % on Claude (11; -14 % in the middle). Of
- * Cohere's models and of smaller ones there were too few to say. A picture or a file counts 800 tokens, whatever its
- * bytes are, and makes an estimate of the whole, as tools and tool calls do.
+ * estimated, by tokenx and a factor for Claude and for Gemini. Against the output tokens in recorded replies of text
+ * alone (least, middle, most): -12, +3, +16 % on Claude up to Opus 4.6 (13 replies), -31, +1, +21 % on Gemini (14), 0, +4,
+ * +7 % on Mistral, DeepSeek, Llama, Qwen, Gemma and Sonar (10). Claude from Opus 4.7 on is taken to make 1.35 times as many
+ * tokens as before, the most that Anthropic says; no reply was there to measure it. Of Cohere's and other models there were
+ * too few. A picture or a file counts 800 tokens, whatever its bytes are, and makes an estimate of the whole, as tools and
+ * tool calls do.
  *
  * Up to 4 096 characters in a turn of the event loop are counted on the calling thread, in 0.2 ms; more in worker threads,
  * as many as there are cores, in slices: the event loop stays free. A run without a place to split, such as megabytes of
- * one letter, cannot be sliced; it takes 0.2 s and 60 to 100 MB for each megabyte, in one thread.
+ * one letter, cannot be sliced; it takes 0.1 to 0.3 s for each megabyte, in one thread, and no more memory than a few
+ * copies of its text.
  *
  * @throws ConvokeError `invalid_request` for a prompt that is none, and with `exact` where only an estimate is possible
  */
@@ -86,7 +90,7 @@ export async function countRequest(request: CountedRequest): Promise<TokenCount>
   const { texts, messages, media, isPlain } = requestTexts(request)
   const text = await countTexts(texts, encoding ?? 'estimate')
   const around = messages * messageTokens + media * mediaTokens
-  if (!encoding) return { tokens: text + around, method: 'estimate' }
+  if (!encoding) return { tokens: scaled(text, request.model) + around, method: 'estimate' }
   const system = request.system ? messageTokens : 0
   return {
     tokens: text + around + system + replyTokens,
@@ -102,22 +106,29 @@ export function lacks({ encoding }: TokenCount, model: string): string {
     : `The vocabulary of ${model} is not public.`
 }
 
-/** Tokens of a text, estimated by its characters: within about a tenth on prose, code and Chinese. */
+/** Tokens of a text, estimated by its characters, as OpenAI's models would read it; `scaled` knows of others. */
 export function estimateTokens(text: string): number {
   return text === '' ? 0 : estimateTokenCount(text)
+}
+
+/** Estimated tokens as a model reads them. */
+export function scaled(tokens: number, model: string | undefined): number {
+  return Math.ceil(tokens * scaleOf(model))
 }
 
 /** Tokens of everything that a request sends, estimated. Bytes of pictures and files are never read as text. */
 export function estimateInputTokens(request: CountedRequest): number {
   const { texts, messages, media } = requestTexts(request)
   const around = messages * messageTokens + media * mediaTokens
-  return texts.reduce((sum, text) => sum + estimateTokens(text), around)
+  const tokens = texts.reduce((sum, text) => sum + estimateTokens(text), 0)
+  return scaled(tokens, request.model) + around
 }
 
 async function countText(text: string, model: string): Promise<TokenCount> {
   const encoding = encodingOf(model)
   const tokens = await countTexts([text], encoding ?? 'estimate')
-  return encoding ? { tokens, method: 'exact', encoding } : { tokens, method: 'estimate' }
+  if (encoding) return { tokens, method: 'exact', encoding }
+  return { tokens: scaled(tokens, model), method: 'estimate' }
 }
 
 function toolsOf({ tools }: CountTokensOptions): { tools?: readonly ToolDefinition[] } {

@@ -63,7 +63,7 @@ test('a turn reads a branch from its end until the window is full, and sends wha
     assert.equal(line, `${number % 2 === 0 ? 'user' : 'assistant'}: ${number} ${'word '.repeat(10)}`)
   }
   // The same cut as of the whole history, of which every message costs the same here.
-  const each = totalTokens([{ ...said(many - 1), id: 'one' } as Said], undefined)
+  const each = totalTokens([{ ...said(many - 1), id: 'one' } as Said], undefined, undefined)
   assert.equal(sent.length, 2 * Math.floor((2_000 - each / 4) / (2 * each)) + 1)
   await session.close()
   await store.close()

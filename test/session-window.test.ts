@@ -117,6 +117,19 @@ test('a history is cut where a user speaks; a known window is kept without being
   assert.ok((sent?.length ?? 0) < 7 && sent?.at(-1)?.startsWith('user: 3'))
 })
 
+test('a window is filled with what its model makes of the text', async () => {
+  const sent = async (model: string) => {
+    const llm = connect('anthropic', { model })
+    await using session = createSession(llm, { store: path(), context: { maxTokens: 1_000 } })
+    simulator.setReply('word '.repeat(45))
+    for (let at = 0; at < 12; at++) await session.agenerate('word '.repeat(45))
+    return { messages: wire()?.length ?? 0, tokens: await session.tokens() }
+  }
+  const [plain, claude] = [await sent('some-model'), await sent('claude-opus-4-6')]
+  assert.ok(claude.messages < plain.messages, `${claude.messages} for ${plain.messages}`)
+  assert.ok(claude.tokens > plain.tokens * 1.1, `${claude.tokens} for ${plain.tokens}`)
+})
+
 test('an import whose tool results have no call is sent without them', async () => {
   const lines = [
     { format: 'convoke-session', version: 1, session: {} },

@@ -236,6 +236,31 @@ test('a text is exact by its vocabulary, and an estimate without', async () => {
   assert.equal((await countTokens('', { model: 'gpt-4o' })).tokens, 0)
 })
 
+test('an estimate fits its model: Claude makes more tokens of a text, from Opus 4.7 on still more', async () => {
+  const count = async (text: string, model: string) => (await countTokens(text, { model })).tokens
+  // A recorded reply, of which Anthropic counted 41 tokens.
+  const reply =
+    'The current weather in San Francisco, CA is:\n- **Temperature:** 64°F\n- **Condition:** Partly cloudy\n' +
+    '- **Humidity:** 65%'
+  const tokens = await count(reply, 'claude-sonnet-4-5-20250929')
+  assert.ok(tokens >= 39 && tokens <= 43, String(tokens))
+  const text = 'The quick brown fox jumps over the lazy dog. '.repeat(80)
+  const plain = await count(text, 'some-model')
+  const old = await count(text, 'claude-3-5-sonnet-20240620')
+  const recent = await count(text, 'claude-opus-4-7')
+  assert.ok(old > plain * 1.1 && recent > old * 1.2)
+  const forebears =
+    'claude-sonnet-4-20250514 anthropic/claude-opus-4.6 us.anthropic.claude-haiku-4-5-20251001-v1:0 ' +
+    'claude-opus-4-1@20250805 claude-instant-1.2 claude-2.1 anthropic.claude-v2:1'
+  for (const model of forebears.split(' ')) assert.equal(await count(text, model), old, model)
+  const heirs = 'claude-opus-4-8 claude-fable-5 claude-sonnet-5 claude-opus-4.10 claude-new'
+  for (const model of heirs.split(' ')) assert.equal(await count(text, model), recent, model)
+  // What goes to threads is scaled as well, and what an LLM counts.
+  assert.ok((await count('word '.repeat(5_000), 'claude-2.1')) > 5_900)
+  const llm = createLLM('anthropic/claude-opus-4-6', { apiKey: 'key' })
+  assert.equal((await llm.countTokens(text)).tokens, old + 4)
+})
+
 test('the text of special tokens is text', async () => {
   const { tokens } = await countTokens('<|endoftext|>', { model: 'gpt-4o' })
   assert.equal(tokens, 7)
@@ -318,7 +343,7 @@ test('tools and pictures are counted, but only estimated, and bytes are never re
   }
   const seen = await countTokens([picture], { model: 'gpt-4o' })
   assert.deepEqual(seen, { tokens: 8 + 1_600, method: 'estimate', encoding: 'o200k_base' })
-  assert.equal((await countTokens([picture], { model: 'claude-haiku-4-5' })).tokens, 5 + 1_600)
+  assert.equal((await countTokens([picture], { model: 'some-model' })).tokens, 5 + 1_600)
   const tools = [{ name: 'weather', description: 'Tells the weather', parameters: { type: 'object' } }]
   const withTools = await countTokens('Hello', { model: 'gpt-4o', tools })
   assert.equal(withTools.method, 'estimate')

@@ -19,7 +19,7 @@ const both =
 /** What the next vendor reads in front of a summary. */
 const heading = 'Summary of the conversation so far:'
 
-/** Of what fits, so much is used: estimates are up to 27 % too low on Claude. */
+/** Of what fits, so much is used: estimates may be too low, by a third where nothing is known of the model. */
 const usedShare = 0.7
 /** Tokens of a transcript that one step takes at least, however small the limit is. */
 const leastStepTokens = 256

@@ -96,8 +96,8 @@ async function readBranch(place: Place, store: Store, room: Room): Promise<Branc
     // As long as nothing of another turn is there, some of its own may be missing.
     if (branch.before.length === 0) return 0
     await countAhead(branch.before)
-    const fixed = totalTokens([...branch.summaries, ...branch.own], room.system)
-    const tokens = totalTokens(branch.before, undefined)
+    const fixed = totalTokens([...branch.summaries, ...branch.own], room.system, room.model)
+    const tokens = totalTokens(branch.before, undefined, room.model)
     if (fixed + tokens > room.budget) return 1
     return Math.min(tokens / (room.budget - fixed), 0.99)
   })
@@ -119,14 +119,14 @@ function branchOf(messages: readonly StoredMessage[], { turn, replyId }: Place):
   }
 }
 
-function tokensOf({ summaries, before, own }: Branch, { system }: Room): number {
-  return totalTokens([...summaries, ...before, ...own], system)
+function tokensOf({ summaries, before, own }: Branch, { system, model }: Room): number {
+  return totalTokens([...summaries, ...before, ...own], system, model)
 }
 
 function trimmed({ summaries, before, own }: Branch, { budget, ...room }: Room): Fitted {
-  const fixed = totalTokens([...summaries, ...own], room.system)
+  const fixed = totalTokens([...summaries, ...own], room.system, room.model)
   if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
-  return sent(room, summaries, before.slice(cutToFit(before, budget - fixed)), own)
+  return sent(room, summaries, before.slice(cutToFit(before, budget - fixed, room.model)), own)
 }
 
 async function refuse(branch: Branch, room: Room): Promise<Fitted> {
@@ -141,10 +141,10 @@ async function compacted(branch: Branch, place: Place, room: Room, context: FitC
   const { budget, system, model } = room
   await countAhead(branch.before)
   const { summaries, before, own } = branch
-  const fixed = totalTokens([...summaries, ...own], system)
+  const fixed = totalTokens([...summaries, ...own], system, model)
   if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
   // Half of what is left: a compaction for every turn would cost more than it saves.
-  const cut = cutToFit(before, (budget - fixed) / 2)
+  const cut = cutToFit(before, (budget - fixed) / 2, model)
   const { store, llm, signal } = context
   const past = [...summaries, ...before.slice(0, cut)]
   const summary = await compact(past, { store, llm, sessionId: place.sessionId, model, budget, signal })

@@ -224,10 +224,10 @@ export class Session implements AsyncDisposable {
     }, signal)
   }
 
-  /** Tokens of what the next turn would send beside its prompt, estimated. */
+  /** Tokens of what the next turn would send beside its prompt, estimated for the LLM's model. */
   async tokens(): Promise<number> {
     const { system } = await this.#open()
-    return totalTokens(answered(await this.#store.readMessages(this.id)), system)
+    return totalTokens(answered(await this.#store.readMessages(this.id)), system, this.llm.model)
   }
 
   /** Messages of this session that have the words of the query. */

@@ -1,7 +1,7 @@
 /** What of a history fits into a model's context window, in whole turns. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
-import { estimateInputTokens, estimateTokens } from '../tokens.ts'
+import { estimateInputTokens, estimateTokens, scaled } from '../tokens.ts'
 import type { RequestMessage } from '../providers/provider.ts'
 import type { Said } from './history.ts'
 
@@ -36,7 +36,7 @@ const maxCounted = 50_000
 /** Characters counted in one go: some 5 ms. */
 const unitsAtOnce = 65_536
 
-/** Tokens of one message, estimated; pictures and files count by their number. */
+/** Tokens of one message, estimated for no model in particular; pictures and files count by their number. */
 export function messageTokens(message: Said): number {
   const known = counted.get(message.id)
   if (known !== undefined) return known
@@ -62,20 +62,26 @@ export async function countAhead(history: readonly Said[]): Promise<void> {
   }
 }
 
-export function totalTokens(history: readonly Said[], system: string | undefined): number {
-  return history.reduce((sum, message) => sum + messageTokens(message), estimateTokens(system ?? ''))
+/** As the model reads them. */
+export function totalTokens(
+  history: readonly Said[],
+  system: string | undefined,
+  model: string | undefined,
+): number {
+  const tokens = history.reduce((sum, message) => sum + messageTokens(message), estimateTokens(system ?? ''))
+  return scaled(tokens, model)
 }
 
 /**
  * Where the part of a history begins that takes at most `budget` tokens: at the first message of a turn, so that no tool
  * call is parted from its result. 0 when all fits, its length when nothing does.
  */
-export function cutToFit(history: readonly Said[], budget: number): number {
+export function cutToFit(history: readonly Said[], budget: number, model?: string): number {
   let tokens = 0
   let cut = history.length
   for (let at = history.length - 1; at >= 0; at--) {
     tokens += messageTokens(history[at] as Said)
-    if (tokens > budget) break
+    if (scaled(tokens, model) > budget) break
     if (history[at]?.role === 'user') cut = at
   }
   return cut
