@@ -121,7 +121,7 @@ export interface BeginTurn {
 }
 
 export type TurnAnswerRow =
-  | { kind: 'begun'; turn: number; parentId?: string }
+  | { kind: 'begun'; turn: number }
   | { kind: 'busy'; replyId: string; operationId?: string; writer: Writer; beat: number }
   | { kind: 'done'; reply: MessageRow }
   | { kind: 'stale' }

@@ -40,7 +40,7 @@ function runningOf(connection: Connection, sessionId: string): Running | undefin
 
 export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerRow {
   const { sessionId, replyId, operationId, repeats } = write
-  sessionEnds(connection, sessionId)
+  const ends = sessionEnds(connection, sessionId)
   if (sequenceOf(connection, replyId) !== undefined) return begunBefore(connection, write)
   const done = operationId === undefined ? undefined : doneBefore(connection, sessionId, operationId)
   if (done !== undefined) return { kind: 'done', reply: messageAt(connection, done) }
@@ -48,7 +48,8 @@ export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerR
   if (running && isAlive(running, connection.file.writer)) return busy(running)
   if (running) interrupt(connection, running)
 
-  const { head, headTurn } = sessionEnds(connection, sessionId)
+  // An interrupted reply is the head now.
+  const { head, headTurn } = running ? sessionEnds(connection, sessionId) : ends
   const repeated = repeats === undefined ? undefined : brokenTurn(connection, head, repeats)
   if (repeats !== undefined && !repeated) return { kind: 'stale' }
   const turn = repeated?.turn ?? headTurn + 1
@@ -73,15 +74,7 @@ export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerR
     ...[sessionId, reply, first ?? reply, id, pid, host, started],
   )
   touch(connection, sessionId)
-  return begun(connection, turn, first ?? reply)
-}
-
-function begun(connection: Connection, turn: number, first: number): TurnAnswerRow {
-  const parentId = connection.value<string>(
-    'SELECT p.id FROM messages m JOIN messages p ON p.sequence = m.parent WHERE m.sequence = ?',
-    first,
-  )
-  return { kind: 'begun', turn, ...(parentId === undefined ? {} : { parentId }) }
+  return { kind: 'begun', turn }
 }
 
 /** The thread died between the commit and its answer. */
@@ -92,7 +85,7 @@ function begunBefore(connection: Connection, { sessionId, replyId, messages }: B
     const message = `[store ${connection.file.path}] There is a message ${JSON.stringify(replyId)} already. Give each reply an id of its own.`
     throw new ConvokeError('store_failed', message)
   }
-  return begun(connection, reply.turn, first)
+  return { kind: 'begun', turn: reply.turn }
 }
 
 function doneBefore(connection: Connection, sessionId: string, operationId: string): number | undefined {

@@ -15,3 +15,10 @@ export function processStart(pid: number): string {
     return ''
   }
 }
+
+let own: string | undefined
+
+/** Of this process: read once. */
+export function ownStart(): string {
+  return (own ??= processStart(process.pid))
+}

@@ -16,7 +16,7 @@ import type {
   StoreFile,
   WriteValues,
 } from '../protocol.ts'
-import { processStart } from './process-start.ts'
+import { ownStart } from './process-start.ts'
 import {
   checkId,
   checkText,
@@ -88,7 +88,7 @@ class SqliteStore implements Store {
     id: randomUUID(),
     pid: process.pid,
     host: hostname(),
-    started: processStart(process.pid),
+    started: ownStart(),
   }
   readonly #file: Omit<StoreFile, 'wasOpened'>
   readonly #isTemporary: boolean

@@ -125,12 +125,7 @@ export interface Writer {
 }
 
 export type TurnAnswer =
-  | {
-      kind: 'begun'
-      turn: number
-      /** The head before the turn: its history ends there. */
-      parentId?: string
-    }
+  | { kind: 'begun'; turn: number }
   /** Another turn of this session is running; `beat` changes while its writer lives. */
   | { kind: 'busy'; replyId: string; operationId?: string; writer: Writer; beat: number }
   /** The operation has been done before: its reply. */
