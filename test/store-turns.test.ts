@@ -229,6 +229,23 @@ test('messages that are added while a turn runs stay on the branch, before it', 
   )
 })
 
+test('messages that are added while a turn is repeated stay on the branch', async (t) => {
+  const { store } = openStore(t)
+  await store.open({ id: 's' })
+  await begin(store, '1')
+  await store.endTurn('a-1', { status: 'failed', content: text('half') })
+  await begin(store, '2', { messages: [], repeats: 'a-1' })
+  await store.addMessages('s', [user('added')])
+  await store.addMessages('s', [user('more')])
+  await store.endTurn('a-2', { status: 'complete', content: text('whole') })
+  const messages = await store.readMessages('s')
+  assert.deepEqual(idsOf(messages), ['q-1', 'added', 'more', 'a-2'])
+  assert.deepEqual(
+    messages.map((message) => message.turn),
+    [1, 2, 3, 4],
+  )
+})
+
 test('a session that is cleared or deleted under a running turn', async (t) => {
   const { store } = openStore(t)
   for (const id of ['s', 'd']) await store.open({ id })

@@ -74,30 +74,33 @@ export function forkSession(connection: Connection, { id, fork, at }: Write<'for
 /** Little is read beside the writing: a single message must not cost many times what its row does. */
 export function addMessages(connection: Connection, write: Write<'add-messages'>): AddedRow {
   const { sessionId, messages } = write
-  const end = endOf(connection, sessionId)
+  const { head, headTurn } = sessionEnds(connection, sessionId)
+  const first = messages[0]
+  if (!first) return []
+  const before = sequenceOf(connection, first.id)
+  if (before !== undefined && messageAt(connection, before).sessionId === sessionId)
+    return addedBefore(connection, write)
+  const running = runningTurn(connection, sessionId)
+  // While a reply is repeated the head is the old one, which will be on the branch no more.
+  let parent = running ? running.parent : head
+  let parentId = parent === null ? null : idAt(connection, parent)
   const createdAt = Date.now()
-  const place = { turn: end.turn + 1, parentId: end.id, createdAt }
-  const [first, ...others] = messages
-  if (!first) return { ...place, sequence: 0 }
-  const insert = (message: AddedMessageRow, parent: number | null) => {
-    const { status, reply, turn } = message
-    const at = { sessionId, parent, turn: place.turn + turn, status, createdAt }
-    const sequence = insertMessage(connection, message, at)
-    setReply(connection, sequence, reply)
-    return sequence
+  const rows = messages.map((message) => {
+    const { id, role, content, status, reply } = message
+    const place = { sessionId, turn: headTurn + 1 + message.turn, status, createdAt }
+    parent = insertMessage(connection, message, { ...place, parent })
+    setReply(connection, parent, reply)
+    // Made here, since reading it back would cost as much as writing it.
+    const row = { ...reply, ...place, sequence: parent, id, parentId, role, content, operationId: null }
+    parentId = id
+    return row
+  })
+  moveHead(connection, sessionId, parent as number)
+  if (running) {
+    const turns = (messages.at(-1)?.turn ?? 0) + (running.parent === head ? 1 : 2)
+    putBeforeRunning(connection, running, parent as number, turns)
   }
-  let sequence: number
-  try {
-    sequence = insert(first, end.head)
-  } catch (error) {
-    const before = addedBefore(connection, write)
-    if (before) return before
-    throw error
-  }
-  const last = others.reduce((parent, message) => insert(message, parent), sequence)
-  moveHead(connection, sessionId, last)
-  if (end.isBusy) putBeforeRunning(connection, sessionId, end.head, last, (messages.at(-1)?.turn ?? 0) + 1)
-  return { ...place, sequence }
+  return rows
 }
 
 /** @throws ConvokeError `session_not_found` */
@@ -128,28 +131,30 @@ function addedBefore(
   throw new ConvokeError('store_failed', message)
 }
 
-/** A turn that is running ends behind what was added meanwhile; its end would else take that off the branch. */
-function putBeforeRunning(
-  connection: Connection,
-  sessionId: string,
-  head: number | null,
-  added: number,
-  turns: number,
-): void {
-  const running = connection.get<{ first: number; reply: number; parent: number | null }>(
+interface RunningTurn {
+  first: number
+  reply: number
+  /** What its first message stands on. */
+  parent: number | null
+}
+
+function runningTurn(connection: Connection, sessionId: string): RunningTurn | undefined {
+  return connection.get<RunningTurn>(
     `SELECT first, reply, (SELECT parent FROM messages WHERE sequence = first) AS parent FROM running
       WHERE session_id = ?`,
     sessionId,
   )
-  if (!running || running.parent !== head) return
+}
+
+/** A turn that is running ends behind what was added meanwhile; its end would else take that off the branch. */
+function putBeforeRunning(connection: Connection, running: RunningTurn, added: number, turns: number): void {
   connection.run('UPDATE messages SET parent = ? WHERE sequence = ?', added, running.first)
-  const sql =
-    'UPDATE messages SET turn = turn + ? WHERE session_id = ? AND sequence IN (SELECT value FROM json_each(?))'
-  connection.run(sql, turns, sessionId, JSON.stringify(turnOf(connection, running)))
+  const sql = 'UPDATE messages SET turn = turn + ? WHERE sequence IN (SELECT value FROM json_each(?))'
+  connection.run(sql, turns, JSON.stringify(turnOf(connection, running)))
 }
 
 /** The messages of a running turn, from its reply back to its first. */
-function turnOf(connection: Connection, { first, reply }: { first: number; reply: number }): number[] {
+function turnOf(connection: Connection, { first, reply }: RunningTurn): number[] {
   const sequences = [reply]
   for (let at = reply; at !== first;) {
     at = connection.value<number>('SELECT parent FROM messages WHERE sequence = ?', at) as number
