@@ -134,6 +134,7 @@ export type HistoryWrite =
   | { kind: 'delete-session'; id: string }
   | { kind: 'clear-session'; id: string }
   | { kind: 'add-messages'; sessionId: string; messages: AddedMessageRow[] }
+  | { kind: 'import-session'; session: NewSessionRow; messages: AddedMessageRow[] }
   | { kind: 'compact'; sessionId: string; summary: NewMessageRow; reply: ReplyRow; upTo: string }
   | BeginTurn
   | { kind: 'append-delta'; replyId: string; number: number; parts: string; isAnew: boolean }
@@ -163,7 +164,8 @@ export interface WriteValues {
   'fork-session': SessionRow
   'delete-session': null
   'clear-session': null
-  'add-messages': AddedRow
+  'add-messages': MessageRow[]
+  'import-session': SessionRow
   compact: SessionRow
   'begin-turn': TurnAnswerRow
   'append-delta': null

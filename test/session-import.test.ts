@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { createLLM, createSession, importSession, sqliteStore } from 'convoke'
-import type { ConvokeError, SessionOptions } from 'convoke'
+import type { ConvokeError, SessionOptions, TextPart } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
 import { imported } from '../src/session/export.ts'
@@ -92,6 +92,36 @@ test('an import under the id of a session that has messages is refused', async (
   assert.equal((await session.history()).length, 1)
 })
 
+test('of two imports at once under one id the first is kept, and the second refused', async () => {
+  const file = path()
+  const stores = [sqliteStore({ path: file }), sqliteStore({ path: file })] as const
+  for (const [first, second] of [stores, [stores[0], stores[0]] as const]) {
+    const id = first === second ? 'one store' : 'two stores'
+    const imports = [first, second].map((store) =>
+      importSession(connect(), asLines(head, hello), { store, id }),
+    )
+    const settled = await Promise.allSettled(imports)
+    const refused = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as ConvokeError] : []))
+    assert.deepEqual(
+      refused.map(({ code }) => code),
+      ['invalid_request'],
+    )
+    assert.match(refused[0]?.message ?? '', /has messages already\. Import under another id/)
+    assert.equal((await first.readMessages(id)).length, 1)
+  }
+  await Promise.all(stores.map((store) => store.close()))
+})
+
+test('an import under the id of a session in which a turn runs is refused', async () => {
+  const store = sqliteStore({ path: path() })
+  await store.open({ id: 'alice' })
+  await store.beginTurn({ sessionId: 'alice', replyId: 'r', messages: [], writer: store.writer })
+  await assert.rejects(importSession(connect(), asLines(head, hello), { store, id: 'alice' }), {
+    code: 'invalid_request',
+  })
+  await store.close()
+})
+
 test('an import checks its options', async () => {
   const options = { stor: 'x' } as SessionOptions
   await assert.rejects(importSession(connect(), asLines(head), options), { code: 'configuration' })
@@ -133,14 +163,13 @@ test('a line that is no message is refused by its number, and nothing is kept', 
 
 test('an import that the store cannot keep leaves no session behind, and closes a store that was its own', async () => {
   const store = sqliteStore({ path: path() })
-  const full = Object.assign(Object.create(store) as typeof store, {
-    open: (session: { id: string }) => store.open(session),
-    find: (id: string) => store.find(id),
-    deleteSession: (id: string) => store.deleteSession(id),
-    addMessages: () => Promise.reject(new Error('full')),
+  await store.open({ id: 'other' })
+  const said = (id: string) => ({ id, role: 'user' as const, content: hello.content as [TextPart] })
+  await store.addMessages('other', [said('taken')])
+  await assert.rejects(store.importSession({ id: 'alice' }, [said('new'), said('taken')]), {
+    code: 'store_failed',
   })
-  await assert.rejects(importSession(connect(), asLines(head, hello), { store: full }), /full/)
-  assert.deepEqual(await store.list(), [])
+  assert.equal(await store.find('alice'), undefined)
   await store.close()
   const options = { store: path(), id: 'alice' }
   const first = await importSession(connect(), asLines(head, hello), options)

@@ -103,16 +103,32 @@ export function addMessages(connection: Connection, write: Write<'add-messages'>
   return rows
 }
 
-/** @throws ConvokeError `session_not_found` */
-function endOf(connection: Connection, sessionId: string) {
-  const found = connection.get<{ head: number | null; id: string | null; turn: number; isBusy: number }>(
-    `SELECT head, (SELECT id FROM messages WHERE sequence = s.head) AS id,
-      coalesce((SELECT turn FROM messages WHERE sequence = s.head), 0) AS turn,
-      EXISTS (SELECT 1 FROM running WHERE session_id = s.id) AS isBusy
-      FROM sessions s WHERE s.id = ?`,
-    sessionId,
-  )
-  return found ?? sessionNotFound(connection, sessionId)
+/** All of it, or nothing: what was said in the session meanwhile would else be mixed with it. */
+export function importSession(connection: Connection, write: Write<'import-session'>): SessionRow {
+  const { session, messages } = write
+  const { id, system, metadata } = session
+  insertSession(connection, session)
+  const first = messages[0] && sequenceOf(connection, messages[0].id)
+  // Else it was done before: the thread died between the commit and its answer.
+  if (first === undefined || messageAt(connection, first).sessionId !== id) {
+    const { head } = sessionEnds(connection, id)
+    if (head !== null || runningTurn(connection, id)) {
+      const message = `The session ${JSON.stringify(id)} has messages already. Import under another id, or clear that session first.`
+      throw new ConvokeError('invalid_request', message)
+    }
+    addMessages(connection, { kind: 'add-messages', sessionId: id, messages })
+    updateSession(connection, {
+      kind: 'update-session',
+      id,
+      ...(system === null ? {} : { system }),
+      ...(metadata === null ? {} : { metadata }),
+    })
+  }
+  return findSession(connection, id) as SessionRow
+}
+
+function idAt(connection: Connection, sequence: number): string | null {
+  return connection.value<string>('SELECT id FROM messages WHERE sequence = ?', sequence) ?? null
 }
 
 /** The thread died between the commit and its answer: all of them are there, one behind the other. */

@@ -8,6 +8,7 @@ import {
   compact,
   deleteSession,
   forkSession,
+  importSession,
   openSession,
   updateSession,
 } from './sessions.ts'
@@ -86,6 +87,8 @@ function apply(connection: Connection, write: HistoryWrite): Value {
       return deleteSession(connection, write)
     case 'clear-session':
       return clearSession(connection, write)
+    case 'import-session':
+      return importSession(connection, write)
     case 'compact':
       return compact(connection, write)
   }

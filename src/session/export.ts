@@ -1,7 +1,6 @@
 /** A session as JSON Lines: a head with the version of the format, then one message a line, oldest first. */
 import { ConvokeError } from '../errors.ts'
-import { messageId } from '../store/message-id.ts'
-import type { AddedMessage, NewSession, SessionRecord, Store, StoredMessage } from '../store/store.ts'
+import type { AddedMessage, NewSession, SessionRecord, StoredMessage } from '../store/store.ts'
 import { storedLine } from './stored-line.ts'
 
 const format = 'convoke-session'
@@ -38,40 +37,6 @@ export async function imported(
   }
   if (!session) throw bad(1, 'is missing: the export is empty')
   return { session, messages }
-}
-
-/**
- * Keeps a session that was imported: all of it, or nothing.
- * @throws ConvokeError `invalid_request` when there is a session of this id that has messages
- */
-export async function keep(
-  store: Store,
-  session: NewSession,
-  messages: readonly AddedMessage[],
-): Promise<void> {
-  const existing = await store.find(session.id)
-  if (!existing) return keepNew(store, session, messages)
-  const said = await store.readMessages(session.id, { limit: 1 })
-  if (said.length > 0) {
-    throw new ConvokeError(
-      'invalid_request',
-      `The session ${JSON.stringify(session.id)} has messages already. Import under another id, or clear that session first.`,
-    )
-  }
-  if (messages.length > 0) await store.addMessages(session.id, messages)
-  // The store leaves an existing session its own.
-  const { id, ...fields } = session
-  await store.updateSession(id, fields)
-}
-
-async function keepNew(store: Store, session: NewSession, messages: readonly AddedMessage[]): Promise<void> {
-  await store.open(session)
-  try {
-    if (messages.length > 0) await store.addMessages(session.id, messages)
-  } catch (error) {
-    await store.deleteSession(session.id).catch(() => {})
-    throw error
-  }
 }
 
 /** Pieces of a line are gathered until it ends: to look through what has come so far with each is quadratic. */

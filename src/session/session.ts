@@ -9,9 +9,8 @@ import { sqliteStore } from '../store/sqlite.ts'
 import type { ReadOptions, SearchHit, SessionRecord, Store, StoredMessage } from '../store/store.ts'
 import { ResponseStream } from '../stream.ts'
 import type { GenerateOptions, Prompt } from '../types.ts'
-import { compact } from './compaction.ts'
-import { exported, imported, keep } from './export.ts'
-import { fit, windowBudget } from './fit.ts'
+import { summarise } from './compaction.ts'
+import { exported, imported } from './export.ts'
 import { answered, openCalls, storable } from './history.ts'
 import { lastSaid } from './tail.ts'
 import { Turn } from './turn.ts'
@@ -93,7 +92,7 @@ export async function importSession(
   }
   const session = new Session(llm, { ...options, ...kept })
   try {
-    await keep(session.store, kept, messages)
+    await session.store.importSession(kept, messages)
     return session
   } catch (error) {
     // A store that is not the caller's; what went wrong before matters more than how it closes.

@@ -196,6 +196,11 @@ class SqliteStore implements Store {
     )
   }
 
+  async importSession(session: NewSession, messages: readonly AddedMessage[]): Promise<SessionRecord> {
+    const write = { session: toSessionRow(session), messages: toAddedRows(messages) }
+    return fromSessionRow(await this.#write({ kind: 'import-session', ...write }))
+  }
+
   async compact(sessionId: string, summary: NewMessage & ReplyFields, upTo: string): Promise<SessionRecord> {
     const write = { kind: 'compact', sessionId, summary: toMessageRow(summary), upTo } as const
     return fromSessionRow(await this.#write({ ...write, reply: toReplyRow(summary) }))

@@ -201,6 +201,11 @@ export interface Store extends AsyncDisposable {
   readMessages(sessionId: string, options?: ReadOptions): Promise<StoredMessage[]>
   /** Messages behind the head. */
   addMessages(sessionId: string, messages: readonly AddedMessage[]): Promise<StoredMessage[]>
+  /**
+   * A session with messages that were said elsewhere, in one step. One of this id that has no messages takes the fields;
+   * `invalid_request` when it has some.
+   */
+  importSession(session: NewSession, messages: readonly AddedMessage[]): Promise<SessionRecord>
   /** Lets the summary stand for the messages up to and including `upTo`. */
   compact(sessionId: string, summary: NewMessage & ReplyFields, upTo: string): Promise<SessionRecord>
   /** The reply of an operation of this session that was done. */

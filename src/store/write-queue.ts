@@ -1,7 +1,7 @@
 /** Group commit: what is written while a commit is in flight goes to the disk together with the next one. */
 import { ConvokeError } from '../errors.ts'
 import { fromPlainError } from '../protocol.ts'
-import type { Answer, HistoryWrite, WriteValues } from '../protocol.ts'
+import type { Answer, HistoryWrite, NewMessageRow, NewSessionRow, WriteValues } from '../protocol.ts'
 
 /** Of one commit, so that reads get their turn between two, and this thread takes its answers in a few milliseconds. */
 const maxBatchWrites = 500
@@ -102,16 +102,26 @@ function sizeOf(write: HistoryWrite): number {
       return write.content.length + write.text.length + 500
     case 'add-messages':
     case 'begin-turn':
-      return write.messages.reduce((sum, { content, text }) => sum + content.length + text.length + 200, 200)
+      return sizeOfAll(write.messages)
+    case 'import-session':
+      return sizeOfAll(write.messages) + sizeOfSession(write.session)
     case 'compact':
       return write.summary.content.length + write.summary.text.length + 500
     case 'open-session':
-      return (write.session.system?.length ?? 0) + (write.session.metadata?.length ?? 0) + 200
+      return sizeOfSession(write.session)
     case 'fork-session':
-      return (write.fork.system?.length ?? 0) + (write.fork.metadata?.length ?? 0) + 200
+      return sizeOfSession(write.fork)
     case 'update-session':
       return (write.system?.length ?? 0) + (write.metadata?.length ?? 0) + 200
     default:
       return 100
   }
+}
+
+function sizeOfAll(messages: readonly NewMessageRow[]): number {
+  return messages.reduce((sum, { content, text }) => sum + content.length + text.length + 200, 200)
+}
+
+function sizeOfSession({ system, metadata }: NewSessionRow): number {
+  return (system?.length ?? 0) + (metadata?.length ?? 0) + 200
 }
