@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { existsSync, rmSync } from 'node:fs'
 import { test } from 'node:test'
 import { deaths, killLatest, ways, writeUnderKill } from './faults/killable-workers.ts'
+import { sqliteStore } from '../src/store/sqlite.ts'
 import { half, idsOf, openStore, text } from './store-kit.ts'
 
 for (const way of ways)
@@ -42,7 +43,19 @@ test('a file that went while its thread was dead is not made anew', async (t) =>
   assert.equal(existsSync(path), false)
 })
 
-test('closing a store whose thread died opens nothing', async (t) => {
+test('closing a store whose thread died marks the turns that it leaves', async (t) => {
+  const { store, path } = openStore(t)
+  await store.open({ id: 's' })
+  await half(store, 's', '1', [text('so far')])
+  await killLatest()
+  await store.close()
+  const other = sqliteStore({ path })
+  t.after(() => other.close())
+  const reply = (await other.readMessages('s')).at(-1)
+  assert.deepEqual([reply?.status, reply?.content], ['interrupted', text('so far')])
+})
+
+test('closing a store whose thread died makes no file anew', async (t) => {
   const { store, path } = openStore(t)
   await store.open({ id: 's' })
   await killLatest()

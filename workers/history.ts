@@ -2,6 +2,7 @@
  * The thread of a store. It alone opens the file; a task that finds it not yet open (the thread may be a new one, after
  * another died) opens it first.
  */
+import { existsSync } from 'node:fs'
 import { toPlainError } from '../src/protocol.ts'
 import type {
   Answer,
@@ -33,8 +34,7 @@ export default async function run({
 }: HistoryTask): Promise<Answer<HistoryValues[HistoryJob['kind']]>> {
   clearTimeout(timer)
   try {
-    // The thread that had it open may have died: to close it, nothing is opened again.
-    if (job.kind === 'close') return { isOk: true, value: connection ? close(connection) : null }
+    if (job.kind === 'close') return { isOk: true, value: connection ? close(connection) : closeAnew(file) }
     const value = await work(opened(file), job)
     indexWhenIdle(idleMs)
     return { isOk: true, value }
@@ -100,6 +100,20 @@ function close(open: Connection): null {
     connection = undefined
   }
   return null
+}
+
+/**
+ * The thread that had it open has died, and turns may be left as running. What fails here was acknowledged before and
+ * stays as it is: they are marked when this process has ended.
+ */
+function closeAnew(file: StoreFile): null {
+  // One that was moved is not made anew.
+  if (!file.wasOpened || !existsSync(file.path)) return null
+  try {
+    return close(opened(file))
+  } catch {
+    return null
+  }
 }
 
 function indexWhenIdle(delayMs: number): void {
