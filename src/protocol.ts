@@ -201,6 +201,7 @@ export interface SearchQuery {
 
 export interface SearchRow {
   message: MessageRow
+  sessionId: string
   snippet: string
 }
 

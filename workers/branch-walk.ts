@@ -1,4 +1,5 @@
 /** Which messages are on a branch. What is before a message that was settled never changes: it is walked once. */
+import type { Branch, Share } from './branch-shares.ts'
 import type { Connection } from './connection.ts'
 
 /** Of one statement. */
@@ -18,15 +19,8 @@ interface Step {
   owner: string
 }
 
-/** What the branch has of one session. */
-export interface Share {
-  owner: string
-  from: number
-  to: number
-}
-
 /** Goes back from an end no further than it is asked: 100,000 messages take some 50 ms. */
-export class BranchWalk {
+export class BranchWalk implements Branch {
   readonly end: number | null
   readonly #connection: Connection
   readonly #sequences: Set<number>
@@ -54,7 +48,6 @@ export class BranchWalk {
     return this.#sequences.size <= maxKeptRows
   }
 
-  /** Those of the candidates that the branch passes. */
   passed(candidates: readonly number[]): Set<number> {
     const wanted = new Set(candidates)
     const found = new Set(candidates.filter((sequence) => this.#sequences.has(sequence)))
@@ -63,7 +56,6 @@ export class BranchWalk {
     return found
   }
 
-  /** The latest first. */
   shares(): Share[] {
     while (this.#next !== null) this.#walk()
     return [...this.#shares.values()].sort((one, other) => other.to - one.to)

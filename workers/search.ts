@@ -3,9 +3,11 @@
  * times slower. Found is what is newest, so that a word of every message costs no more than a rare one.
  */
 import type { SearchQuery, SearchRow } from '../src/protocol.ts'
+import { branchShares } from './branch-shares.ts'
+import type { Share } from './branch-shares.ts'
 import { BranchWalk } from './branch-walk.ts'
-import type { Share } from './branch-walk.ts'
 import type { Connection } from './connection.ts'
+import { holders } from './holders.ts'
 import { messageAt } from './messages.ts'
 
 /** Of one step: some 10 ms. */
@@ -47,15 +49,15 @@ export function unindex(connection: Connection, sequences: readonly number[]): v
   connection.run('DELETE FROM outstanding WHERE sequence IN (SELECT value FROM json_each(?))', json)
 }
 
-/** Newest first. Of a session: what its branch passes, and its summary. */
+/** Newest first. Of a session: what its branch passes, and its summary. Of the store: what any of its sessions gives. */
 export function search(connection: Connection, query: SearchQuery): SearchRow[] {
   return connection.snapshot(() => {
     const { terms, sessionId, limit } = query
     const found =
       sessionId === undefined
-        ? hits(connection, terms, everything, limit)
+        ? heldHits(connection, terms, everything, limit, (sequences) => holders(connection, sequences))
         : searchBranch(connection, terms, sessionId, limit)
-    return found.map(({ sequence, snippet }) => ({ message: messageAt(connection, sequence), snippet }))
+    return found.map(({ sequence, ...hit }) => ({ ...hit, message: messageAt(connection, sequence) }))
   })
 }
 
@@ -63,6 +65,9 @@ interface Hit {
   sequence: number
   snippet: string
 }
+
+/** A hit, and a session that has it in its history. */
+type HeldHit = Hit & { sessionId: string }
 
 /** Sequences from `from` to `to`, of one session or of all. */
 type Range = Omit<Share, 'owner'> & { owner?: string }
@@ -72,7 +77,12 @@ const everything: Range = { from: 0, to: Number.MAX_SAFE_INTEGER }
 const walks = new WeakMap<Connection, BranchWalk>()
 
 /** A fork finds what it shares with its origins, too: it wrote its own messages after all of theirs. */
-function searchBranch(connection: Connection, terms: readonly string[], id: string, limit: number): Hit[] {
+function searchBranch(
+  connection: Connection,
+  terms: readonly string[],
+  id: string,
+  limit: number,
+): HeldHit[] {
   const session = connection.get<{
     head: number | null
     summary: number | null
@@ -84,20 +94,33 @@ function searchBranch(connection: Connection, terms: readonly string[], id: stri
   )
   if (!session) return []
   const running = runningTurn(connection, id)
-  const walk = walkTo(connection, running ? running.parent : session.head)
+  const end = running ? running.parent : session.head
+  const branch = branchShares(connection, end) ?? walkTo(connection, end)
   const beside = new Set(running?.sequences)
   if (session.summary !== null) beside.add(session.summary)
-  const onBranch = (sequences: readonly number[]) => {
-    const passed = walk.passed(sequences.filter((sequence) => !beside.has(sequence)))
-    return (sequence: number) => beside.has(sequence) || passed.has(sequence)
-  }
-  const find = (range: Range, wanted: number) => hitsOnBranch(connection, terms, range, wanted, onBranch)
-  const found = find({ owner: id, from: (session.clearedAt ?? 0) + 1, to: lastOf(connection, id) }, limit)
+  const find = ({ owner, ...range }: Share, wanted: number) =>
+    heldHits(connection, terms, { owner, ...range }, wanted, (sequences) => {
+      const passed = branch.passed(
+        sequences.filter((sequence) => !beside.has(sequence)),
+        owner,
+      )
+      const held = sequences.filter((sequence) => beside.has(sequence) || passed.has(sequence))
+      return new Map(held.map((sequence) => [sequence, id]))
+    })
+  const clearedAt = session.clearedAt ?? 0
+  const found = find({ owner: id, from: clearedAt + 1, to: lastOf(connection, id) }, limit)
   if (session.forkedFrom === null) return found
-  for (const share of found.length < limit ? walk.shares() : []) {
-    if (share.owner !== id && found.length < limit) found.push(...find(share, limit - found.length))
+  for (const share of found.length < limit ? branch.shares() : []) {
+    // Its own id may have been that of an origin which was deleted.
+    const to = share.owner === id ? Math.min(share.to, clearedAt) : share.to
+    if (found.length < limit) found.push(...find({ ...share, to }, limit - found.length))
   }
-  return found.sort((one, other) => other.sequence - one.sequence)
+  if (session.summary !== null && !found.some(({ sequence }) => sequence === session.summary)) {
+    const { sessionId: owner } = messageAt(connection, session.summary)
+    // One that it was forked with is on no branch, and may be newer than what is.
+    found.push(...find({ owner, from: session.summary, to: session.summary }, 1))
+  }
+  return found.sort((one, other) => other.sequence - one.sequence).slice(0, limit)
 }
 
 /** The messages of a turn that is written, which are the end of its branch, and what they stand on. */
@@ -133,21 +156,24 @@ function lastOf(connection: Connection, owner: string): number {
 }
 
 /**
- * Beside a branch are few messages, such as replies that were repeated. Further pages are much larger: each looks
- * through the whole index again, since bounds of a sequence do not help it to find its place.
+ * Few messages are in no history, such as replies that were repeated. Further pages are much larger: each looks through
+ * the whole index again, since bounds of a sequence do not help it to find its place.
  */
-function hitsOnBranch(
+function heldHits(
   connection: Connection,
   terms: readonly string[],
   { to, ...range }: Range,
   limit: number,
-  onBranch: (sequences: readonly number[]) => (sequence: number) => boolean,
-): Hit[] {
-  const found: Hit[] = []
+  holdersOf: (sequences: readonly number[]) => Map<number, string>,
+): HeldHit[] {
+  const found: HeldHit[] = []
   for (let size = limit, last = to; last >= range.from; size *= 8) {
     const page = hits(connection, terms, { ...range, to: last }, size)
-    const isFound = onBranch(page.map(({ sequence }) => sequence))
-    found.push(...page.filter(({ sequence }) => isFound(sequence)))
+    const held = holdersOf(page.map(({ sequence }) => sequence))
+    for (const hit of page) {
+      const sessionId = held.get(hit.sequence)
+      if (sessionId !== undefined) found.push({ ...hit, sessionId })
+    }
     if (found.length >= limit || page.length < size) break
     last = (page.at(-1) as Hit).sequence - 1
   }

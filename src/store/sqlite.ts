@@ -243,7 +243,7 @@ class SqliteStore implements Store {
     const { sessionId } = options
     const sought = { terms, limit, ...(sessionId === undefined ? {} : { sessionId }) }
     const rows = await this.#ask({ kind: 'search', query: sought })
-    return rows.map(({ message, snippet }) => ({ message: fromMessageRow(message), snippet }))
+    return rows.map(({ message, ...hit }) => ({ message: fromMessageRow(message), ...hit }))
   }
 
   async backup(path: string): Promise<void> {

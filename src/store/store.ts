@@ -161,6 +161,11 @@ export interface ReadOptions {
 
 export interface SearchHit {
   message: StoredMessage
+  /**
+   * A session that has it in its history: the one that was searched, or the one that wrote it; where that was deleted or
+   * cleared, a fork of it.
+   */
+  sessionId: string
   /** A piece of its text, with the words that were found in `**bold**`. */
   snippet: string
 }
@@ -217,6 +222,10 @@ export interface Store extends AsyncDisposable {
   endTurn(replyId: string, end: TurnEnd): Promise<void>
   /** Marks the reply of a writer that is known to be dead. `beat` is the one that did not change. */
   interruptTurn(replyId: string, beat: number): Promise<void>
+  /**
+   * Messages that have all the words, newest first. Without a session: what a search of any of them would find, each once.
+   * @default limit 20
+   */
   search(query: string, options?: { sessionId?: string; limit?: number }): Promise<SearchHit[]>
   /** Copies the store to a new file while it is in use. */
   backup(path: string): Promise<void>
