@@ -1,40 +1,82 @@
 /** Deletes the messages that nobody reads any more. */
 import type { Connection } from './connection.ts'
+import type { SessionEnds } from './messages.ts'
 import { unindex } from './search.ts'
 
 /** Of one statement. */
 const maxBatch = 1_000
 
+/** What a session let go of. */
+type Released = Pick<SessionEnds, 'head' | 'summary' | 'forkedFrom' | 'forkedAt'>
+
 /**
- * Messages of a session that no branch passes; then those of its origins that were kept for this one alone.
- * @param head of the fork that let go of them; null when it was none
+ * Messages of a session that no branch passes; then those of its origins that were kept for this one alone, and the
+ * summary that it shared with them.
  */
-export function prune(connection: Connection, sessionId: string, head: number | null): void {
+export function prune(connection: Connection, sessionId: string, released: Released): void {
   // Asked first: the way back begins at messages that are about to go.
-  const origins = head === null ? [] : forgetfulOwners(connection, sessionId, head)
-  deleteMessages(connection, unread(connection, sessionId, Number.MAX_SAFE_INTEGER))
-  for (const { owner, forgotten } of origins) deleteMessages(connection, unread(connection, owner, forgotten))
+  const origins = released.forkedFrom === null ? [] : originsOf(connection, sessionId, released)
+  const forgetful = origins.filter(({ isForgetful }) => isForgetful).map(({ owner }) => owner)
+  let deleted = pruneOwners(connection, [sessionId, ...forgetful])
+  // A session of an id that was used before may stand between two others: what goes last frees what was looked at first.
+  while (deleted > 0 && forgetful.length > 0) deleted = pruneOwners(connection, [sessionId, ...forgetful])
+  for (const summary of [released.summary, ...origins.map(({ root }) => root)])
+    if (summary !== null) pruneSummary(connection, summary)
+}
+
+/** Gives how many were deleted. */
+function pruneOwners(connection: Connection, owners: readonly string[]): number {
+  let deleted = 0
+  for (const owner of owners) {
+    const sequences = unread(connection, owner)
+    deleteMessages(connection, sequences)
+    deleted += sequences.length
+  }
+  return deleted
+}
+
+/** One that nobody reads any more: those that were forked from its session may have it still. */
+export function pruneSummary(connection: Connection, sequence: number): void {
+  const sql = `SELECT 1 FROM messages m WHERE m.sequence = ? AND m.role = 'summary'
+    AND NOT EXISTS (SELECT 1 FROM sessions WHERE summary = m.sequence)
+    AND NOT EXISTS (SELECT 1 FROM sessions WHERE head = m.sequence)
+    AND NOT EXISTS (SELECT 1 FROM messages c WHERE c.parent = m.sequence)`
+  if (connection.value(sql, sequence) !== undefined) deleteMessages(connection, [sequence])
+}
+
+interface Origin {
+  owner: string
+  /** It was deleted or cleared. What others have beside their branches are replies that were repeated: those stay. */
+  isForgetful: 0 | 1
+  /** The summary that the branch begins with. */
+  root: number | null
+}
+
+/** The other sessions on the way from the head back to the beginning, the latest first. */
+function originsOf(connection: Connection, sessionId: string, { head, forkedAt }: Released): Origin[] {
+  const sql = `WITH RECURSIVE branch (sequence, parent, owner, role) AS (
+      SELECT sequence, parent, session_id, role FROM messages WHERE sequence = ?
+      UNION ALL
+      SELECT m.sequence, m.parent, m.session_id, m.role FROM branch b JOIN messages m ON m.sequence = b.parent
+    ), passed AS (
+      SELECT * FROM branch
+      -- A reply of the origin that this session repeated: it stands beside its branch.
+      UNION ALL SELECT sequence, parent, session_id, role FROM messages WHERE sequence = ?
+    ) SELECT p.owner, s.id IS NULL OR s.cleared_at IS NOT NULL AS isForgetful,
+        max(iif(p.role = 'summary' AND p.parent IS NULL, p.sequence, NULL)) AS root
+      FROM passed p LEFT JOIN sessions s ON s.id = p.owner
+      WHERE p.owner <> ? GROUP BY p.owner ORDER BY max(p.sequence) DESC`
+  return connection.all<Origin>(sql, head, forkedAt, sessionId)
 }
 
 /**
- * Sessions on the way from a message back to the beginning that were deleted, or cleared up to a message; the latest
- * first. What others have beside their branches are replies that were repeated: those stay.
+ * Read is what a head, a summary, a running turn or another session's message stands on, and all before that. A reply
+ * that the session itself has repeated stays beside the new one.
  */
-function forgetfulOwners(connection: Connection, sessionId: string, head: number) {
-  const sql = `WITH RECURSIVE branch (sequence, parent, session_id) AS (
-      SELECT sequence, parent, session_id FROM messages WHERE sequence = ?
-      UNION ALL
-      SELECT m.sequence, m.parent, m.session_id FROM branch b JOIN messages m ON m.sequence = b.parent
-    ) SELECT b.session_id AS owner, iif(s.id IS NULL, ${Number.MAX_SAFE_INTEGER}, s.cleared_at) AS forgotten
-      FROM branch b LEFT JOIN sessions s ON s.id = b.session_id
-      WHERE b.session_id <> ? AND (s.id IS NULL OR s.cleared_at IS NOT NULL)
-      GROUP BY b.session_id ORDER BY max(b.sequence) DESC`
-  return connection.all<{ owner: string; forgotten: number }>(sql, head, sessionId)
-}
-
-/** Read is what a head, a summary, a running turn or another session's message stands on, and all before that. */
-function unread(connection: Connection, owner: string, upTo: number): number[] {
-  const sql = `WITH RECURSIVE self (id) AS (SELECT ?), held (sequence) AS (
+function unread(connection: Connection, owner: string): number[] {
+  const sql = `WITH RECURSIVE self (id) AS (SELECT ?), ends (sequence) AS (
+      SELECT head FROM sessions WHERE id = :owner UNION SELECT reply FROM running WHERE session_id = :owner
+    ), held (sequence) AS (
       SELECT head FROM sessions WHERE head IS NOT NULL
       UNION SELECT summary FROM sessions WHERE summary IS NOT NULL
       UNION SELECT compacted_to FROM sessions WHERE compacted_to IS NOT NULL
@@ -45,13 +87,15 @@ function unread(connection: Connection, owner: string, upTo: number): number[] {
       SELECT m.sequence, m.parent FROM held h JOIN messages m ON m.sequence = h.sequence WHERE m.session_id = :owner
       UNION
       SELECT m.sequence, m.parent FROM kept k JOIN messages m ON m.sequence = k.parent WHERE m.session_id = :owner
-    ) SELECT sequence FROM messages WHERE session_id = :owner AND sequence <= ?
-      AND sequence NOT IN (SELECT sequence FROM kept)`
-  const rows = connection.all<{ sequence: number }>(
-    sql.replaceAll(':owner', '(SELECT id FROM self)'),
-    owner,
-    upTo,
-  )
+    ), own (sequence, parent) AS (
+      SELECT m.sequence, m.parent FROM ends e JOIN messages m ON m.sequence = e.sequence WHERE m.session_id = :owner
+      UNION
+      SELECT m.sequence, m.parent FROM own o JOIN messages m ON m.sequence = o.parent WHERE m.session_id = :owner
+    ) SELECT sequence FROM messages m WHERE session_id = :owner AND sequence NOT IN (SELECT sequence FROM kept)
+      AND NOT (role = 'assistant' AND EXISTS (
+        SELECT 1 FROM messages x WHERE x.parent IS m.parent AND +x.sequence > m.sequence
+          AND +x.sequence IN (SELECT sequence FROM own)))`
+  const rows = connection.all<{ sequence: number }>(sql.replaceAll(':owner', '(SELECT id FROM self)'), owner)
   return rows.map(({ sequence }) => sequence)
 }
 

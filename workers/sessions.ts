@@ -14,7 +14,8 @@ import {
   sessionNotFound,
   touch,
 } from './messages.ts'
-import { deleteMessages, prune } from './prune.ts'
+import type { SessionEnds } from './messages.ts'
+import { prune, pruneSummary } from './prune.ts'
 import { interruptSession, setReply } from './turns.ts'
 
 type Write<Kind extends HistoryWrite['kind']> = Extract<HistoryWrite, { kind: Kind }>
@@ -24,11 +25,13 @@ export function openSession(connection: Connection, { session }: Write<'open-ses
   return findSession(connection, session.id) as SessionRow
 }
 
-function insertSession(connection: Connection, { id, system, metadata }: NewSessionRow): boolean {
+function insertSession(connection: Connection, { id, system, metadata }: NewSessionRow): void {
   const now = Date.now()
-  const sql = `INSERT INTO sessions (id, system, metadata, created_at, updated_at, change)
-    VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(change), 0) + 1 FROM sessions)) ON CONFLICT (id) DO NOTHING`
-  return connection.run(sql, id, system, metadata, now, now) > 0
+  // What a fork still reads of a deleted session of this id is not this one's.
+  const sql = `INSERT INTO sessions (id, system, metadata, created_at, updated_at, cleared_at, change)
+    VALUES (?, ?, ?, ?, ?, (SELECT max(sequence) FROM messages WHERE session_id = ?),
+      (SELECT coalesce(max(change), 0) + 1 FROM sessions)) ON CONFLICT (id) DO NOTHING`
+  connection.run(sql, id, system, metadata, now, now, id)
 }
 
 export function updateSession(connection: Connection, write: Write<'update-session'>): SessionRow {
@@ -190,17 +193,13 @@ export function compact(connection: Connection, write: Write<'compact'>): Sessio
     const sql = 'UPDATE sessions SET summary = ?, compacted_to = ? WHERE id = ?'
     connection.run(sql, sequence, compactedTo, sessionId)
     touch(connection, sessionId)
-    if (replaced !== null && !isSummary(connection, replaced)) deleteMessages(connection, [replaced])
+    if (replaced !== null) pruneSummary(connection, replaced)
   }
   return findSession(connection, sessionId) as SessionRow
 }
 
-function isSummary(connection: Connection, sequence: number): boolean {
-  return connection.value('SELECT 1 FROM sessions WHERE summary = ? LIMIT 1', sequence) !== undefined
-}
-
 export function clearSession(connection: Connection, { id }: Write<'clear-session'>): null {
-  const { head, forkedFrom } = sessionEnds(connection, id)
+  const released = sessionEnds(connection, id)
   // A turn that is running begins the new branch.
   connection.run(
     'UPDATE messages SET parent = NULL WHERE sequence = (SELECT first FROM running WHERE session_id = ?)',
@@ -212,7 +211,7 @@ export function clearSession(connection: Connection, { id }: Write<'clear-sessio
     id,
   )
   touch(connection, id)
-  prune(connection, id, forkedFrom === null ? null : head)
+  prune(connection, id, released)
   return null
 }
 
@@ -220,8 +219,8 @@ export function clearSession(connection: Connection, { id }: Write<'clear-sessio
 export function deleteSession(connection: Connection, { id }: Write<'delete-session'>): null {
   if (!findSession(connection, id)) return null
   interruptSession(connection, id)
-  const { head, forkedFrom } = sessionEnds(connection, id)
+  const released = sessionEnds(connection, id)
   connection.run('DELETE FROM sessions WHERE id = ?', id)
-  prune(connection, id, forkedFrom === null ? null : head)
+  prune(connection, id, released)
   return null
 }
