@@ -41,6 +41,23 @@ test('a compaction lets a summary stand for the older turns, on the wire too, an
   assert.equal((await session.history({ isWhole: true })).length >= 10, true)
 })
 
+test('a fork at a summary sends that summary, and its export has it', async () => {
+  await using session = open()
+  for (const prompt of ['I am Alice', 'I like tea']) await session.agenerate(prompt)
+  simulator.setReply('Alice likes tea.')
+  await session.compact({ keepRecent: 1 })
+  const [summary] = await session.history()
+  await using fork = await session.fork({ at: summary?.id ?? '' })
+  const lines: string[] = []
+  for await (const line of fork.export()) lines.push(line)
+  await using copy = await importSession(connect(), lines, { store: path() })
+  for (const one of [fork, copy]) {
+    await one.agenerate('Who am I?')
+    assert.match(simulator.requests.at(-1)?.system ?? '', /Alice likes tea\./)
+    assert.deepEqual(wire(), ['user: Who am I?'])
+  }
+})
+
 test("with onOverflow: 'compact' a session that outgrows its window sends a summary", async () => {
   await using session = open({ context: { maxTokens: 150, onOverflow: 'compact' } })
   simulator.setReply(({ system }) => (system ? 'They counted.' : `Reply ${'word '.repeat(10)}`))

@@ -53,7 +53,7 @@ export function forkSession(connection: Connection, { id, fork, at }: Write<'for
     const message = `[store ${connection.file.path}] There is a session ${JSON.stringify(fork.id)} already. Give the fork an id of its own.`
     throw new ConvokeError('store_failed', message)
   }
-  const head = at === undefined ? origin.head : onBranch(connection, origin.head, at)
+  const head = at === undefined ? origin.head : placeOf(connection, origin, at)
   // A fork from before the end of what was compacted reads that in full.
   const isCompacted =
     origin.compactedTo !== null && (head === origin.head || isAbove(connection, head, origin.compactedTo))
@@ -74,8 +74,12 @@ export function forkSession(connection: Connection, { id, fork, at }: Write<'for
   return findSession(connection, fork.id) as SessionRow
 }
 
-/** Little is read beside the writing: a single message must not cost many times what its row does. */
-export function addMessages(connection: Connection, write: Write<'add-messages'>): AddedRow {
+/** A summary is the beginning of what is forked from it: it stands for all that was before. */
+function placeOf(connection: Connection, { head, summary }: SessionEnds, id: string): number {
+  return summary !== null && sequenceOf(connection, id) === summary ? summary : onBranch(connection, head, id)
+}
+
+export function addMessages(connection: Connection, write: Write<'add-messages'>): MessageRow[] {
   const { sessionId, messages } = write
   const { head, headTurn } = sessionEnds(connection, sessionId)
   const first = messages[0]

@@ -194,7 +194,10 @@ export class Session implements AsyncDisposable {
     return this.#inLine(() => this.#store.clearSession(this.id))
   }
 
-  /** A session that shares the history up to `at`, the id of a message (@default the last), and copies nothing. */
+  /**
+   * A session that shares the history up to `at`, the id of a message (@default the last), and copies nothing. At a
+   * summary it begins with that, and has nothing of what the summary stands for.
+   */
   async fork(options: { at?: string; id?: string } = {}): Promise<Session> {
     const { system } = await this.#open()
     const { at, id = randomUUID() } = options

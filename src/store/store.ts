@@ -196,7 +196,10 @@ export interface Store extends AsyncDisposable {
     id: string,
     fields: { system?: string; metadata?: Record<string, unknown> },
   ): Promise<SessionRecord>
-  /** A session that shares the messages up to `at` (@default the head), and copies nothing. */
+  /**
+   * A session that shares the messages up to `at` (@default the head), and copies nothing. At its summary: one whose
+   * history is that summary.
+   */
   forkSession(id: string, fork: NewSession, at?: string): Promise<SessionRecord>
   /** With its messages, but for those that a fork still reads. */
   deleteSession(id: string): Promise<void>
