@@ -164,7 +164,7 @@ export interface WriteValues {
   'fork-session': SessionRow
   'delete-session': null
   'clear-session': null
-  'add-messages': MessageRow[]
+  'add-messages': AddedRow
   'import-session': SessionRow
   compact: SessionRow
   'begin-turn': TurnAnswerRow

@@ -121,6 +121,17 @@ test('a search of a session finds what is on its branch, and that only', async (
   await store.endTurn('r-u', { status: 'complete', content: text('an answer') })
   await store.addMessages('r', [said('r2')])
   assert.deepEqual(await finds('r'), ['r2', 'u'])
+  // Two forks of one session, that was cleared between them and is gone.
+  await store.open({ id: 'c' })
+  await store.addMessages('c', [said('c1')])
+  await store.forkSession('c', { id: 'before' })
+  await store.clearSession('c')
+  await store.addMessages('c', [said('c2')])
+  await store.forkSession('c', { id: 'after' })
+  for (const isGone of [false, true]) {
+    if (isGone) await store.deleteSession('c')
+    assert.deepEqual([await finds('before'), await finds('after')], [['c1'], ['c2']])
+  }
   // As many beside the branch as a page has.
   for (let at = 0; at < 30; at++) await store.addMessages('f', [said(`f${at}`)])
   await store.forkSession('f', { id: 'e' }, 'r1')

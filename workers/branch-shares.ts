@@ -37,12 +37,12 @@ const selectPassed = `SELECT m.sequence FROM messages m WHERE m.sequence IN (SEL
   AND (m.role <> 'summary' OR m.sequence = ? OR EXISTS (
     SELECT 1 FROM messages c WHERE c.parent = m.sequence AND +c.session_id = m.session_id))
   AND NOT EXISTS (SELECT 1 FROM messages x WHERE x.parent = m.parent AND +x.session_id = m.session_id
-    AND +x.sequence > m.sequence AND (x.turn, x.sequence) <= (?, ?))
+    AND x.sequence > m.sequence AND (x.turn, x.sequence) <= (?, ?))
   AND NOT (m.parent IS NULL AND m.role = 'assistant' AND EXISTS (
     SELECT 1 FROM messages x WHERE x.parent IS NULL AND +x.session_id = m.session_id
       AND x.sequence > m.sequence AND x.role <> 'summary' AND (x.turn, x.sequence) <= (?, ?)))`
 
-/** None where a session on the way was deleted or cleared: it may have begun more than once. */
+/** None where a session on the way was cleared: it has begun more than once. */
 export function branchShares(connection: Connection, end: number | null): Branch | undefined {
   const ends = new Map<string, Place>()
   const shares: Share[] = []
@@ -78,9 +78,32 @@ function placeAt(connection: Connection, sequence: number): Place {
   return connection.get<Place>(selectPlace, sequence) as Place
 }
 
+/** Whether all that a session wrote is one line. */
 function isWhole(connection: Connection, id: string): boolean {
-  const sql = 'SELECT 1 FROM sessions WHERE id = ? AND cleared_at IS NULL'
-  return connection.value(sql, id) !== undefined
+  const sql = 'SELECT cleared_at FROM sessions WHERE id = ?'
+  const clearedAt = connection.value<number | null>(sql, id)
+  return clearedAt === undefined ? isOneLine(connection, id) : clearedAt === null
+}
+
+/** What is left of a deleted session, by its last message: it writes no more. */
+const lines = new WeakMap<Connection, Map<string, boolean>>()
+const maxLines = 1_000
+
+/** Whether that is one line is not known any more, and looked up once: 100,000 messages take some 20 ms. */
+function isOneLine(connection: Connection, id: string): boolean {
+  let known = lines.get(connection)
+  if (!known || known.size >= maxLines) lines.set(connection, (known = new Map()))
+  const last = connection.value<number>('SELECT max(sequence) FROM messages WHERE session_id = ?', id)
+  const key = `${last} ${id}`
+  let isOne = known.get(key)
+  if (isOne === undefined) {
+    const sql = `SELECT count(*) FROM (
+      SELECT 1 FROM messages m LEFT JOIN messages p ON p.sequence = m.parent
+      WHERE m.session_id = ? AND p.session_id IS NOT m.session_id AND (m.role <> 'summary' OR EXISTS (
+        SELECT 1 FROM messages c WHERE c.parent = m.sequence AND +c.session_id = m.session_id)) LIMIT 2)`
+    known.set(key, (isOne = connection.value<number>(sql, id) === 1))
+  }
+  return isOne
 }
 
 function firstOf(connection: Connection, owner: string): number {

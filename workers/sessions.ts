@@ -79,35 +79,41 @@ function placeOf(connection: Connection, { head, summary }: SessionEnds, id: str
   return summary !== null && sequenceOf(connection, id) === summary ? summary : onBranch(connection, head, id)
 }
 
-export function addMessages(connection: Connection, write: Write<'add-messages'>): MessageRow[] {
+/** Little is read beside the writing: a single message must not cost many times what its row does. */
+export function addMessages(connection: Connection, write: Write<'add-messages'>): AddedRow {
   const { sessionId, messages } = write
-  const { head, headTurn } = sessionEnds(connection, sessionId)
-  const first = messages[0]
-  if (!first) return []
-  const before = sequenceOf(connection, first.id)
-  if (before !== undefined && messageAt(connection, before).sessionId === sessionId)
-    return addedBefore(connection, write)
-  const running = runningTurn(connection, sessionId)
-  // While a reply is repeated the head is the old one, which will be on the branch no more.
-  let parent = running ? running.parent : head
-  let parentId = parent === null ? null : idAt(connection, parent)
+  const end = endOf(connection, sessionId)
   const createdAt = Date.now()
-  const rows = messages.map((message) => {
-    const { id, role, content, status, reply } = message
-    const place = { sessionId, turn: headTurn + 1 + message.turn, status, createdAt }
-    parent = insertMessage(connection, message, { ...place, parent })
-    setReply(connection, parent, reply)
-    // Made here, since reading it back would cost as much as writing it.
-    const row = { ...reply, ...place, sequence: parent, id, parentId, role, content, operationId: null }
-    parentId = id
-    return row
-  })
-  moveHead(connection, sessionId, parent as number)
-  if (running) {
-    const turns = (messages.at(-1)?.turn ?? 0) + (running.parent === head ? 1 : 2)
-    putBeforeRunning(connection, running, parent as number, turns)
+  const running = end.isBusy ? runningTurn(connection, sessionId) : undefined
+  // While a reply is repeated the head is the old one, which will be on the branch no more.
+  const isBehindHead = !running || running.parent === end.head
+  const parent = isBehindHead ? end.head : running.parent
+  const parentId = isBehindHead ? end.id : idAt(connection, parent)
+  const place = { turn: end.turn + 1, parentId, createdAt }
+  const [first, ...others] = messages
+  if (!first) return { ...place, sequence: 0 }
+  const insert = (message: AddedMessageRow, before: number | null) => {
+    const { status, reply, turn } = message
+    const at = { sessionId, parent: before, turn: place.turn + turn, status, createdAt }
+    const sequence = insertMessage(connection, message, at)
+    setReply(connection, sequence, reply)
+    return sequence
   }
-  return rows
+  let sequence: number
+  try {
+    sequence = insert(first, parent)
+  } catch (error) {
+    const before = addedBefore(connection, write)
+    if (before) return before
+    throw error
+  }
+  const last = others.reduce((before, message) => insert(message, before), sequence)
+  moveHead(connection, sessionId, last)
+  if (running) {
+    const turns = (messages.at(-1)?.turn ?? 0) + (isBehindHead ? 1 : 2)
+    putBeforeRunning(connection, running, last, turns)
+  }
+  return { ...place, sequence }
 }
 
 /** All of it, or nothing: what was said in the session meanwhile would else be mixed with it. */
@@ -134,8 +140,20 @@ export function importSession(connection: Connection, write: Write<'import-sessi
   return findSession(connection, id) as SessionRow
 }
 
-function idAt(connection: Connection, sequence: number): string | null {
+function idAt(connection: Connection, sequence: number | null): string | null {
   return connection.value<string>('SELECT id FROM messages WHERE sequence = ?', sequence) ?? null
+}
+
+/** @throws ConvokeError `session_not_found` */
+function endOf(connection: Connection, sessionId: string) {
+  const found = connection.get<{ head: number | null; id: string | null; turn: number; isBusy: number }>(
+    `SELECT head, (SELECT id FROM messages WHERE sequence = s.head) AS id,
+      coalesce((SELECT turn FROM messages WHERE sequence = s.head), 0) AS turn,
+      EXISTS (SELECT 1 FROM running WHERE session_id = s.id) AS isBusy
+      FROM sessions s WHERE s.id = ?`,
+    sessionId,
+  )
+  return found ?? sessionNotFound(connection, sessionId)
 }
 
 /** The thread died between the commit and its answer: all of them are there, one behind the other. */

@@ -1,5 +1,6 @@
 /** A session as JSON Lines: a head with the version of the format, then one message a line, oldest first. */
 import { ConvokeError } from '../errors.ts'
+import { messageId } from '../store/message-id.ts'
 import type { AddedMessage, NewSession, SessionRecord, StoredMessage } from '../store/store.ts'
 import { storedLine } from './stored-line.ts'
 
