@@ -3,6 +3,7 @@
  * call do the same way stands here once.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { beginCall } from './blocking/in-flight.ts'
 import { Collector, isContentChunk } from './collect.ts'
 import { ConvokeError, costsNothing, isConvokeError } from './errors.ts'
 import type { Gate } from './gate.ts'
@@ -107,6 +108,7 @@ export class Call {
     const signal = this.#controller.signal
     const onAbort = () => this.cancel(userSignal?.reason)
     const spent = (error: unknown) => this.#broken(this.#typed(error)).usage.totalTokens
+    const end = beginCall()
     try {
       if (userSignal?.aborted) onAbort()
       userSignal?.addEventListener('abort', onAbort, { once: true })
@@ -134,6 +136,7 @@ export class Call {
     } finally {
       clearTimeout(this.#totalTimer)
       userSignal?.removeEventListener('abort', onAbort)
+      end()
       this.#context.onEnd()
     }
   }

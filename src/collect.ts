@@ -20,6 +20,7 @@ export class Collector {
   #rawFinishReason: string | undefined
   #raw: unknown
   #hasBegun = false
+  #hasFinished = false
 
   constructor(provider: string, request: ChatRequest) {
     this.#provider = provider
@@ -59,6 +60,7 @@ export class Collector {
         Object.assign(this.#usage, chunk.usage)
         break
       case 'finish':
+        this.#hasFinished = true
         Object.assign(this.#usage, chunk.usage)
         this.#rawFinishReason = chunk.rawFinishReason
         this.#raw = chunk.raw
@@ -73,7 +75,8 @@ export class Collector {
     finishReason: FinishReason,
     more: Pick<GenerateResponse, 'timing' | 'warnings'> & { consumed?: boolean },
   ): GenerateResponse {
-    const isWhole = finishReason !== 'cancelled' && finishReason !== 'error'
+    // What comes behind the end (a reply that does not fit its schema) changes nothing of what the vendor said.
+    const isWhole = this.#hasFinished || (finishReason !== 'cancelled' && finishReason !== 'error')
     const reasoning = this.#parts.textOf('reasoning')
     return {
       content: this.#parts.textOf('text'),

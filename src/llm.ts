@@ -1,17 +1,22 @@
 /** createLLM: the facade over the providers, and the only place where the parts are wired. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { forget, gone, nextId } from './blocking/channel.ts'
+import { callBlocking, generateBlocking } from './blocking/generate.ts'
+import type { Blocker, BlockingOptions } from './blocking/generate.ts'
+import { plainLLM } from './blocking/plain-llm.ts'
+import type { BlockingStream } from './blocking/stream.ts'
 import { Call } from './call.ts'
-import { conversation } from './prompt.ts'
 import { ConvokeError, isConvokeError } from './errors.ts'
 import { Gate } from './gate.ts'
-import { jsonSchemaOf } from './output.ts'
 import { callDefaults, checkCallOptions, checkLLMOptions, mergeOptions, settingsOf } from './options.ts'
-import { Deadline } from './policies/deadline.ts'
 import { RetryBudget } from './policies/retry-budget.ts'
 import { loadPrices } from './prices.ts'
 import { configure } from './providers/configure.ts'
 import { findProvider, recogniseClient } from './providers/registry.ts'
 import type { ChatRequest, LLMOptions, Provider } from './providers/provider.ts'
+import type { PlainLLM } from './protocol.ts'
+import { chatRequest } from './request.ts'
+import { Requests } from './requests.ts'
 import { ResponseStream } from './stream.ts'
 import type { StreamSource } from './stream.ts'
 import { countRequest, lacks } from './tokens.ts'
@@ -61,8 +66,12 @@ export class LLM implements AsyncDisposable {
   readonly #budget = new RetryBudget()
   readonly #load: () => Promise<Provider>
   readonly #calls = new Set<Call>()
-  /** Of the requests beside the calls: lists of models and the like. */
-  readonly #deadlines = new Set<Deadline>()
+  /** Beside the calls: lists of models and the like. */
+  readonly #requests: Requests
+  /** How the blocking thread makes it again. */
+  readonly #toPlain: () => PlainLLM
+  #plain: PlainLLM | undefined
+  readonly #blocking: 'allow' | undefined
   #loaded: Provider | Promise<Provider> | undefined
   #isClosed = false
 
@@ -73,7 +82,10 @@ export class LLM implements AsyncDisposable {
     this.provider = config.name
     this.model = options.model
     this.#defaults = callDefaults(options)
+    this.#requests = new Requests(config.name, settingsOf(this.#defaults).timeouts)
     this.#gate = new Gate(options)
+    this.#blocking = options.blocking
+    this.#toPlain = () => plainLLM(nextId(), found, config, options)
     this.#load = async () => {
       const [{ create }] = await Promise.all([found.entry.load(), loadPrices()])
       return create(config)
@@ -115,6 +127,27 @@ export class LLM implements AsyncDisposable {
   stream(prompt: Prompt, options: GenerateOptions & { stream?: boolean } = {}): ResponseStream {
     const source = this.source(prompt, options)
     return new ResponseStream(source, source.bufferSize)
+  }
+
+  /**
+   * One reply, while this thread waits: for scripts. It runs in a thread of its own, started at the first call, by the
+   * same code as `agenerate`, with the same errors; retries, limits and kept connections are that thread's own. With
+   * `stream: true` it gives the chunks as they come.
+   *
+   * @throws ConvokeError as `agenerate`; `blocking_unavailable` where calls of this thread would stand still meanwhile, or
+   * where the LLM or an option cannot cross; `worker_lost` when the thread died: the next call has a new one
+   */
+  generate<Output>(
+    prompt: Prompt,
+    options: BlockingOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
+  ): GenerateResponse<Output>
+  generate(prompt: Prompt, options: BlockingOptions & { stream: true }): BlockingStream
+  generate(prompt: Prompt, options?: BlockingOptions & { stream?: false }): GenerateResponse
+  generate(
+    prompt: Prompt,
+    options: BlockingOptions & { stream?: boolean } = {},
+  ): GenerateResponse | BlockingStream {
+    return this.#labelled(() => generateBlocking(this.blocker(), prompt, options))
   }
 
   /**
@@ -176,6 +209,11 @@ export class LLM implements AsyncDisposable {
     throw this.#lacks(`counts no tokens. ${lacks(count, request.model)} Leave out exact for an estimate`)
   }
 
+  /** `countTokens`, while this thread waits. @throws ConvokeError as that, and as `generate` */
+  countTokensSync(prompt: Prompt, options: BlockingOptions & { exact?: boolean } = {}): TokenCount {
+    return this.#labelled(() => callBlocking(this.blocker(), 'countTokens', prompt, options))
+  }
+
   /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
   listModels(options: RequestOptions = {}): Promise<ModelInfo[]> {
     return this.#request(options, (provider, signal) => {
@@ -205,7 +243,7 @@ export class LLM implements AsyncDisposable {
    * `timeouts.firstChunkMs` ends it with `timeout`.
    */
   async *pullModel(model: string, options: RequestOptions = {}): AsyncGenerator<PullProgress, void, void> {
-    const deadline = this.#deadline(options, 'firstChunkMs')
+    const deadline = this.#requests.begin(options.signal, 'firstChunkMs')
     try {
       const provider = await this.#ready()
       if (!provider.pullModel) throw this.#lacks('pulls no models')
@@ -216,7 +254,7 @@ export class LLM implements AsyncDisposable {
         deadline.touch()
       }
     } finally {
-      this.#release(deadline)
+      this.#requests.end(deadline)
     }
   }
 
@@ -229,13 +267,37 @@ export class LLM implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const running of [...this.#calls, ...this.#deadlines]) running.cancel('the LLM was closed')
+    for (const call of this.#calls) call.cancel('the LLM was closed')
+    this.#requests.cancel('the LLM was closed')
     const provider = await Promise.resolve(this.#loaded).catch(() => undefined)
+    if (this.#plain) forget(this.#plain.id)
     await provider?.close?.()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /**
+   * @throws ConvokeError `blocking_unavailable` where it cannot cross to another thread
+   * @internal
+   */
+  plain(): PlainLLM {
+    this.#throwIfClosed()
+    if (!this.#plain) gone.register(this, (this.#plain = this.#toPlain()).id)
+    return this.#plain
+  }
+
+  /**
+   * How its calls block.
+   * @internal
+   */
+  blocker(): Blocker {
+    const blocking = this.#blocking
+    return {
+      target: () => ({ kind: 'llm', llm: this.plain() }),
+      defaults: { ...this.#defaults, ...(blocking ? { blocking } : {}) },
+    }
   }
 
   #countedRequest(prompt: Prompt, options: GenerateOptions): ChatRequest {
@@ -260,9 +322,9 @@ export class LLM implements AsyncDisposable {
     try {
       return make()
     } catch (error) {
-      throw isConvokeError(error) && !error.provider
-        ? new ConvokeError(error.code, error.message, { provider: this.provider, cause: error.cause })
-        : error
+      if (!isConvokeError(error) || error.provider) throw error
+      const { code, message, cause, name: _name, ...fields } = error
+      throw new ConvokeError(code, message, { ...fields, cause, provider: this.provider })
     }
   }
 
@@ -311,78 +373,15 @@ export class LLM implements AsyncDisposable {
     return this.#loaded
   }
 
-  /** A small request beside the calls, or some in a row; they may be silent for `timeouts.idleMs`. */
-  async #request<T>(
-    options: RequestOptions,
+  /** A small request beside the calls, or some in a row. */
+  #request<T>(
+    { signal }: RequestOptions = {},
     run: (provider: Provider, signal: AbortSignal, touch: () => void) => Promise<T>,
   ): Promise<T> {
-    const deadline = this.#deadline(options, 'idleMs')
-    try {
-      const touch = () => deadline.touch()
-      const answer = Promise.resolve(this.#ready()).then((provider) => run(provider, deadline.signal, touch))
-      return await Promise.race([answer, deadline.aborted])
-    } finally {
-      this.#release(deadline)
-    }
-  }
-
-  #deadline(options: RequestOptions, limit: 'idleMs' | 'firstChunkMs'): Deadline {
-    const labels = { provider: this.provider }
-    const deadline = new Deadline(options?.signal, settingsOf(this.#defaults).timeouts[limit], {
-      cancelled: (cause) => new ConvokeError('cancelled', 'The request was cancelled.', { ...labels, cause }),
-      expired: (silenceMs) => {
-        const message = `The server said nothing for ${limit} ${silenceMs}.`
-        return new ConvokeError('timeout', message, { ...labels, phase: 'idle' })
-      },
-    })
-    this.#deadlines.add(deadline)
-    return deadline
-  }
-
-  #release(deadline: Deadline): void {
-    deadline.release()
-    this.#deadlines.delete(deadline)
+    return this.#requests.run(signal, async (ended, touch) => run(await this.#ready(), ended, touch))
   }
 
   #lacks(what: string): ConvokeError {
     return new ConvokeError('invalid_request', `This provider ${what}.`, { provider: this.provider })
-  }
-}
-
-function chatRequest(
-  prompt: Prompt,
-  options: GenerateOptions,
-  timeouts: { connectMs: number; idleMs: number },
-  warnings: Warning[],
-): ChatRequest {
-  const {
-    model,
-    stop,
-    signal: _signal,
-    schema,
-    timeouts: _timeouts,
-    retry: _retry,
-    streamConfig: _config,
-    ...rest
-  } = options
-  if (!model) {
-    throw new ConvokeError('configuration', "No model. Pass model, or 'provider/model' to createLLM.")
-  }
-  /** A retry maps the request again; what it warns of is told once. */
-  const told = new Set<string>()
-  const warn = (warning: Warning) => {
-    if (told.has(warning.message)) return
-    told.add(warning.message)
-    warnings.push(warning)
-  }
-  return {
-    ...rest,
-    ...conversation(prompt, options, warn),
-    model,
-    ...(stop === undefined ? {} : { stop: [stop].flat() as string[] }),
-    connectMs: timeouts.connectMs,
-    idleMs: timeouts.idleMs,
-    ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
-    warn,
   }
 }

@@ -111,6 +111,7 @@ const llmChecks: Checks = {
   maxLineBytes: [isLimit, 'a number of bytes above 0, or Infinity'],
   maxResponseBytes: [isLimit, 'a number of bytes above 0, or Infinity'],
   name: [isText, 'a text'],
+  blocking: [oneOf('allow'), "'allow'"],
   rateLimit: [isFields, 'an object, such as { requestsPerMinute: 60 }'],
   circuitBreaker: [
     (value) => typeof value === 'boolean' || isFields(value),
@@ -216,6 +217,7 @@ export interface Settings {
 export function callDefaults(options: LLMOptions): GenerateOptions {
   const {
     apiKey: _apiKey,
+    blocking: _blocking,
     baseURL: _baseURL,
     headers: _headers,
     fetch: _fetch,

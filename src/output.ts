@@ -1,6 +1,6 @@
 /** Validated output: a schema of the user's becomes JSON Schema for the vendor, and judges what comes back. */
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
-import { ConvokeError, isConvokeError } from './errors.ts'
+import { ConvokeError } from './errors.ts'
 import type { GenerateResponse } from './types.ts'
 
 /**
@@ -24,44 +24,43 @@ export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> 
 }
 
 /**
- * The validated value that a reply's text holds. A fence of Markdown around the JSON is taken off.
- * @throws ConvokeError `invalid_output` when the text is no JSON or does not fit, with every issue and its path
+ * The validated value of a reply. A refusal and a cut have causes of their own: the schema is not to blame.
+ * @throws ConvokeError `content_filtered`; `invalid_output` when the text is no JSON or does not fit, with every issue and
+ * its path
  */
-async function parseOutput(content: string, schema: StandardSchemaV1): Promise<unknown> {
-  let value: unknown
-  try {
-    const text = content.replace(/^\uFEFF/, '')
-    value = JSON.parse(/^\s*```(?:json)?\s*\n([^]*?)\n\s*```\s*$/i.exec(text)?.[1] ?? text)
-  } catch {
-    throw new ConvokeError('invalid_output', `The reply is not JSON: ${excerpt(content)}`)
-  }
+export async function outputOf(response: GenerateResponse, schema: StandardSchemaV1): Promise<unknown> {
+  const value = jsonOf(response)
   let result: StandardSchemaV1.Result<unknown>
   try {
     result = await schema['~standard'].validate(value)
   } catch (cause) {
-    throw new ConvokeError('invalid_output', `The schema failed on the reply: ${words(cause)}`, { cause })
+    throw failed(response, cause)
   }
-  if (!result.issues) return result.value
-  const issues = result.issues.map(({ message, path = [] }) => {
-    const keys = path.map((segment) => String(typeof segment === 'object' ? segment.key : segment))
-    return `${keys.join('.') || 'the whole'}: ${message}`
-  })
-  throw new ConvokeError('invalid_output', `The reply does not fit the schema. ${issues.join('; ')}.`)
-}
-
-function words(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
-}
-
-function excerpt(text: string): string {
-  return text.length > 120 ? `${text.slice(0, 120)}…` : text || '(empty)'
+  return valueOf(result, response)
 }
 
 /**
- * The validated value of a reply. A refusal and a cut have causes of their own: the schema is not to blame.
- * @throws ConvokeError `content_filtered`, `invalid_output`
+ * The same, of a reply whose JSON was read already, without waiting.
+ * @throws ConvokeError `invalid_output`, and `blocking_unavailable` for a schema that validates asynchronously
  */
-export async function outputOf(response: GenerateResponse, schema: StandardSchemaV1): Promise<unknown> {
+export function validatedNow(response: GenerateResponse, schema: StandardSchemaV1): unknown {
+  let result: ReturnType<StandardSchemaV1['~standard']['validate']>
+  try {
+    result = schema['~standard'].validate(response.output)
+  } catch (cause) {
+    throw failed(response, cause)
+  }
+  if (!(result instanceof Promise)) return valueOf(result, response)
+  // What comes of it concerns nobody any more.
+  result.catch(() => {})
+  throw new ConvokeError(
+    'blocking_unavailable',
+    'The schema validates asynchronously, which a blocked thread cannot wait for. Use agenerate().',
+  )
+}
+
+/** What the text says. A fence of Markdown around the JSON is taken off. */
+function jsonOf(response: GenerateResponse): unknown {
   const { refusal, finishReason, content } = response
   if (refusal || finishReason === 'content-filter') {
     throw new ConvokeError(
@@ -70,11 +69,35 @@ export async function outputOf(response: GenerateResponse, schema: StandardSchem
     )
   }
   try {
-    return await parseOutput(content, schema)
-  } catch (error) {
-    if (finishReason === 'length' && isConvokeError(error)) {
-      error.message += ' The reply ended at its length limit: raise maxTokens.'
-    }
-    throw error
+    const text = content.replace(/^\uFEFF/, '')
+    return JSON.parse(/^\s*```(?:json)?\s*\n([^]*?)\n\s*```\s*$/i.exec(text)?.[1] ?? text) as unknown
+  } catch {
+    throw invalid(response, `The reply is not JSON: ${excerpt(content)}`)
   }
+}
+
+function valueOf(result: StandardSchemaV1.Result<unknown>, response: GenerateResponse): unknown {
+  if (!result.issues) return result.value
+  const issues = result.issues.map(({ message, path = [] }) => {
+    const keys = path.map((segment) => String(typeof segment === 'object' ? segment.key : segment))
+    return `${keys.join('.') || 'the whole'}: ${message}`
+  })
+  throw invalid(response, `The reply does not fit the schema. ${issues.join('; ')}.`)
+}
+
+function failed(response: GenerateResponse, cause: unknown): ConvokeError {
+  return invalid(response, `The schema failed on the reply: ${words(cause)}`, cause)
+}
+
+function invalid({ finishReason }: GenerateResponse, message: string, cause?: unknown): ConvokeError {
+  const hint = finishReason === 'length' ? ' The reply ended at its length limit: raise maxTokens.' : ''
+  return new ConvokeError('invalid_output', message + hint, { cause })
+}
+
+function words(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+function excerpt(text: string): string {
+  return text.length > 120 ? `${text.slice(0, 120)}…` : text || '(empty)'
 }

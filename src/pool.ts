@@ -7,6 +7,7 @@ import type { Transferable } from 'node:worker_threads'
 import { ConvokeError } from './errors.ts'
 import { fromPlainError } from './protocol.ts'
 import type { Answer } from './protocol.ts'
+import { threadArguments } from './thread-arguments.ts'
 
 export type WorkerName = 'tokenize' | 'history'
 
@@ -119,6 +120,7 @@ async function start<Task, Value>(
     // Piscina's default would freeze the event loop of an idle worker, with its timers and check-points.
     atomics: 'disabled',
     recordTiming: false,
+    ...threadArguments(),
   })
 }
 

@@ -1,7 +1,17 @@
 /** Every message that crosses a thread, and how errors do. */
+import type { MessagePort } from 'node:worker_threads'
 import { ConvokeError, isConvokeError } from './errors.ts'
 import type { ConvokeErrorOptions, ErrorCode } from './errors.ts'
-import type { MessageStatus, SessionRecord, StoreCheck, StoredContent, Writer } from './store/store.ts'
+import type { LLMOptions } from './providers/provider.ts'
+import type {
+  MessageStatus,
+  SessionRecord,
+  StoreCheck,
+  StoredContent,
+  StorePlace,
+  Writer,
+} from './store/store.ts'
+import type { StreamChunk } from './types.ts'
 
 /** What a worker answers. Errors lose their class between threads, so they cross as data. */
 export type Answer<Value> = { isOk: true; value: Value } | { isOk: false; error: PlainError }
@@ -245,6 +255,67 @@ export interface HistoryTask {
   file: StoreFile
   job: HistoryJob
 }
+
+/** An LLM as the blocking thread makes it again. `id` tells those apart that were made alike. */
+export interface PlainLLM {
+  id: number
+  provider: string
+  options: LLMOptions
+}
+
+/** A session as the blocking thread makes it again, on the same file. */
+export interface PlainSession {
+  id: number
+  llm: PlainLLM
+  store: StorePlace
+  options: object
+}
+
+/** Whose method is called; of the library itself, a function by its name. */
+export type BlockingTarget =
+  { kind: 'llm'; llm: PlainLLM } | { kind: 'session'; session: PlainSession } | { kind: 'library' }
+
+/** What the blocking thread is told. */
+export type BlockingOrder =
+  | {
+      kind: 'call'
+      id: number
+      target: BlockingTarget
+      /** Of the async side, with plain data for arguments. */
+      method: string
+      args: unknown[]
+      /** JSON Schema of the output, whose validation cannot cross. */
+      outputSchema?: Record<string, unknown>
+    }
+  /** So many chunks were read. */
+  | { kind: 'taken'; id: number; count: number }
+  | { kind: 'cancel'; id: number; reason: string }
+  /** The LLM or session of this id was closed, or is gone. */
+  | { kind: 'forget'; id: number }
+
+/** What came of a call since the last news of it. */
+export interface BlockingNews {
+  id: number
+  chunks: StreamChunk[]
+  end?: Answer<unknown>
+}
+
+/** What the blocking thread begins with. */
+export interface BlockingStart {
+  port: MessagePort
+  /** Seen by both threads: see `cells`. */
+  memory: Int32Array
+}
+
+/** Cells of the memory that both threads see. */
+export const cells = {
+  /** Counts up with all news. */
+  news: 0,
+  /** Counts up while the thread lives and has something to do. */
+  beats: 1,
+  /** A file descriptor of the thread, plus 1; 0 while it starts. Its end closes it, however it ends. */
+  pledge: 2,
+} as const
 
 export function toPlainError(error: unknown): PlainError {
   if (isConvokeError(error)) {

@@ -47,7 +47,7 @@ test('the README names every example, and every script that it tells to run exis
 })
 
 test('the README explains every code that calls and streams can end with', () => {
-  const later = /^(tool_failed|blocking_unavailable|session_|store_|worker_lost)/
+  const later = /^(tool_failed|session_|store_)/
   const codes = [...read('src/errors.ts').matchAll(/^ {2}(\w+): (?:true|false),$/gm)].map(
     ([, code]) => code as string,
   )

@@ -14,6 +14,7 @@ const examples = readdirSync(folder).filter((file) => file.endsWith('.ts'))
 
 /** What each prints, in part: an example that prints nothing of use shows nothing. */
 const shows: Record<string, RegExp> = {
+  'blocking.ts': /Paris\.\nOnce upon a time.*it said so\.\nParis\.\nAlice\.\nblocking_unavailable/,
   'cancel.ts': /cancelled after about \d+ tokens\nleft the loop; calls in flight: 0/,
   'conversation.ts': /Paris\.\nOnce upon a time/,
   'errors.ts': /It broke off after \d+ characters\.\n\[openai\] The prompt is empty/,

@@ -102,7 +102,7 @@ function keySource(
   baseURL: string | undefined,
 ): () => Promise<string | undefined> {
   if (typeof given === 'function') return () => askForKey(provider, entry, given)
-  const keys = [given ?? fromEnvironment(entry.keyVariables) ?? []].flat().filter((key) => key !== '')
+  const keys = keysOf(entry, given)
   if (keys.length === 0 && entry.needsKey) {
     const variable = entry.keyVariables[0]
     const remedy = variable ? `Pass apiKey or set ${variable}.` : 'Pass apiKey.'
@@ -111,6 +111,14 @@ function keySource(
   }
   let next = 0
   return () => Promise.resolve(keys[next++ % keys.length])
+}
+
+/** The keys that were passed, or that of the environment. */
+export function keysOf(
+  { keyVariables }: ProviderEntry,
+  given: Exclude<ApiKey, () => unknown> | undefined,
+): string[] {
+  return [given ?? fromEnvironment(keyVariables) ?? []].flat().filter((key) => key !== '')
 }
 
 async function askForKey(

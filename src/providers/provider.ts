@@ -138,6 +138,8 @@ export interface LLMOptions extends GenerateOptions {
   maxResponseBytes?: number
   /** What errors and responses call the provider. @default the provider's name */
   name?: string
+  /** For every `generate()`, as its own option. */
+  blocking?: 'allow'
 }
 
 /** What a provider is made from. */

@@ -1,9 +1,16 @@
 /** createSession: a conversation that is kept. */
 import { randomUUID } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { forget, gone, nextId } from '../blocking/channel.ts'
+import { generateBlocking } from '../blocking/generate.ts'
+import type { BlockingOptions } from '../blocking/generate.ts'
+import { beginCall } from '../blocking/in-flight.ts'
+import { plainSession } from '../blocking/plain-session.ts'
+import type { BlockingStream } from '../blocking/stream.ts'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
 import { checkCallOptions, checkSessionOptions } from '../options.ts'
+import type { BlockingTarget } from '../protocol.ts'
 import { messageId } from '../store/message-id.ts'
 import { sqliteStore } from '../store/sqlite.ts'
 import type { ReadOptions, SearchHit, SessionRecord, Store, StoredMessage } from '../store/store.ts'
@@ -13,47 +20,12 @@ import { compact } from './compaction.ts'
 import { exported, imported } from './export.ts'
 import { fit, windowBudget } from './fit.ts'
 import { answered, openCalls, storable } from './history.ts'
+import type { CompactOptions, SessionCallOptions, SessionOptions } from './session-options.ts'
 import { lastSaid } from './tail.ts'
 import { Turn } from './turn.ts'
 import type { SessionResponse } from './turn.ts'
 import { enter } from './turn-line.ts'
 import { totalTokens } from './window.ts'
-import type { ContextOptions } from './window.ts'
-
-export interface SessionOptions {
-  /**
-   * Where the conversation is kept: the path of a SQLite file, which is made when there is none, or a store.
-   * @default a private temporary file, removed when the process ends
-   */
-  store?: string | Store
-  /** One that is in the store goes on; another begins. @default made at random */
-  id?: string
-  /** The system prompt. A session that is in the store keeps its own when none is given. */
-  system?: string
-  /** Keeps what is sent within the model's window. */
-  context?: ContextOptions
-  /**
-   * Calls while another turn runs, in other processes too: wait in line, are refused with `session_busy`, or go on in a
-   * fork. @default 'queue'
-   */
-  turns?: 'queue' | 'reject' | 'fork'
-  /** Anything of the user's own, kept as JSON. */
-  metadata?: Record<string, unknown>
-}
-
-/** Options of a call of a session: those of any call, but `messages`, which the session has. */
-export type SessionCallOptions = Omit<GenerateOptions, 'messages'> & {
-  /** The same id twice runs once: the second call gets the first one's reply. */
-  operationId?: string
-}
-
-export interface CompactOptions {
-  /** Turns at the end that stay as they are. @default 2 */
-  keepRecent?: number
-  /** What the summary must not lose, in words. */
-  focus?: string
-  signal?: AbortSignal
-}
 
 /**
  * A conversation with an LLM whose history is kept in a store. Synchronous and cheap: the store is opened at first use.
@@ -113,6 +85,8 @@ export class Session implements AsyncDisposable {
   /** What is done between the turns. */
   readonly #work = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
+  /** Of its twin in the blocking thread. */
+  #plainId: number | undefined
   #closed: Promise<void> | undefined
 
   /** @internal */
@@ -164,6 +138,36 @@ export class Session implements AsyncDisposable {
     const turn = this.#turn(prompt, options)
     const { bufferSize = 100 } = { ...this.llm.defaults.streamConfig, ...options.streamConfig }
     return new ResponseStream(turn, bufferSize)
+  }
+
+  /**
+   * One turn, while this thread waits; see `LLM.generate`. It is written to the same file, and turns of either kind may
+   * follow each other.
+   *
+   * @throws ConvokeError as `agenerate`, and `blocking_unavailable`: also for a store that no other thread can open
+   */
+  generate<Output>(
+    prompt: Prompt,
+    options: BlockingOptions<SessionCallOptions> & {
+      schema: StandardSchemaV1<unknown, Output>
+      stream?: false
+    },
+  ): SessionResponse<Output>
+  generate(
+    prompt: Prompt,
+    options: BlockingOptions<SessionCallOptions> & { stream: true },
+  ): BlockingStream<SessionResponse>
+  generate(
+    prompt: Prompt,
+    options?: BlockingOptions<SessionCallOptions> & { stream?: false },
+  ): SessionResponse
+  generate(
+    prompt: Prompt,
+    options: BlockingOptions<SessionCallOptions> & { stream?: boolean } = {},
+  ): SessionResponse | BlockingStream<SessionResponse> {
+    refuseMessages(options)
+    const blocker = { ...this.llm.blocker(), target: () => this.#target(), session: this.#key }
+    return generateBlocking<SessionResponse>(blocker, prompt, options)
   }
 
   /**
@@ -266,6 +270,7 @@ export class Session implements AsyncDisposable {
     this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
     await this.#cancelAll(reason)
     await Promise.allSettled(this.#work)
+    if (this.#plainId !== undefined) forget(this.#plainId)
     if (typeof this.#options.store !== 'object') await this.#store.close()
   }
 
@@ -277,15 +282,22 @@ export class Session implements AsyncDisposable {
   }
 
   #open(): Promise<SessionRecord> {
-    if (this.#closed) {
-      const message = 'This session was closed. Make another with createSession and the same id.'
-      return Promise.reject(new ConvokeError('configuration', message))
+    try {
+      this.#throwIfClosed()
+    } catch (error) {
+      return Promise.reject(error as Error)
     }
     this.#opened ??= this.#openNow().catch((error: unknown) => {
       this.#opened = undefined
       throw error
     })
     return this.#opened
+  }
+
+  #throwIfClosed(): void {
+    if (!this.#closed) return
+    const message = 'This session was closed. Make another with createSession and the same id.'
+    throw new ConvokeError('configuration', message)
   }
 
   async #openNow(): Promise<SessionRecord> {
@@ -325,12 +337,7 @@ export class Session implements AsyncDisposable {
 
   #turn(prompt: Prompt | undefined, options: SessionCallOptions & { stream?: boolean }): Turn {
     const { operationId, stream: _stream, ...given } = options ?? {}
-    if ((given as GenerateOptions).messages !== undefined) {
-      throw new ConvokeError(
-        'invalid_request',
-        'A session has its own messages. Use session.add() for what was said elsewhere.',
-      )
-    }
+    refuseMessages(given)
     checkCallOptions(given)
     const { llm } = this
     const turn = new Turn({
@@ -353,9 +360,37 @@ export class Session implements AsyncDisposable {
         }),
     })
     this.#turns.add(turn)
-    void turn.over.then(() => this.#turns.delete(turn))
+    const end = beginCall(this.#key)
+    void turn.over.then(() => {
+      this.#turns.delete(turn)
+      end()
+    })
     return turn
   }
+
+  /** Tells it from the others of this thread. */
+  get #key(): string {
+    return `${this.#store.name}\n${this.id}`
+  }
+
+  /** How the blocking thread makes it again. */
+  #target(): BlockingTarget {
+    this.#throwIfClosed()
+    if (this.#plainId === undefined) gone.register(this, (this.#plainId = nextId()))
+    const options = { ...this.#options, id: this.id }
+    return {
+      kind: 'session',
+      session: plainSession(this.#plainId, this.#store, this.llm.plain(), options),
+    }
+  }
+}
+
+function refuseMessages(options: object): void {
+  if ((options as GenerateOptions | undefined)?.messages === undefined) return
+  throw new ConvokeError(
+    'invalid_request',
+    'A session has its own messages. Use session.add() for what was said elsewhere.',
+  )
 }
 
 /** Not of a turn that another process is at. */

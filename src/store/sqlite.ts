@@ -43,6 +43,7 @@ import type {
   Store,
   StoreCheck,
   StoredMessage,
+  StorePlace,
   TurnAnswer,
   TurnEnd,
   TurnRequest,
@@ -90,6 +91,7 @@ class SqliteStore implements Store {
     host: hostname(),
     started: ownStart(),
   }
+  readonly place: StorePlace
   readonly #file: Omit<StoreFile, 'wasOpened'>
   readonly #isTemporary: boolean
   readonly #pool = new WorkerPool<HistoryTask, HistoryValues[HistoryJob['kind']]>('history', {
@@ -105,12 +107,9 @@ class SqliteStore implements Store {
     this.#isTemporary = path === undefined
     // Resolved now: the process may change its folder later.
     this.name = path === undefined ? temporaryPath() : resolve(path)
-    this.#file = {
-      path: this.name,
-      durability: durability ?? (this.#isTemporary ? 'normal' : 'full'),
-      busyTimeoutMs,
-      writer: this.writer,
-    }
+    durability ??= this.#isTemporary ? 'normal' : 'full'
+    this.place = { path: this.name, durability, busyTimeoutMs }
+    this.#file = { ...this.place, writer: this.writer }
   }
 
   async open(session: NewSession): Promise<SessionRecord> {

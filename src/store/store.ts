@@ -176,6 +176,14 @@ export interface StoreCheck {
   problems: string[]
 }
 
+/** A SQLite file, as `sqliteStore` takes it. */
+export interface StorePlace {
+  /** Absolute. */
+  path: string
+  durability: 'full' | 'normal'
+  busyTimeoutMs: number
+}
+
 /**
  * A place for conversations. Every promise that settles stands for what is on disk, as far as the store's durability
  * goes; every write lands once, however often it is repeated.
@@ -187,6 +195,8 @@ export interface Store extends AsyncDisposable {
   /** What errors and logs call it: the path of its file, say. */
   readonly name: string
   readonly writer: Writer
+  /** Where another thread can open the same file; without one, its sessions make no blocking calls. */
+  readonly place?: StorePlace
   /** The session of this id; made, where there is none. An existing one keeps its fields. */
   open(session: NewSession): Promise<SessionRecord>
   find(id: string): Promise<SessionRecord | undefined>

@@ -1,0 +1,129 @@
+/** BlockingStream: a reply as it comes, for a thread that waits for each piece of it. */
+import type { ConvokeError } from '../errors.ts'
+import { fromPlainError } from '../protocol.ts'
+import type { Answer, BlockingNews, PlainError } from '../protocol.ts'
+import type { GenerateResponse, StreamChunk } from '../types.ts'
+import type { BlockingCall } from './channel.ts'
+
+/**
+ * What `generate(prompt, { stream: true })` gives. The request is sent at once, and its reply read in another thread;
+ * `next()` blocks until there is a chunk. Leaving the loop cancels the request and closes the socket. It ends by a
+ * `finish` chunk or by throwing one ConvokeError, never both.
+ */
+export class BlockingStream<Response extends GenerateResponse = GenerateResponse>
+  implements IterableIterator<StreamChunk, undefined>, Disposable
+{
+  readonly #call: BlockingCall
+  readonly #finish: (value: unknown) => Response
+  #chunks: StreamChunk[] = []
+  /** Chunks of `#chunks` that were read already. */
+  #taken = 0
+  #isOver = false
+  #response: Response | undefined
+  #error: ConvokeError | undefined
+  /** The reader left, or was told of the error. */
+  #isTold = false
+
+  /** @internal */
+  constructor(call: BlockingCall, finish: (value: unknown) => Response) {
+    this.#call = call
+    this.#finish = finish
+  }
+
+  /**
+   * Blocks until the reply is whole, and lets pass what was not read of it.
+   * @throws ConvokeError the one that ended the stream; of one that was left, `cancelled`, with what had arrived, and its
+   * usage, as `error.partial`
+   */
+  get response(): Response {
+    while (!this.#isOver) {
+      this.#taken = this.#chunks.length
+      this.#receive()
+    }
+    if (this.#error) throw this.#error
+    return this.#response as Response
+  }
+
+  /** The visible text alone, piece by piece. It is the same single reading as the stream itself. */
+  get text(): Iterable<string> {
+    return textOf(this)
+  }
+
+  /** @throws ConvokeError the one that ended the stream, once */
+  next(): IteratorResult<StreamChunk, undefined> {
+    while (this.#taken === this.#chunks.length) {
+      if (!this.#isOver) this.#receive()
+      else if (!this.#error || this.#isTold) return { done: true, value: undefined }
+      else {
+        this.#isTold = true
+        throw this.#error
+      }
+    }
+    return { done: false, value: this.#chunks[this.#taken++] as StreamChunk }
+  }
+
+  return(): IteratorResult<StreamChunk, undefined> {
+    this.cancel('the loop was left')
+    this.#taken = this.#chunks.length
+    this.#isTold = true
+    return { done: true, value: undefined }
+  }
+
+  /** Ends the request; the socket is closed when this returns. Once ended, it does nothing. */
+  cancel(reason = 'the stream was cancelled'): void {
+    if (this.#isOver) return
+    this.#call.cancel(reason)
+    while (!this.#isOver) this.#receive()
+  }
+
+  [Symbol.iterator](): this {
+    return this
+  }
+
+  [Symbol.dispose](): void {
+    this.cancel('the stream was disposed')
+  }
+
+  /** Blocks until there is more. */
+  #receive(): void {
+    let news: BlockingNews
+    try {
+      news = this.#call.wait()
+    } catch (error) {
+      return this.#fail(error as ConvokeError)
+    }
+    const { chunks, end } = news
+    if (this.#taken > 0) this.#chunks = this.#chunks.slice(this.#taken)
+    this.#taken = 0
+    for (const chunk of chunks) this.#chunks.push(revived(chunk))
+    if (end) this.#end(end)
+    else this.#call.taken(chunks.length)
+  }
+
+  #end(end: Answer<unknown>): void {
+    if (!end.isOk) return this.#fail(fromPlainError(end.error))
+    try {
+      this.#response = this.#finish(end.value)
+      this.#isOver = true
+    } catch (error) {
+      // It ends by its finish chunk or by an error, never by both.
+      if (this.#chunks.at(-1)?.type === 'finish') this.#chunks.pop()
+      this.#fail(error as ConvokeError)
+    }
+  }
+
+  #fail(error: ConvokeError): void {
+    this.#error = error
+    this.#isOver = true
+  }
+}
+
+function revived(chunk: StreamChunk): StreamChunk {
+  return chunk.type === 'reset'
+    ? { ...chunk, error: fromPlainError(chunk.error as unknown as PlainError) }
+    : chunk
+}
+
+function* textOf(stream: Iterable<StreamChunk>): Generator<string, void, void> {
+  for (const { content } of stream) if (content) yield content
+}

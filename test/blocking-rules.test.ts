@@ -1,0 +1,137 @@
+/** Where generate() refuses to block, and what it says. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLLM, createSession, registerProvider, sqliteStore } from 'convoke'
+import type { LLMOptions, Store } from 'convoke'
+import OpenAI from 'openai'
+import { z } from 'zod'
+import { blockingLLM, thrown } from './blocking-kit.ts'
+import { answeredBy, simulatorThread } from './simulator-thread.ts'
+
+const simulator = await simulatorThread()
+const llmOf = (options?: LLMOptions) => blockingLLM(simulator, 'openai', options)
+const slow = answeredBy({ chunks: ['a', 'b', 'c'], paceMs: 20 })
+
+test('calls of this thread that are in flight would stand still', async () => {
+  const llm = llmOf()
+  const other = llmOf()
+  const waits = [llm.agenerate(slow), llm.stream(slow).response, other.listModels()]
+  for (const blocked of [() => llm.generate('Hi'), () => other.generate('Hi', { stream: true })]) {
+    const error = thrown(blocked)
+    assert.equal(error.code, 'blocking_unavailable')
+    assert.match(error.message, /3 calls of this thread.*agenerate\(\).*blocking: 'allow'/)
+  }
+  assert.ok(llm.generate('Hi', { blocking: 'allow' }).content)
+  assert.ok(llmOf({ blocking: 'allow' }).generate('Hi').content)
+  await Promise.all(waits)
+  assert.ok(llm.generate('Hi').content)
+})
+
+test('an unread stream that has ended, a failed call and a cancelled one are not in flight', async () => {
+  const llm = llmOf()
+  const unread = llm.stream('Hi')
+  await unread.response
+  await llm.agenerate(answeredBy({ fault: { status: 401 } })).catch(() => {})
+  const cancelled = llm.stream(slow)
+  cancelled.cancel()
+  await cancelled.response.catch(() => {})
+  for await (const chunk of llm.stream(slow)) if (chunk.content) break
+  assert.ok(llm.generate('Hi').content)
+})
+
+test('inside a callback of convoke a call is always in flight', async () => {
+  const inner = llmOf()
+  const codes: string[] = []
+  const ask = () => codes.push(thrown(() => inner.generate('Hi')).code)
+  await llmOf({ apiKey: () => (ask(), 'key') }).agenerate('Hi')
+  await llmOf({ fetch: (...request) => (ask(), fetch(...request)) }).agenerate('Hi')
+  const schema = z.object({ city: z.string() }).refine(() => ask() > 0)
+  const prompt = answeredBy({ text: '{"city":"Oslo"}' })
+  await inner.agenerate(prompt, { schema })
+  inner.generate(prompt, { schema })
+  assert.deepEqual(
+    codes,
+    Array.from({ length: 4 }, () => 'blocking_unavailable'),
+  )
+})
+
+test('what cannot cross a thread is refused, with the remedy', async () => {
+  registerProvider('homemade', () => ({ name: 'homemade', async *stream() {} }))
+  const address = { baseURL: simulator.baseURL('openai'), model: 'gpt-4o-mini' }
+  const client = new OpenAI({ apiKey: 'key', baseURL: address.baseURL })
+  const cases: [RegExp, () => unknown][] = [
+    [
+      /made from a client.*createLLM\('openai'/,
+      () => createLLM(client, { model: 'gpt-4o-mini' }).generate('Hi'),
+    ],
+    [
+      /provider homemade was registered on this thread/,
+      () => createLLM('homemade', { model: 'x' }).generate('Hi'),
+    ],
+    [
+      /apiKey is a function.*Pass the key itself/,
+      () => createLLM('openai', { ...address, apiKey: () => 'key' }).generate('Hi'),
+    ],
+    [/options\.fetch is a function/, () => llmOf({ fetch }).generate('Hi')],
+    [/options\.vendor\.hook is a function/, () => llmOf().generate('Hi', { vendor: { hook: () => 1 } })],
+    [
+      /signal cannot fire.*timeouts\.totalMs/,
+      () => llmOf().generate('Hi', { signal: new AbortController().signal }),
+    ],
+    [
+      /signal cannot fire/,
+      () => llmOf({ signal: AbortSignal.timeout(60_000) }).generate('Hi', { stream: true }),
+    ],
+  ]
+  for (const [message, blocked] of cases) {
+    const error = thrown(blocked)
+    assert.equal(error.code, 'blocking_unavailable', error.message)
+    assert.match(error.message, message)
+  }
+  assert.equal((await simulator.requests()).filter(({ prompt }) => prompt === 'never').length, 0)
+})
+
+test('bad input is the error that it is on the async side', () => {
+  const llm = llmOf()
+  assert.equal(thrown(() => llm.generate('')).code, 'invalid_request')
+  assert.match(thrown(() => llm.generate('Hi', { temprature: 1 } as object)).message, /temperature/)
+  assert.match(thrown(() => llm.generate('Hi', { blocking: 'yes' as 'allow' })).message, /blocking.*'allow'/)
+  assert.equal(thrown(() => llm.generate('Hi', { signal: AbortSignal.abort() })).code, 'cancelled')
+  const round: Record<string, unknown> = {}
+  round['self'] = round
+  assert.match(thrown(() => llm.generate('Hi', { vendor: round })).message, /contains itself/)
+})
+
+test('a closed LLM blocks no more', async () => {
+  const llm = llmOf()
+  llm.generate('Hi')
+  await llm.close()
+  assert.equal(thrown(() => llm.generate('Hi')).code, 'configuration')
+})
+
+test('a session that waits for its own turn would wait for ever', async () => {
+  const session = createSession(llmOf())
+  const turn = session.agenerate(slow)
+  const error = thrown(() => session.generate('Hi', { blocking: 'allow' }))
+  assert.equal(error.code, 'blocking_unavailable')
+  assert.match(error.message, /turn of this session/)
+  await turn
+  assert.ok(session.generate('Hi').persisted)
+  await session.close()
+  assert.equal(thrown(() => session.generate('Hi')).code, 'configuration')
+})
+
+test('a store of the user\u2019s own cannot be opened by another thread', async () => {
+  await using inner = sqliteStore()
+  const store = new Proxy(inner, {
+    get: (target, name) => (name === 'place' ? undefined : bound(target, name)),
+  })
+  const error = thrown(() => createSession(llmOf(), { store }).generate('Hi'))
+  assert.equal(error.code, 'blocking_unavailable')
+  assert.match(error.message, /sqliteStore/)
+})
+
+function bound(store: Store, name: string | symbol): unknown {
+  const value = Reflect.get(store, name) as unknown
+  return typeof value === 'function' ? (value.bind(store) as unknown) : value
+}

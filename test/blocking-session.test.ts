@@ -1,0 +1,99 @@
+/** session.generate(): turns that block, on the file of those that do not. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { createSession, sqliteStore } from 'convoke'
+import type { LLMOptions } from 'convoke'
+import { z } from 'zod'
+import { blockingLLM, thrown } from './blocking-kit.ts'
+import { answeredBy, simulatorThread } from './simulator-thread.ts'
+
+const simulator = await simulatorThread({ strictMessages: true })
+const llmOf = (vendor: 'openai' | 'anthropic', options?: LLMOptions) =>
+  blockingLLM(simulator, vendor, options)
+const folder = mkdtempSync(join(tmpdir(), 'convoke-blocking-'))
+after(() => rmSync(folder, { recursive: true }))
+let files = 0
+const newFile = () => join(folder, `${files++}.db`)
+
+test('blocking and async turns follow each other in one conversation', async () => {
+  await using store = sqliteStore({ path: newFile() })
+  await using session = createSession(llmOf('openai'), { store, system: 'Be brief.' })
+  const first = session.generate('one')
+  assert.ok(first.persisted)
+  assert.equal(first.sessionId, session.id)
+  await session.agenerate('two')
+  for (const chunk of session.generate('three', { stream: true })) assert.ok('content' in chunk)
+  session.llm = llmOf('anthropic')
+  session.generate('four')
+  await session.agenerate('five')
+  const history = await session.history()
+  assert.deepEqual(
+    history.filter(({ role }) => role === 'user').map(({ content }) => content),
+    ['one', 'two', 'three', 'four', 'five'].map((text) => [{ type: 'text', text }]),
+  )
+  assert.deepEqual(
+    history.map(({ turn }) => turn),
+    [1, 1, 2, 2, 3, 3, 4, 4, 5, 5],
+  )
+  assert.equal(history[1]?.id, first.messageId)
+  const last = (await simulator.requests()).at(-1)
+  assert.equal(last?.messages.length, 9)
+  assert.equal(last?.system, 'Be brief.')
+})
+
+test('a session without a store keeps its blocking turns in its own temporary file', async () => {
+  const session = createSession(llmOf('openai'))
+  session.generate('one')
+  session.generate('two')
+  assert.equal((await session.history()).length, 4)
+  await session.close()
+})
+
+test('an operation runs once, whichever side asks', async () => {
+  await using session = createSession(llmOf('openai'), { store: newFile() })
+  const first = session.generate('once', { operationId: 'op-1' })
+  assert.equal((await session.agenerate('once', { operationId: 'op-1' })).messageId, first.messageId)
+  assert.equal(session.generate('once', { operationId: 'op-1' }).messageId, first.messageId)
+  assert.equal((await session.history()).length, 2)
+})
+
+test('a turn that fails, one that is left and a schema', async () => {
+  await using session = createSession(llmOf('openai'), { store: newFile() })
+  assert.equal(thrown(() => session.generate(answeredBy({ fault: { status: 400 } }))).code, 'invalid_request')
+  const prompt = answeredBy({ text: 'word '.repeat(100), paceMs: 10 })
+  for (const { content } of session.generate(prompt, { stream: true })) if (content) break
+  const left = (await session.history()).at(-1)
+  assert.equal(left?.status, 'cancelled')
+  assert.match(JSON.stringify(left?.content), /wor/)
+  const schema = z.object({ city: z.string() })
+  const typed = session.generate(answeredBy({ text: '{"city":"Oslo"}' }), { schema })
+  assert.equal(typed.output?.city, 'Oslo')
+  assert.match(thrown(() => session.generate('Hi', { messages: [] } as object)).message, /own messages/)
+})
+
+test('a call within a loop over a stream waits for what the loop holds, and gets it', async () => {
+  // More than any buffer on the way holds: who waited for its reader would never end.
+  const long = answeredBy({ chunks: Array.from({ length: 3_000 }, (_, at) => `${at} `) })
+  await using session = createSession(llmOf('openai', { maxConcurrent: 1 }), { store: newFile() })
+  const read: string[] = []
+  for (const { content } of session.generate(long, { stream: true })) {
+    if (content && read.push(content) === 10) assert.ok(session.generate('in between').persisted)
+  }
+  assert.equal(read.length, 3_000)
+  const roles = (await session.history()).map(({ role }) => role)
+  assert.deepEqual(roles, ['user', 'assistant', 'user', 'assistant'])
+})
+
+test('a slow reader stops the stream', async () => {
+  const endless = answeredBy({ chunks: Array.from({ length: 50_000 }, (_, at) => `${at} `.repeat(20)) })
+  const stream = llmOf('openai').generate(endless, { stream: true })
+  stream.next()
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  const request = (await simulator.requests()).at(-1)
+  assert.equal(request?.outcome, 'open')
+  assert.ok((request?.eventsSent ?? Infinity) < 40_000, `${request?.eventsSent} events`)
+  stream.cancel()
+})

@@ -1,0 +1,142 @@
+/** The thread behind generate(): what becomes of a call when it hangs or dies, and where it runs. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { startSimulator } from 'convoke/simulator'
+import type { Simulator } from 'convoke/simulator'
+
+const source = '--conditions=convoke-source'
+const strict = '--unhandled-rejections=strict'
+const breaker = `--import=${join(import.meta.dirname, 'blocking-breaker.ts')}`
+let simulator: Simulator
+
+before(async () => {
+  simulator = await startSimulator({
+    reply: ({ prompt }) =>
+      prompt === 'slow' ? { text: 'x', latencyMs: 60_000 } : { text: `You said: ${prompt}` },
+  })
+})
+after(() => simulator.close())
+
+/** The beginning of every script. */
+const preamble = () => `
+import { createLLM } from 'convoke'
+const baseURL = ${JSON.stringify(simulator.baseURL('openai'))}
+const llm = createLLM('openai', { apiKey: 'key', baseURL, model: 'gpt-4o-mini', retry: { attempts: 1 } })
+const say = (...words) => process.stdout.write(words.join(' ') + '\\n')
+const ask = (prompt, options) => {
+  try { say(llm.generate(prompt, options).content) } catch (error) { say(error.code, error.phase ?? '') }
+}
+`
+
+/** The same for where a line is a script, and no module. */
+const oneLiner = () =>
+  preamble()
+    .replaceAll('\n', ';')
+    .replace(`import { createLLM } from`, `const { createLLM } = require(`)
+    .replace(`'convoke';`, `'convoke');`)
+
+interface Ending {
+  lines: string[]
+  code: number | null
+  signal: NodeJS.Signals | null
+  errors: string
+}
+
+/** Runs a script that comes by the standard input, as a heredoc does. */
+async function run(script: string, options: string[] = [], act?: (pid: number) => void): Promise<Ending> {
+  const child = spawn(process.execPath, [source, strict, ...options, '--input-type=module'], {
+    cwd: import.meta.dirname,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  let output = ''
+  let errors = ''
+  child.stdout.on('data', (data) => {
+    output += String(data)
+    if (act && output.includes('ready')) act(child.pid as number)
+  })
+  child.stderr.on('data', (data) => (errors += String(data)))
+  child.stdin.end(preamble() + script)
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+  return { lines: output.trim().split('\n'), code, signal, errors }
+}
+
+test('a script that blocks ends by itself, with nothing on its error output', async () => {
+  const { lines, code, errors } = await run(
+    `ask('one'); for (const { content } of llm.generate('two', { stream: true })) if (content) say(content); llm.generate('three', { stream: true })`,
+  )
+  assert.equal(code, 0)
+  assert.equal(errors, '')
+  assert.deepEqual([lines[0], lines.slice(1).join('')], ['You said: one', 'You said: two'])
+})
+
+for (const way of ['exit', 'throw', 'reject', 'memory']) {
+  test(`a thread that dies (${way}) is worker_lost, and the next call has a new one`, async () => {
+    const heap = way === 'memory' ? ['--max-old-space-size=80'] : []
+    const script = `
+      ask('before')
+      const open = llm.generate('slow', { stream: true })
+      ask(${JSON.stringify(way)})
+      try { open.next() } catch (error) { say('open', error.code) }
+      ask('after')`
+    const { lines, code, errors } = await run(script, [breaker, ...heap])
+    assert.deepEqual(
+      lines,
+      ['You said: before', 'worker_lost ', 'open worker_lost', 'You said: after'],
+      errors,
+    )
+    assert.equal(code, 0, errors)
+  })
+}
+
+test('a thread that hangs is timeout, soon behind the limit of the call, and is replaced', async () => {
+  const startedAt = performance.now()
+  const script = `ask('before'); ask('loop', { timeouts: { totalMs: 500 } }); ask('after')`
+  const { lines, code } = await run(script, [breaker])
+  assert.deepEqual(lines, ['You said: before', 'timeout total', 'You said: after'])
+  assert.equal(code, 0)
+  assert.ok(performance.now() - startedAt < 15_000)
+})
+
+test('Ctrl-C ends a process that blocks', async () => {
+  const startedAt = performance.now()
+  const { signal } = await run(`say('ready'); ask('slow')`, [], (pid) =>
+    setTimeout(() => process.kill(pid, 'SIGINT'), 500),
+  )
+  assert.equal(signal, 'SIGINT')
+  assert.ok(performance.now() - startedAt < 15_000)
+})
+
+test('it blocks a thread of the user\u2019s own as well, while others go on', async () => {
+  const inner = `${oneLiner()}
+    const { parentPort } = require('node:worker_threads')
+    const told = [llm.generate('inside').content]
+    for (const { content } of llm.generate('a stream', { stream: true })) if (content) told.push(content)
+    parentPort.postMessage(told.join('|'))`
+  const { lines, code, errors } = await run(`
+    import { Worker } from 'node:worker_threads'
+    const worker = new Worker(${JSON.stringify(inner)}, { eval: true, execArgv: ['${source}'] })
+    let ticks = 0
+    const timer = setInterval(() => ticks++, 5)
+    worker.on('message', (told) => { clearInterval(timer); say(told, ticks > 5) })`)
+  assert.equal(code, 0, errors)
+  assert.match(lines[0] ?? '', /^You said: inside\|.*true$/)
+})
+
+test('it works in node -e and in the REPL', async () => {
+  const child = spawn(process.execPath, [source, '-e', `${oneLiner()}; ask('eval')`], {
+    cwd: import.meta.dirname,
+  })
+  let output = ''
+  child.stdout.on('data', (data) => (output += String(data)))
+  await once(child, 'close')
+  assert.equal(output, 'You said: eval\n')
+  const repl = spawn(process.execPath, [source, '-i'], { cwd: import.meta.dirname })
+  let shown = ''
+  repl.stdout.on('data', (data) => (shown += String(data)))
+  repl.stdin.end(`${oneLiner()}; ask('repl')\n.exit\n`)
+  await once(repl, 'close')
+  assert.match(shown, /You said: repl/)
+})

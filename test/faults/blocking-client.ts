@@ -1,0 +1,62 @@
+/** A script that blocks ten thousand times and tells what it holds. */
+import { readdirSync } from 'node:fs'
+import { createLLM } from 'convoke'
+import type { LLM } from 'convoke'
+
+export interface Held {
+  rssBytes: number
+  heapBytes: number
+  descriptors: number
+  listeners: number
+}
+
+const [url = ''] = process.argv.slice(2)
+const make = (): LLM =>
+  createLLM('openai', { apiKey: 'key', baseURL: `${url}/v1`, model: 'gpt-4o-mini', retry: { attempts: 1 } })
+const llm = make()
+
+function held(): Held {
+  globalThis.gc?.()
+  const { rss, heapUsed } = process.memoryUsage()
+  return {
+    rssBytes: rss,
+    heapBytes: heapUsed,
+    descriptors: readdirSync('/proc/self/fd').length,
+    listeners: process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0),
+  }
+}
+
+/** A plain call, a whole stream, one that is left, one that fails, and an LLM that is used once: in turn. */
+function call(number: number): void {
+  switch (number % 5) {
+    case 0:
+      for (const { content } of llm.generate('a stream', { stream: true })) if (content === 'x') break
+      return
+    case 1:
+      for (const { content } of llm.generate('leave it', { stream: true })) if (content) break
+      return
+    case 2:
+      try {
+        llm.generate('fail')
+      } catch {
+        return
+      }
+      throw new Error('It did not fail.')
+    case 3:
+      make().generate('Hi')
+      return
+    default:
+      llm.generate('Hi')
+  }
+}
+
+function calls(count: number): Held {
+  for (let number = 0; number < count; number++) call(number)
+  return held()
+}
+
+const before = calls(6_000)
+const startedAt = performance.now()
+const after = calls(10_000)
+const callsMs = performance.now() - startedAt
+process.send?.({ before, after, callsMs }, () => process.disconnect())

@@ -1,0 +1,89 @@
+/** LLMs, sessions and stores of the thread that waits, made again in this one. */
+import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
+import { createLLM } from '../src/llm.ts'
+import type { LLM } from '../src/llm.ts'
+import type { BlockingOrder, BlockingTarget, PlainLLM, PlainSession } from '../src/protocol.ts'
+import { createSession } from '../src/session/session.ts'
+import type { Session } from '../src/session/session.ts'
+import { sqliteStore } from '../src/store/sqlite.ts'
+import type { Store } from '../src/store/store.ts'
+import { countTokens } from '../src/tokens.ts'
+
+type Call = Extract<BlockingOrder, { kind: 'call' }>
+
+/** Of the library itself. */
+const functions = { countTokens }
+const llms = new Map<number, LLM>()
+const sessions = new Map<number, Session>()
+/** By path, with the sessions that use each. */
+const stores = new Map<string, { store: Store; users: Set<number> }>()
+
+/** What a method gives: a promise or a stream. */
+export function call({ target, method, args, outputSchema }: Call): unknown {
+  const [first, options] = args
+  const given = outputSchema ? { ...(options as object), schema: schemaOf(outputSchema) } : options
+  const owner = ownerOf(target) as unknown as Record<string, (...args: unknown[]) => unknown>
+  // Not awaited: a stream is no promise, and begins at once.
+  return owner[method]?.(first, given)
+}
+
+/** The twin of an LLM or a session that is gone. */
+export async function forget(id: number): Promise<void> {
+  const llm = llms.get(id)
+  llms.delete(id)
+  const session = sessions.get(id)
+  sessions.delete(id)
+  await Promise.allSettled([llm?.close(), session?.close()])
+  for (const [path, { store, users }] of stores) {
+    if (!users.delete(id) || users.size > 0) continue
+    stores.delete(path)
+    await store.close().catch(() => {})
+  }
+}
+
+function ownerOf(target: BlockingTarget): object {
+  switch (target.kind) {
+    case 'llm':
+      return llmOf(target.llm)
+    case 'session':
+      return sessionOf(target.session)
+    case 'library':
+      return functions
+  }
+}
+
+/** One that was long unused is made anew: a script that never waits is never told which of its LLMs are gone. */
+const maxLLMs = 1_000
+
+function llmOf({ id, provider, options }: PlainLLM): LLM {
+  const llm = llms.get(id) ?? createLLM(provider, options)
+  // The last one used stands last.
+  llms.delete(id)
+  llms.set(id, llm)
+  if (llms.size > maxLLMs) llms.delete(llms.keys().next().value as number)
+  return llm
+}
+
+function sessionOf({ id, llm, store: place, options }: PlainSession): Session {
+  let session = sessions.get(id)
+  if (!session) {
+    const known = stores.get(place.path) ?? { store: sqliteStore(place), users: new Set() }
+    stores.set(place.path, known)
+    session = createSession(llmOf(llm), { ...options, store: known.store })
+    known.users.add(id)
+    sessions.set(id, session)
+  }
+  session.llm = llmOf(llm)
+  return session
+}
+
+/** Asks the vendor for the same; the value is judged where the schema is. */
+function schemaOf(outputSchema: Record<string, unknown>): StandardSchemaV1 {
+  const standard: StandardSchemaV1['~standard'] & StandardJSONSchemaV1['~standard'] = {
+    version: 1,
+    vendor: 'convoke',
+    validate: (value) => ({ value }),
+    jsonSchema: { input: () => outputSchema, output: () => outputSchema },
+  }
+  return { '~standard': standard }
+}
