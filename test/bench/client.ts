@@ -1,6 +1,7 @@
 /** The measured process: one subject under one scenario. Started by measure.ts. */
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ClientSays } from './measure.ts'
 import type { Figures, Scenario, ScenarioName, SubjectName, Vendor } from './scenarios.ts'
 import { prompt, replyChunks, scenarios, warmUpPrompt } from './scenarios.ts'
 import { loadSubject } from './subjects/subject.ts'
@@ -14,8 +15,7 @@ export interface ClientTask {
 }
 
 export type ClientFigures = Omit<Figures, 'serverShare' | 'othersShare'> & { cpuMs: number }
-export type ClientMessage =
-  { kind: 'started' } | { kind: 'result'; figures: ClientFigures; firstError?: string }
+type ClientMessage = ClientSays<ClientFigures>
 
 interface Tally {
   firstChunkMs: number[]

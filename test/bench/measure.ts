@@ -4,35 +4,63 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import type { ClientMessage, ClientTask } from './client.ts'
+import type { ClientFigures, ClientTask } from './client.ts'
 import type { Figures } from './scenarios.ts'
-import type { ServerMessage, ServerOrder } from './server.ts'
+import type { ServerMessage, ServerOrder } from './server-orders.ts'
 
-export interface Measured {
+export interface Measured<Figures> {
   figures: Figures
   /** Of the requests that were lost. */
   firstError?: string
 }
 
+/** What a client process says: when its warm-up is over, and what it measured. */
+export type ClientSays<Own> =
+  { kind: 'started' } | { kind: 'result'; figures: Own; firstError?: string | undefined }
+
+/** The two files of a run, and what each process is told. */
+export interface Run {
+  server: { file: string; parameters: string[] }
+  client: { file: string; task: object }
+}
+
+/** CPU of the simulator over the time that passed, and of everything else over what the machine has. */
+interface Shares {
+  serverShare: number
+  othersShare: number
+}
+
 const limitMs = 120_000
 
-export async function measure(task: Omit<ClientTask, 'baseURL'>): Promise<Measured> {
-  const server = start('server.ts', [task.vendor, task.scenario])
+export function measure(task: Omit<ClientTask, 'baseURL'>): Promise<Measured<Figures>> {
+  return measureRun<ClientFigures>({
+    server: { file: 'server.ts', parameters: [task.vendor, task.scenario] },
+    client: { file: 'client.ts', task },
+  })
+}
+
+export async function measureRun<Own extends { cpuMs: number }>(run: Run): Promise<Measured<Own & Shares>> {
+  const server = start(run.server.file, run.server.parameters)
   try {
     const { baseURL } = await message<ServerMessage, 'listening'>(server, 'listening')
-    return await measureClient({ ...task, baseURL }, server)
+    return await measureClient<Own>(
+      start(run.client.file, [JSON.stringify({ ...run.client.task, baseURL })]),
+      server,
+    )
   } finally {
     await stop(server)
   }
 }
 
-async function measureClient(task: ClientTask, server: ChildProcess): Promise<Measured> {
-  const client = start('client.ts', [JSON.stringify(task)])
+async function measureClient<Own extends { cpuMs: number }>(
+  client: ChildProcess,
+  server: ChildProcess,
+): Promise<Measured<Own & Shares>> {
   const order = (word: ServerOrder) => server.send(word)
   try {
-    const ended = message<ClientMessage, 'result'>(client, 'result')
+    const ended = message<ClientSays<Own>, 'result'>(client, 'result')
     ended.catch(() => undefined) // it is awaited below, unless the start fails with it
-    await message<ClientMessage, 'started'>(client, 'started')
+    await message<ClientSays<Own>, 'started'>(client, 'started')
     order('start')
     const busyBefore = machineMs()
     const { figures, firstError } = await ended

@@ -20,7 +20,8 @@ export const vendorsOf: Record<'ai' | 'langchain' | 'undici', readonly Vendor[]>
 
 type SubjectModule = { subjects: Partial<Record<Vendor, CreateSubject>> }
 
-export async function loadSubject({ subject, vendor, baseURL }: ClientTask): Promise<Subject> {
+export async function loadSubject(task: Omit<ClientTask, 'scenario'>): Promise<Subject> {
+  const { subject, vendor, baseURL } = task
   const { subjects } = (await import(`./${subject}.ts`)) as SubjectModule
   const create = subjects[vendor]
   if (create === undefined) throw new Error(`${subject} has no ${vendor}`)
