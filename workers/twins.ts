@@ -3,9 +3,7 @@ import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/sp
 import { createLLM } from '../src/llm.ts'
 import type { LLM } from '../src/llm.ts'
 import type { BlockingOrder, BlockingTarget, PlainLLM, PlainSession } from '../src/protocol.ts'
-import { createSession } from '../src/session/session.ts'
 import type { Session } from '../src/session/session.ts'
-import { sqliteStore } from '../src/store/sqlite.ts'
 import type { Store } from '../src/store/store.ts'
 import { countTokens } from '../src/tokens.ts'
 
@@ -19,11 +17,10 @@ const sessions = new Map<number, Session>()
 const stores = new Map<string, { store: Store; users: Set<number> }>()
 
 /** What a method gives: a promise or a stream. */
-export function call({ target, method, args, outputSchema }: Call): unknown {
+export async function call({ target, method, args, outputSchema }: Call): Promise<unknown> {
   const [first, options] = args
   const given = outputSchema ? { ...(options as object), schema: schemaOf(outputSchema) } : options
-  const owner = ownerOf(target) as unknown as Record<string, (...args: unknown[]) => unknown>
-  // Not awaited: a stream is no promise, and begins at once.
+  const owner = (await ownerOf(target)) as unknown as Record<string, (...args: unknown[]) => unknown>
   return owner[method]?.(first, given)
 }
 
@@ -41,7 +38,7 @@ export async function forget(id: number): Promise<void> {
   }
 }
 
-function ownerOf(target: BlockingTarget): object {
+function ownerOf(target: BlockingTarget): object | Promise<object> {
   switch (target.kind) {
     case 'llm':
       return llmOf(target.llm)
@@ -64,7 +61,12 @@ function llmOf({ id, provider, options }: PlainLLM): LLM {
   return llm
 }
 
-function sessionOf({ id, llm, store: place, options }: PlainSession): Session {
+async function sessionOf({ id, llm, store: place, options }: PlainSession): Promise<Session> {
+  // Most scripts have none, and need not load what keeps them.
+  const [{ createSession }, { sqliteStore }] = await Promise.all([
+    import('../src/session/session.ts'),
+    import('../src/store/sqlite.ts'),
+  ])
   let session = sessions.get(id)
   if (!session) {
     const known = stores.get(place.path) ?? { store: sqliteStore(place), users: new Set() }
