@@ -2,7 +2,6 @@
 import { estimateTokenCount } from 'tokenx'
 import { ConvokeError } from './errors.ts'
 import { conversation } from './prompt.ts'
-import { countTexts } from './tokenizer/counter.ts'
 import { encodingOf } from './tokenizer/encodings.ts'
 import type { Encoding } from './tokenizer/encodings.ts'
 import { scaleOf } from './tokenizer/estimate-scale.ts'
@@ -88,7 +87,7 @@ export async function countTokens(input: Prompt, options: CountTokensOptions): P
 export async function countRequest(request: CountedRequest): Promise<TokenCount> {
   const encoding = encodingOf(request.model)
   const { texts, messages, media, isPlain } = requestTexts(request)
-  const text = await countTexts(texts, encoding ?? 'estimate')
+  const text = await countTexts(texts, encoding)
   const around = messages * messageTokens + media * mediaTokens
   if (!encoding) return { tokens: scaled(text, request.model) + around, method: 'estimate' }
   const system = request.system ? messageTokens : 0
@@ -126,9 +125,15 @@ export function estimateInputTokens(request: CountedRequest): number {
 
 async function countText(text: string, model: string): Promise<TokenCount> {
   const encoding = encodingOf(model)
-  const tokens = await countTexts([text], encoding ?? 'estimate')
+  const tokens = await countTexts([text], encoding)
   if (encoding) return { tokens, method: 'exact', encoding }
   return { tokens: scaled(tokens, model), method: 'estimate' }
+}
+
+/** The counter is loaded by the first count: most calls have none, and the import is a quarter of the library's. */
+async function countTexts(texts: string[], encoding: Encoding | undefined): Promise<number> {
+  const counter = await import('./tokenizer/counter.ts')
+  return counter.countTexts(texts, encoding ?? 'estimate')
 }
 
 function toolsOf({ tools }: CountTokensOptions): { tools?: readonly ToolDefinition[] } {
