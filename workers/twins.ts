@@ -50,7 +50,7 @@ function ownerOf(target: BlockingTarget): object | Promise<object> {
 }
 
 /** One that was long unused is made anew: a script that never waits is never told which of its LLMs are gone. */
-const maxLLMs = 1_000
+const maxLLMs = 100
 
 function llmOf({ id, provider, options }: PlainLLM): LLM {
   const llm = llms.get(id) ?? createLLM(provider, options)

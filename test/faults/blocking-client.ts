@@ -55,7 +55,7 @@ function calls(count: number): Held {
   return held()
 }
 
-const before = calls(6_000)
+const before = calls(12_000)
 const startedAt = performance.now()
 const after = calls(10_000)
 const callsMs = performance.now() - startedAt
