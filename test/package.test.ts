@@ -103,6 +103,23 @@ test('an old Node is refused in one sentence with exit code 1, by every entry po
   }
 })
 
+test('a Node that SQLite cannot run on is refused by the store, in words, before a file is made', async () => {
+  await symlink(join(root, 'node_modules/better-sqlite3'), join(home, 'node_modules/better-sqlite3'))
+  const pretend = join(home, 'pretend-napi.cjs')
+  await writeFile(pretend, "Object.defineProperty(process.versions, 'napi', { value: '9' })")
+  const { stdout } = await script(
+    `import { existsSync } from 'node:fs'
+    import { sqliteStore } from 'convoke'
+    const store = sqliteStore({ path: 'old.db' })
+    await store.open({ id: 'a' }).catch(({ code, message }) => console.log(code, message))
+    await store.close()
+    console.log(existsSync('old.db'))`,
+    process.execPath,
+    ['--require', pretend],
+  )
+  assert.match(stdout, /^unsupported_runtime .*old\.db\] Conversations need Node 22\.14.*\nfalse\n$/)
+})
+
 test('an old Node of this machine, where there is one, is refused the same way', async (context) => {
   const old = await oldNode()
   if (!old) return context.diagnostic('every Node on the PATH is new enough')

@@ -19,8 +19,15 @@ import { fileHeader } from './file-header.ts'
 import type { FileHeader } from './file-header.ts'
 import { applicationId, migrate, schemaVersion } from './migrations.ts'
 
+/** What better-sqlite3 13 is built on; a Node with an older one (22.12, 22.13) ends by a segmentation fault. */
+const leastNodeApi = 10
+
 /** @throws ConvokeError when the path or the file is unfit; the file is then as it was */
 export function openDatabase({ path, durability, busyTimeoutMs, wasOpened }: StoreFile): Database {
+  if (Number(process.versions.napi) < leastNodeApi) {
+    const message = `[store ${path}] Conversations need Node 22.14 or newer, for SQLite; this is Node ${process.versions.node}. Update Node. Calls and streams work on this one.`
+    throw new ConvokeError('unsupported_runtime', message)
+  }
   checkPath(path, wasOpened)
   const database = new SQLite(path, { timeout: busyTimeoutMs })
   try {
