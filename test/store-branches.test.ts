@@ -33,7 +33,7 @@ test('a fork at a summary begins with it, and keeps it when its origin has anoth
   for (const name of ['1', '2']) await turn(store, 's', name)
   await store.compact('s', summary('y1'), 'a-1')
   const fork = await store.forkSession('s', { id: 'f' }, 'y1')
-  assert.deepEqual([fork.headId, fork.forkedFrom, fork.summaryId], ['y1', 's', undefined])
+  assert.deepEqual([fork.headId, fork.forkedFrom, fork.summaryId], ['y1', 's', 'y1'])
   await store.compact('s', summary('y2'), 'a-2')
   await assert.rejects(store.forkSession('s', { id: 'g' }, 'y1'), { code: 'store_failed' })
   await turn(store, 'f', '3')

@@ -220,6 +220,7 @@ test('a fork is one row: it shares what was, and neither sees what the other say
   await assert.rejects(store.readMessages('f', { before: 'a-2' }), { code: 'store_failed' })
   await assert.rejects(store.forkSession('f', { id: 'g' }, 'a-2'), { code: 'store_failed' })
   await assert.rejects(store.forkSession('s', { id: 's' }), { code: 'store_failed' })
+  await assert.rejects(store.forkSession('s', { id: 'f' }, 'a-2'), { code: 'store_failed' })
   const database = new SQLite(path, { readonly: true })
   assert.equal(database.prepare('SELECT count(*) FROM messages').pluck().get(), 6)
   database.close()

@@ -48,30 +48,47 @@ export function forkSession(connection: Connection, { id, fork, at }: Write<'for
   const origin = sessionEnds(connection, id)
   const existing = findSession(connection, fork.id)
   // Made before: the thread died between the commit and its answer.
-  if (existing?.forkedFrom === id) return existing
+  if (existing?.forkedFrom === id && isForkedAt(connection, fork.id, at)) return existing
   if (existing) {
     const message = `[store ${connection.file.path}] There is a session ${JSON.stringify(fork.id)} already. Give the fork an id of its own.`
     throw new ConvokeError('store_failed', message)
   }
   const head = at === undefined ? origin.head : placeOf(connection, origin, at)
-  // A fork from before the end of what was compacted reads that in full.
-  const isCompacted =
-    origin.compactedTo !== null && (head === origin.head || isAbove(connection, head, origin.compactedTo))
+  const { summary, compactedTo } = compactionAt(connection, origin, head)
   insertSession(connection, fork)
   connection.run(
     `UPDATE sessions SET head = ?, forked_from = ?, forked_at = ?, summary = ?, compacted_to = ?,
       system = coalesce(system, (SELECT system FROM sessions WHERE id = ?)) WHERE id = ?`,
-    ...[
-      head,
-      id,
-      head,
-      isCompacted ? origin.summary : null,
-      isCompacted ? origin.compactedTo : null,
-      id,
-      fork.id,
-    ],
+    ...[head, id, head, summary, compactedTo, id, fork.id],
   )
   return findSession(connection, fork.id) as SessionRow
+}
+
+/** Whether a fork was made at this message. One that is gone says nothing: it was there as the fork was made. */
+function isForkedAt(connection: Connection, id: string, at: string | undefined): boolean {
+  const asked = at === undefined ? undefined : sequenceOf(connection, at)
+  return asked === undefined || asked === sessionEnds(connection, id).forkedAt
+}
+
+type Compaction = Pick<SessionEnds, 'summary' | 'compactedTo'>
+
+/** What stands for the beginning of a branch that ends at `head`, in place of the end of `origin`. */
+function compactionAt(connection: Connection, origin: SessionEnds, head: number | null): Compaction {
+  const { summary, compactedTo } = origin
+  if (summary === null || compactedTo === null || head === null) return { summary: null, compactedTo: null }
+  if (head === origin.head || isAbove(connection, head, compactedTo)) return { summary, compactedTo }
+  // From before the end of what was compacted that is read in full, but for a summary that it begins with.
+  const root = rootSummary(connection, head)
+  return { summary: root, compactedTo: root }
+}
+
+/** The summary that a branch begins with. */
+function rootSummary(connection: Connection, head: number): number | null {
+  const sql = `WITH RECURSIVE branch (sequence, parent, role) AS (
+      SELECT sequence, parent, role FROM messages WHERE sequence = ?
+      UNION ALL SELECT m.sequence, m.parent, m.role FROM branch b JOIN messages m ON m.sequence = b.parent
+    ) SELECT sequence FROM branch WHERE parent IS NULL AND role = 'summary'`
+  return connection.value<number>(sql, head) ?? null
 }
 
 /** A summary is the beginning of what is forked from it: it stands for all that was before. */
@@ -129,7 +146,11 @@ export function importSession(connection: Connection, write: Write<'import-sessi
       const message = `The session ${JSON.stringify(id)} has messages already. Import under another id, or clear that session first.`
       throw new ConvokeError('invalid_request', message)
     }
-    addMessages(connection, { kind: 'add-messages', sessionId: id, messages })
+    const { sequence } = addMessages(connection, { kind: 'add-messages', sessionId: id, messages })
+    if (messages[0]?.role === 'summary') {
+      const sql = 'UPDATE sessions SET summary = ?, compacted_to = ? WHERE id = ?'
+      connection.run(sql, sequence, sequence, id)
+    }
     updateSession(connection, {
       kind: 'update-session',
       id,
