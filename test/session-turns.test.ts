@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { createSession } from 'convoke'
-import type { SessionOptions } from 'convoke'
+import { createSession, sqliteStore } from 'convoke'
+import type { SessionOptions, Store } from 'convoke'
 import { codeOf, connect, open, path, simulator, wire } from './session-kit.ts'
 
 const call = { toolCalls: [{ id: 'c1', name: 'clock', arguments: {} }] }
@@ -133,4 +133,56 @@ test('a stream that nobody reads holds its session no longer than its call may l
   const kept = (await session.history())[5]
   assert.deepEqual([kept?.status, kept?.error?.code], ['failed', 'timeout'])
   assert.match(JSON.stringify(kept?.content), /word word word/)
+})
+
+/** Another process writes right behind the beginning of a turn. */
+function withAddition(store: Store, add: () => Promise<unknown>): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name)
+      if (name !== 'beginTurn') return typeof value === 'function' ? (value.bind(target) as unknown) : value
+      return async (...request: Parameters<Store['beginTurn']>) => {
+        const begun = await target.beginTurn(...request)
+        await add()
+        return begun
+      }
+    },
+  })
+}
+
+test('what another process adds as a turn begins is sent before the prompt of that turn', async () => {
+  for (const maxTokens of [undefined, 1_000, 24]) {
+    const file = path()
+    await using mine = sqliteStore({ path: file })
+    await using other = open({ store: file, id: 's' })
+    const store = withAddition(mine, () =>
+      other.add([
+        { role: 'user', content: 'Hello' },
+        { role: 'assistant', content: 'Hi' },
+      ]),
+    )
+    const context = maxTokens === undefined ? {} : { maxTokens }
+    const session = createSession(connect(), { store, id: 's', context })
+    await session.agenerate('Where is the nearest harbour?')
+    const sent = ['user: Hello', 'assistant: Hi', 'user: Where is the nearest harbour?']
+    assert.deepEqual(wire(), sent, `within ${maxTokens}`)
+  }
+})
+
+test('of two results that two processes bring at once neither is refused', async () => {
+  const file = path()
+  await using mine = sqliteStore({ path: file })
+  await using other = open({ store: file, id: 's' })
+  const toolCalls = ['a', 'b'].map((id) => ({ id, name: 'clock', arguments: {} }))
+  simulator.setReply({ toolCalls })
+  await other.agenerate('What time is it?')
+  simulator.setReply('Noon.')
+  // What it had looked at before it wrote was the call alone.
+  const result = { type: 'tool-result' as const, toolCallId: 'b', name: 'clock', result: '12' }
+  const store = withAddition(mine, () =>
+    other.store.addMessages('s', [{ id: 'b', role: 'tool', content: [result] }]),
+  )
+  const session = createSession(connect(), { store, id: 's' })
+  const { content } = await session.agenerate({ role: 'tool', toolCallId: 'a', content: '11' })
+  assert.equal(content, 'Noon.')
 })

@@ -6,13 +6,14 @@ import type { GenerateOptions } from '../types.ts'
 import { compact } from './compaction.ts'
 import { answered } from './history.ts'
 import type { Said } from './history.ts'
-import { readTail } from './tail.ts'
+import { ownTurn, readTail } from './tail.ts'
 import { budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './window.ts'
 import type { ContextOptions } from './window.ts'
 
 /** A turn on its branch. */
 export interface Place {
   sessionId: string
+  /** As it was begun: messages that are added meanwhile put it behind them. */
   turn: number
   /** Of its reply, which is there and empty. */
   replyId: string
@@ -110,7 +111,9 @@ async function readWhole(place: Place, store: Store): Promise<Branch> {
   return branchOf(await store.readMessages(place.sessionId), place)
 }
 
-function branchOf(messages: readonly StoredMessage[], { turn, replyId }: Place): Branch {
+function branchOf(messages: readonly StoredMessage[], place: Place): Branch {
+  const { replyId } = place
+  const turn = ownTurn(messages, place)
   const said = messages.filter(({ role, id }) => role !== 'summary' && id !== replyId)
   return {
     summaries: messages.filter(({ role }) => role === 'summary'),

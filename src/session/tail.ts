@@ -30,9 +30,28 @@ export async function readTail(
   }
 }
 
+/** A turn that runs: as it was begun, and its reply. */
+interface Running {
+  turn: number
+  replyId: string
+}
+
+/**
+ * The number of a turn that runs: what is added meanwhile, by other processes too, goes before it and puts it on. Of a
+ * turn that is repeated only the reply goes on; its prompt keeps its number.
+ */
+export function ownTurn(messages: readonly StoredMessage[], { turn, replyId }: Running): number {
+  const reply = messages.find(({ id }) => id === replyId)
+  const isPutOn = messages.some((message) => message.turn === reply?.turn && message.id !== replyId)
+  return reply && isPutOn ? reply.turn : turn
+}
+
 /** What was said before a turn, back to the last reply at least: it has the tool calls that wait for their results. */
-export async function lastSaid(store: Store, sessionId: string, turn?: number): Promise<StoredMessage[]> {
-  const before = (messages: StoredMessage[]) => answered(messages.filter((message) => message.turn !== turn))
+export async function lastSaid(store: Store, sessionId: string, running?: Running): Promise<StoredMessage[]> {
+  const before = (messages: StoredMessage[]) => {
+    const own = running && ownTurn(messages, running)
+    return answered(messages.filter(({ turn }) => turn !== own))
+  }
   const hasReply = (messages: StoredMessage[]) => before(messages).some(({ role }) => role === 'assistant')
   return before(await readTail(store, sessionId, (messages) => (hasReply(messages) ? 1 : 0)))
 }

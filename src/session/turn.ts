@@ -128,10 +128,10 @@ export class Turn implements StreamSource {
     const recorder = new Recorder(store, this.#replyId, this.#context.llm.provider)
     try {
       // Once more: another process may have answered the same tool call meanwhile.
-      if (prompt !== undefined && hasResults(prompt)) {
-        storable(prompt, await lastSaid(store, this.#sessionId, begun.turn))
-      }
       const place = { sessionId: this.#sessionId, turn: begun.turn, replyId: this.#replyId }
+      if (prompt !== undefined && hasResults(prompt)) {
+        storable(prompt, await lastSaid(store, this.#sessionId, place))
+      }
       return await this.#answer(place, recorder, sink)
     } catch (error) {
       await recorder.end()
