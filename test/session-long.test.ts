@@ -1,11 +1,11 @@
 /** Sessions of many messages: a turn reads no more of them than it sends. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createSession, sqliteStore } from 'convoke'
+import { createSession, importSession, sqliteStore } from 'convoke'
 import type { AddedMessage, SessionOptions, Store } from 'convoke'
 import { fit } from '../src/session/fit.ts'
 import type { Said } from '../src/session/history.ts'
-import { totalTokens } from '../src/session/window.ts'
+import { countAhead, totalTokens } from '../src/session/window.ts'
 import { codeOf, connect, path, simulator, wire } from './session-kit.ts'
 
 const many = 10_000
@@ -90,6 +90,33 @@ test('the summary is sent also where it lies far before what was read', async ()
   await store.close()
 })
 
+test('the summary that a fork or an import begins with is sent, however long it has become', async () => {
+  const long = Array.from({ length: 200 }, (_, at) => said(at))
+  await using store = sqliteStore({ path: path() })
+  await using session = createSession(connect(), { store, context: { maxTokens: 500 } })
+  for (const prompt of ['I am Alice', 'I like tea']) await session.agenerate(prompt)
+  simulator.setReply('Alice likes tea.')
+  await session.compact({ keepRecent: 1 })
+  const [summary] = await session.history()
+  const fork = await session.fork({ at: summary?.id ?? '' })
+  const lines: string[] = []
+  for await (const line of fork.export()) lines.push(line)
+  await using copy = await importSession(connect(), lines, {
+    store: path(),
+    context: { maxTokens: 500 },
+  })
+  await store.addMessages(fork.id, long)
+  await copy.store.addMessages(copy.id, long)
+  // A fork of it, from before the end of what it had compacted itself.
+  const own = { id: 'own', role: 'summary' as const, content: [{ type: 'text' as const, text: 'All.' }] }
+  await store.compact(fork.id, own, 'm199')
+  for (const one of [await fork.fork({ at: 'm190' }), copy]) {
+    await one.agenerate('Go on')
+    assert.match(simulator.requests.at(-1)?.system ?? '', /Alice likes tea\./)
+    assert.ok((wire()?.length ?? 0) > 10)
+  }
+})
+
 test('results of tools, messages that are added and a fork beside a running turn read the end alone', async () => {
   const asked: AddedMessage[] = [
     { id: 'q', role: 'user', content: [{ type: 'text', text: 'What time is it?' }], turn: 1 },
@@ -169,6 +196,58 @@ test('what a turn sends is the same as if it had read the whole branch', async (
     }
   }
   await store.close()
+})
+
+test('a history that is longer than the window is refused, also where what was read fits to the token', async () => {
+  await using store = sqliteStore({ path: path() })
+  const given = { store, llm: connect(), system: undefined, signal: new AbortController().signal }
+  // Its tokens are estimated by a factor, and rounded up: for some lengths of a prompt the parts make one more.
+  const options = { model: 'claude-3-haiku' }
+  for (let words = 1; words <= 5; words++) {
+    const sessionId = `s${words}`
+    await store.open({ id: sessionId })
+    const before = Array.from({ length: 60 }, (_, at) => ({ ...said(at), id: `${sessionId} ${at}` }))
+    await store.addMessages(sessionId, before)
+    const content: [{ type: 'text'; text: string }] = [{ type: 'text', text: 'word '.repeat(words) }]
+    const replyId = `reply ${words}`
+    const messages = [{ id: `own ${words}`, role: 'user' as const, content }]
+    await store.beginTurn({ sessionId, replyId, messages, writer: store.writer })
+    const place = { sessionId, turn: 31, replyId }
+    const history = (await store.readMessages(sessionId)).slice(0, -1) as Said[]
+    const all = totalTokens(history, undefined, options.model)
+    for (let maxTokens = Math.floor(all * 0.6); maxTokens < all; maxTokens++) {
+      const context = { maxTokens, onOverflow: 'error' as const }
+      const code = await codeOf(fit(place, { ...given, context, options }))
+      assert.equal(code, 'context_length_exceeded', `${words} words, ${maxTokens} of ${all}`)
+    }
+  }
+})
+
+test('results of tools and long messages are counted in pieces, and the event loop goes round meanwhile', async () => {
+  const result = 'some words, '.repeat(500)
+  const results = Array.from({ length: 400 }, (_, at): Said => {
+    const part = { type: 'tool-result' as const, toolCallId: 'c', name: 'clock', result }
+    return { id: `result ${at}`, role: 'tool', content: [part] }
+  })
+  const text = result.repeat(400)
+  const broken = { id: 'broken', role: 'assistant', status: 'interrupted' } as const
+  const histories: Said[][] = [results, [{ ...broken, content: [{ type: 'text', text }] }]]
+  for (const history of histories) {
+    let turns = 0
+    let isOver = false
+    const next = () => {
+      turns++
+      if (!isOver) setImmediate(next)
+    }
+    setImmediate(next)
+    await countAhead(history)
+    const counted = turns
+    isOver = true
+    assert.ok(counted > 25, `the event loop went round ${counted} times`)
+    const start = performance.now()
+    assert.ok(totalTokens(history, undefined, undefined) > 400_000)
+    assert.ok(performance.now() - start < 60, 'all was counted before')
+  }
 })
 
 /** Questions, answers and calls of tools; some failed before they had said a word. */

@@ -96,14 +96,15 @@ async function readBranch(place: Place, store: Store, room: Room): Promise<Branc
     const branch = branchOf(read, place)
     // As long as nothing of another turn is there, some of its own may be missing.
     if (branch.before.length === 0) return 0
-    await countAhead(branch.before)
+    await countAhead(saidIn(branch))
+    // Asked of the whole, as behind the reading: parts are rounded up, and what seems full by one token is not.
+    if (tokensOf(branch, room) > room.budget) return 1
     const fixed = totalTokens([...branch.summaries, ...branch.own], room.system, room.model)
     const tokens = totalTokens(branch.before, undefined, room.model)
-    if (fixed + tokens > room.budget) return 1
-    return Math.min(tokens / (room.budget - fixed), 0.99)
+    return Math.min(tokens / Math.max(room.budget - fixed, 1), 0.99)
   })
   const branch = branchOf(messages, place)
-  await countAhead(branch.before)
+  await countAhead(saidIn(branch))
   return { ...branch, tokens: tokensOf(branch, room) }
 }
 
@@ -122,8 +123,12 @@ function branchOf(messages: readonly StoredMessage[], place: Place): Branch {
   }
 }
 
-function tokensOf({ summaries, before, own }: Branch, { system, model }: Room): number {
-  return totalTokens([...summaries, ...before, ...own], system, model)
+function saidIn({ summaries, before, own }: Branch): Said[] {
+  return [...summaries, ...before, ...own]
+}
+
+function tokensOf(branch: Branch, { system, model }: Room): number {
+  return totalTokens(saidIn(branch), system, model)
 }
 
 function trimmed({ summaries, before, own }: Branch, { budget, ...room }: Room): Fitted {
@@ -133,7 +138,7 @@ function trimmed({ summaries, before, own }: Branch, { budget, ...room }: Room):
 }
 
 async function refuse(branch: Branch, room: Room): Promise<Fitted> {
-  await countAhead(branch.before)
+  await countAhead(saidIn(branch))
   const tokens = tokensOf(branch, room)
   // It was longer a moment ago: another process has cleared it.
   if (tokens <= room.budget) return sent(room, branch.summaries, branch.before, branch.own)
@@ -142,7 +147,7 @@ async function refuse(branch: Branch, room: Room): Promise<Fitted> {
 
 async function compacted(branch: Branch, place: Place, room: Room, context: FitContext): Promise<Fitted> {
   const { budget, system, model } = room
-  await countAhead(branch.before)
+  await countAhead(saidIn(branch))
   const { summaries, before, own } = branch
   const fixed = totalTokens([...summaries, ...own], system, model)
   if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')

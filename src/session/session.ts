@@ -25,7 +25,7 @@ import { lastSaid } from './tail.ts'
 import { Turn } from './turn.ts'
 import type { SessionResponse } from './turn.ts'
 import { enter } from './turn-line.ts'
-import { totalTokens } from './window.ts'
+import { countAhead, totalTokens } from './window.ts'
 
 /**
  * A conversation with an LLM whose history is kept in a store. Synchronous and cheap: the store is opened at first use.
@@ -234,7 +234,9 @@ export class Session implements AsyncDisposable {
   /** Tokens of what the next turn would send beside its prompt, estimated for the LLM's model. */
   async tokens(): Promise<number> {
     const { system } = await this.#open()
-    return totalTokens(answered(await this.#store.readMessages(this.id)), system, this.llm.model)
+    const messages = answered(await this.#store.readMessages(this.id))
+    await countAhead(messages)
+    return totalTokens(messages, system, this.llm.model)
   }
 
   /** Messages of this session that have the words of the query. */

@@ -1,7 +1,8 @@
 /** What of a history fits into a model's context window, in whole turns. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
-import { estimateInputTokens, estimateTokens, scaled } from '../tokens.ts'
+import { estimateByPieces, estimateInputTokens, estimateTokens, scaled } from '../tokens.ts'
+import type { CountedRequest } from '../tokenizer/request-texts.ts'
 import type { RequestMessage } from '../providers/provider.ts'
 import type { Said } from './history.ts'
 
@@ -33,32 +34,45 @@ export function budgetOf(
 /** By the ids of messages, which never change once they are whole. */
 const counted = new Map<string, number>()
 const maxCounted = 50_000
+/** Of those that may change, as they were read. */
+const countedNow = new WeakMap<Said, number>()
 /** Characters counted in one go: some 5 ms. */
 const unitsAtOnce = 65_536
 
 /** Tokens of one message, estimated for no model in particular; pictures and files count by their number. */
 export function messageTokens(message: Said): number {
-  const known = counted.get(message.id)
-  if (known !== undefined) return known
-  const tokens =
-    message.role === 'summary' ? estimateTokens(message.content[0]?.text ?? '') : tokensOf(message)
+  return knownTokens(message) ?? keep(message, estimateInputTokens(requestOf(message)))
+}
+
+function knownTokens(message: Said): number | undefined {
+  return counted.get(message.id) ?? countedNow.get(message)
+}
+
+function keep(message: Said, tokens: number): number {
   // Of one that was taken for dead the whole reply may follow.
-  if (message.status === 'streaming' || message.status === 'interrupted') return tokens
+  if (message.status === 'streaming' || message.status === 'interrupted') {
+    countedNow.set(message, tokens)
+    return tokens
+  }
   if (counted.size >= maxCounted) counted.clear()
   counted.set(message.id, tokens)
   return tokens
 }
 
-/** Counts a long history beforehand, and lets the event loop go round meanwhile. */
+/** Counts a long history beforehand, long texts in pieces, and lets the event loop go round meanwhile. */
 export async function countAhead(history: readonly Said[]): Promise<void> {
   let units = 0
   for (const message of history) {
-    if (counted.has(message.id)) continue
-    for (const part of message.content) if (part.type === 'text') units += part.text.length
-    messageTokens(message)
-    if (units < unitsAtOnce) continue
-    units = 0
-    await nextTurn()
+    if (knownTokens(message) !== undefined) continue
+    const counting = estimateByPieces(requestOf(message))
+    let step = counting.next()
+    for (; !step.done; step = counting.next()) {
+      units += step.value
+      if (units < unitsAtOnce) continue
+      units = 0
+      await nextTurn()
+    }
+    keep(message, step.value)
   }
 }
 
@@ -93,12 +107,13 @@ export function tooLong(tokens: number, budget: number, remedy: string): never {
   throw new ConvokeError('context_length_exceeded', message)
 }
 
-function tokensOf(message: Exclude<Said, { role: 'summary' }>): number {
+function requestOf(message: Said): CountedRequest {
+  // It goes with the system prompt, and is no message there.
+  if (message.role === 'summary') return { model: '', system: message.content[0]?.text ?? '', messages: [] }
   const content = message.content.map((part) =>
     part.type === 'image' || part.type === 'file' ? media : part,
   )
-  const one = { role: message.role, content } as RequestMessage
-  return estimateInputTokens({ model: '', messages: [one] })
+  return { model: '', messages: [{ role: message.role, content } as RequestMessage] }
 }
 
 const media = { type: 'image', mediaType: '', base64: '' } as const
