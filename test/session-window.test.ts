@@ -26,6 +26,24 @@ test('trimming leaves out the oldest turns, and never parts a tool call from its
   assert.equal(await codeOf(strict.agenerate('word '.repeat(50))), 'context_length_exceeded')
 })
 
+test('a result of a tool is sent with its call and the question, or refused where those do not fit', async () => {
+  const question = `When? ${'word '.repeat(100)}`
+  for (const onOverflow of ['trim', 'compact'] as const) {
+    await using session = open({ context: { maxTokens: 190, onOverflow } })
+    await session.agenerate('word '.repeat(50))
+    simulator.setReply(call)
+    const [toolCall] = (await session.agenerate(question, { tools })).toolCalls
+    const result = (words: number) =>
+      ({ role: 'tool', toolCallId: toolCall?.id ?? '', content: 'noon '.repeat(words) }) as const
+    simulator.setReply('At noon.')
+    assert.equal(await codeOf(session.agenerate(result(100))), 'context_length_exceeded')
+    await session.agenerate(result(40))
+    const roles = simulator.requests.at(-1)?.messages.map(({ role }) => role)
+    assert.deepEqual(roles, ['user', 'assistant', 'tool'])
+    assert.equal(wire()?.[0], `user: ${question}`)
+  }
+})
+
 test('a compaction lets a summary stand for the older turns, on the wire too, and keeps them in the store', async () => {
   await using session = open({ system: 'Be brief.' })
   for (const prompt of ['I am Alice', 'I like tea', 'I live in Oslo', 'It rains'])

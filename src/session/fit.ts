@@ -48,7 +48,7 @@ interface Branch {
   summaries: Said[]
   /** What was said before the turn. */
   before: Said[]
-  /** Its own messages. */
+  /** Its own messages; where those are results of tools, from the question on that led to the calls. */
   own: Said[]
 }
 
@@ -116,10 +116,14 @@ function branchOf(messages: readonly StoredMessage[], place: Place): Branch {
   const { replyId } = place
   const turn = ownTurn(messages, place)
   const said = messages.filter(({ role, id }) => role !== 'summary' && id !== replyId)
+  const before = answered(said.filter((message) => message.turn !== turn))
+  const own = said.filter((message) => message.turn === turn)
+  // Results of tools are nothing without their calls, nor are those without what the user had asked.
+  const start = own[0]?.role === 'tool' ? before.findLastIndex(({ role }) => role === 'user') : before.length
   return {
     summaries: messages.filter(({ role }) => role === 'summary'),
-    before: answered(said.filter((message) => message.turn !== turn)),
-    own: said.filter((message) => message.turn === turn),
+    own: [...before.splice(Math.max(start, 0)), ...own],
+    before,
   }
 }
 
