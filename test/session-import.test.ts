@@ -69,6 +69,19 @@ const head = { format: 'convoke-session', version: 1, session: { system: 'Be bri
 const hello = { role: 'user', content: [{ type: 'text', text: 'Hello' }], turn: 1 }
 const asLines = (...values: unknown[]) => values.map((value) => JSON.stringify(value)).join('\n')
 
+test('a long history of one role is sent in time that grows with its length', () => {
+  const text = (at: number): Said => ({ id: `m${at}`, role: 'user', content: [{ type: 'text', text: 'hm' }] })
+  const timeOf = (count: number) => {
+    const history = Array.from({ length: count }, (_, at) => text(at))
+    const start = performance.now()
+    const [first] = sendable(history, 'openai') as unknown as [{ content: unknown[] }]
+    assert.equal(first.content.length, count)
+    return performance.now() - start
+  }
+  timeOf(1_000)
+  assert.ok(timeOf(20_000) < 500)
+})
+
 test('an import keeps the metadata and the system prompt, also under an id whose session is empty', async () => {
   const store = sqliteStore({ path: path() })
   await store.open({ id: 'empty' })

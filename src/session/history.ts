@@ -148,8 +148,13 @@ export function openCalls(history: readonly Said[]): Map<string, string> {
 
 function append(sent: Sent[], message: Sent): void {
   const last = sent.at(-1)
-  if (last?.role !== message.role || typeof last.content === 'string') sent.push(message)
-  else Object.assign(last, { content: [...last.content, ...message.content] })
+  if (last?.role !== message.role || typeof last.content === 'string') {
+    sent.push(message)
+    return
+  }
+  // Each list was made for this: to copy it for every message would be quadratic.
+  const content = last.content as unknown[]
+  for (const part of message.content) content.push(part)
 }
 
 function isBlank(part: { type: string; text?: string }): boolean {
