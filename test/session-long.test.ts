@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createSession, importSession, sqliteStore } from 'convoke'
-import type { AddedMessage, SessionOptions, Store } from 'convoke'
+import type { AddedMessage, SessionOptions, SessionRecord, Store, StoredMessage } from 'convoke'
+import { exported, imported, inTurns } from '../src/session/export.ts'
 import { fit } from '../src/session/fit.ts'
 import type { Said } from '../src/session/history.ts'
 import { countAhead, totalTokens } from '../src/session/window.ts'
@@ -223,6 +224,38 @@ test('a history that is longer than the window is refused, also where what was r
   }
 })
 
+/** How often the event loop goes round meanwhile. */
+async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
+  let turns = 0
+  let isOver = false
+  const next = () => {
+    turns++
+    if (!isOver) setImmediate(next)
+  }
+  setImmediate(next)
+  await work()
+  isOver = true
+  return turns
+}
+
+test('an export is written and read in pieces, and the event loop goes round meanwhile', async () => {
+  const messages = Array.from({ length: 2_000 }, (_, at) => ({
+    ...said(at),
+    content: [{ type: 'text', text: 'word '.repeat(200) }],
+  }))
+  const lines = [...exported({ id: 's' } as SessionRecord, messages as StoredMessage[])]
+  for (const given of [lines, lines.join('')]) {
+    const turns = await turnsDuring(() => imported(given))
+    assert.ok(turns > 25, `${turns} times for ${typeof given}`)
+  }
+  const written: string[] = []
+  const turns = await turnsDuring(async () => {
+    for await (const line of inTurns(lines)) written.push(line)
+  })
+  assert.deepEqual(written, lines)
+  assert.ok(turns > 25, `${turns} times`)
+})
+
 test('results of tools and long messages are counted in pieces, and the event loop goes round meanwhile', async () => {
   const result = 'some words, '.repeat(500)
   const results = Array.from({ length: 400 }, (_, at): Said => {
@@ -233,16 +266,7 @@ test('results of tools and long messages are counted in pieces, and the event lo
   const broken = { id: 'broken', role: 'assistant', status: 'interrupted' } as const
   const histories: Said[][] = [results, [{ ...broken, content: [{ type: 'text', text }] }]]
   for (const history of histories) {
-    let turns = 0
-    let isOver = false
-    const next = () => {
-      turns++
-      if (!isOver) setImmediate(next)
-    }
-    setImmediate(next)
-    await countAhead(history)
-    const counted = turns
-    isOver = true
+    const counted = await turnsDuring(() => countAhead(history))
     assert.ok(counted > 25, `the event loop went round ${counted} times`)
     const start = performance.now()
     assert.ok(totalTokens(history, undefined, undefined) > 400_000)

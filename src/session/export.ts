@@ -1,4 +1,5 @@
 /** A session as JSON Lines: a head with the version of the format, then one message a line, oldest first. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
 import { messageId } from '../store/message-id.ts'
 import type { AddedMessage, NewSession, SessionRecord, StoredMessage } from '../store/store.ts'
@@ -7,9 +8,25 @@ import { storedLine } from './stored-line.ts'
 const format = 'convoke-session'
 const version = 1
 
+/** Characters written or read in one go: some 2 ms. */
+const unitsAtOnce = 65_536
+
 export function* exported(record: SessionRecord, messages: readonly StoredMessage[]): Generator<string> {
   yield `${JSON.stringify({ format, version, session: record })}\n`
   for (const message of messages) yield `${JSON.stringify(message)}\n`
+}
+
+/** The event loop goes round between them, also where nobody waits for anything else. */
+export async function* inTurns(lines: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
+  let units = 0
+  for await (const line of lines) {
+    units += line.length
+    if (units >= unitsAtOnce) {
+      units = 0
+      await nextTurn()
+    }
+    yield line
+  }
 }
 
 /**
@@ -22,7 +39,7 @@ export async function imported(
   let session: NewSession | undefined
   const messages: AddedMessage[] = []
   let number = 0
-  for await (const line of split(typeof lines === 'string' ? [lines] : lines)) {
+  for await (const line of inTurns(split(typeof lines === 'string' ? [lines] : lines))) {
     number++
     if (line.trim() === '') continue
     const value = parsed(line, number)

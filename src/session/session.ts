@@ -17,7 +17,7 @@ import type { ReadOptions, SearchHit, SessionRecord, Store, StoredMessage } from
 import { ResponseStream } from '../stream.ts'
 import type { GenerateOptions, Prompt } from '../types.ts'
 import { compact } from './compaction.ts'
-import { exported, imported } from './export.ts'
+import { exported, imported, inTurns } from './export.ts'
 import { fit, windowBudget } from './fit.ts'
 import { answered, openCalls, storable } from './history.ts'
 import type { CompactOptions, SessionCallOptions, SessionOptions } from './session-options.ts'
@@ -248,7 +248,7 @@ export class Session implements AsyncDisposable {
   /** The session as JSON Lines, to be written to a file or read by `importSession`. */
   async *export(): AsyncGenerator<string, void, void> {
     const record = await this.#open()
-    yield* exported(record, await this.#store.readMessages(this.id, { isWhole: true }))
+    yield* inTurns(exported(record, await this.#store.readMessages(this.id, { isWhole: true })))
   }
 
   /** Removes it from the store, with its messages, but for those that a fork has. */
