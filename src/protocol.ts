@@ -220,6 +220,7 @@ export type HistoryJob =
   | { kind: 'write'; writes: HistoryWrite[] }
   | { kind: 'find-session'; id: string }
   | { kind: 'list-sessions'; limit: number; offset: number }
+  | { kind: 'list-changed'; after: number; limit: number }
   | { kind: 'find-operation'; sessionId: string; operationId: string }
   | { kind: 'read-branch'; page: BranchPage }
   | { kind: 'index' }
@@ -234,6 +235,8 @@ export interface HistoryValues {
   write: Answer<WriteValues[keyof WriteValues]>[]
   'find-session': SessionRow | null
   'list-sessions': SessionRow[]
+  /** Those that were changed after a count of changes, the first change first, and the count of the last. */
+  'list-changed': { rows: SessionRow[]; last: number }
   'find-operation': MessageRow | null
   /**
    * Newest first. No `next`: the branch begins here. `summary`: it was asked for, and lies before these. `stale`: the

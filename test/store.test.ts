@@ -36,6 +36,23 @@ test('sessions are listed by their last change, whatever the clock says', async 
   await assert.rejects(store.list({ limit: -1 }), { code: 'store_failed' })
 })
 
+test('a list of all sessions has each once, whatever is written meanwhile', async (t) => {
+  const { store } = openStore(t)
+  const ids = Array.from({ length: 1_200 }, (_, at) => `s${at}`)
+  await Promise.all(ids.map((id) => store.open({ id })))
+  let isListed = false
+  const change = async () => {
+    for (let at = 0; !isListed; at++) await store.updateSession(`s${at % 1_200}`, { system: `${at}` })
+  }
+  const changing = change()
+  const listed = (await store.list()).map(({ id }) => id)
+  isListed = true
+  await changing
+  assert.deepEqual(listed.sort(), ids.sort())
+  assert.deepEqual(await store.list({ offset: 1_150 }), (await store.list()).slice(1_150))
+  assert.deepEqual(await store.list({ limit: 1_000 }), (await store.list()).slice(0, 1_000))
+})
+
 test('a message comes back as it was stored, with all that is known of a reply', async (t) => {
   const { store, path } = openStore(t)
   await store.open({ id: 's' })

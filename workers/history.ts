@@ -69,6 +69,8 @@ function work(
       return findSession(open, job.id) ?? null
     case 'list-sessions':
       return listSessions(open, job.limit, job.offset)
+    case 'list-changed':
+      return open.snapshot(() => listChanged(open, job.after, job.limit))
     case 'find-operation':
       return findOperation(open, job.sessionId, job.operationId)
     case 'read-branch':
@@ -90,6 +92,13 @@ function work(
 function listSessions(open: Connection, limit: number, offset: number): SessionRow[] {
   const sql = `${selectSession} ORDER BY s.change DESC LIMIT ? OFFSET ?`
   return open.all<object>(sql, limit, offset).map(toSession)
+}
+
+function listChanged(open: Connection, after: number, limit: number): HistoryValues['list-changed'] {
+  const sql = `${selectSession} WHERE s.change > ? ORDER BY s.change LIMIT ?`
+  const rows = open.all<object>(sql, after, limit).map(toSession)
+  const last = open.value<number>('SELECT change FROM sessions WHERE id = ?', rows.at(-1)?.id ?? null)
+  return { rows, last: last ?? after }
 }
 
 function close(open: Connection): null {

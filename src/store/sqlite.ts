@@ -69,6 +69,8 @@ export interface SqliteStoreOptions {
 
 /** Messages of one task, so that neither thread stalls over a long history. */
 const pageRows = 500
+/** Sessions of one task, where no more are asked for. */
+const maxListed = 1_000
 /** How often a history is read anew that was cleared or compacted while it was read. */
 const maxReads = 5
 const backupPollMs = 10
@@ -124,12 +126,22 @@ class SqliteStore implements Store {
   async list({ limit, offset }: { limit?: number; offset?: number } = {}): Promise<SessionRecord[]> {
     const wanted = count(limit, 'limit', Infinity)
     const first = count(offset, 'offset', 0)
-    const records: SessionRecord[] = []
-    for (;;) {
-      const size = Math.min(pageRows, wanted - records.length)
-      const rows = await this.#ask({ kind: 'list-sessions', limit: size, offset: first + records.length })
-      records.push(...rows.map(fromSessionRow))
-      if (rows.length < pageRows || records.length >= wanted) return records
+    if (wanted > maxListed) return (await this.#listAll()).slice(first, first + wanted)
+    const rows = await this.#ask({ kind: 'list-sessions', limit: wanted, offset: first })
+    return rows.map(fromSessionRow)
+  }
+
+  /** In the order of their changes: one that is changed meanwhile comes once more, and none is passed by. */
+  async #listAll(): Promise<SessionRecord[]> {
+    const records = new Map<string, SessionRecord>()
+    for (let after = 0; ;) {
+      const { rows, last } = await this.#ask({ kind: 'list-changed', after, limit: pageRows })
+      for (const row of rows) {
+        records.delete(row.id)
+        records.set(row.id, fromSessionRow(row))
+      }
+      if (rows.length < pageRows) return [...records.values()].reverse()
+      after = last
     }
   }
 
