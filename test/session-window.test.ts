@@ -181,3 +181,15 @@ test('an import whose tool results have no call is sent without them', async () 
   await session.agenerate('Go on')
   assert.deepEqual(wire(), ['user: Hi', 'assistant: Hello', 'user: Go on'])
 })
+
+test('messages of one id in two stores are counted each by itself', async () => {
+  const tokens: number[] = []
+  for (const words of [5, 400]) {
+    await using session = open({ id: 's' })
+    await session.history()
+    const content: [{ type: 'text'; text: string }] = [{ type: 'text', text: 'word '.repeat(words) }]
+    await session.store.addMessages('s', [{ id: 'own', role: 'user', content }])
+    tokens.push(await session.tokens())
+  }
+  assert.ok((tokens[1] ?? 0) > 390, `${tokens.join(', ')} tokens`)
+})

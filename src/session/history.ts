@@ -13,7 +13,7 @@ type Sent = Extract<Message, { role: 'user' | 'assistant' }> | { role: 'tool'; c
 /** A message of a history, as far as sending it goes. */
 export type Said = StoredContent & { id: string } & Pick<
     Partial<StoredMessage>,
-    'status' | 'provider' | 'turn'
+    'status' | 'provider' | 'turn' | 'sequence' | 'createdAt'
   >
 
 /**

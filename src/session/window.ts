@@ -31,7 +31,7 @@ export function budgetOf(
   return window - Math.min(forReply ?? replyTokens, window / 4)
 }
 
-/** By the ids of messages, which never change once they are whole. */
+/** Messages never change once they are whole. Their ids alone are not enough: those of another store may be the same. */
 const counted = new Map<string, number>()
 const maxCounted = 50_000
 /** Of those that may change, as they were read. */
@@ -45,7 +45,11 @@ export function messageTokens(message: Said): number {
 }
 
 function knownTokens(message: Said): number | undefined {
-  return counted.get(message.id) ?? countedNow.get(message)
+  return counted.get(keyOf(message)) ?? countedNow.get(message)
+}
+
+function keyOf({ id, sequence, createdAt }: Said): string {
+  return `${id} ${sequence} ${createdAt?.getTime()}`
 }
 
 function keep(message: Said, tokens: number): number {
@@ -55,7 +59,7 @@ function keep(message: Said, tokens: number): number {
     return tokens
   }
   if (counted.size >= maxCounted) counted.clear()
-  counted.set(message.id, tokens)
+  counted.set(keyOf(message), tokens)
   return tokens
 }
 
