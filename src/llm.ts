@@ -1,6 +1,6 @@
 /** createLLM: the facade over the providers, and the only place where the parts are wired. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { forget, gone, nextId } from './blocking/channel.ts'
+import { Twin } from './blocking/channel.ts'
 import { callBlocking, generateBlocking } from './blocking/generate.ts'
 import type { Blocker, BlockingOptions } from './blocking/generate.ts'
 import { plainLLM } from './blocking/plain-llm.ts'
@@ -11,7 +11,7 @@ import { Gate } from './gate.ts'
 import { callDefaults, checkCallOptions, checkLLMOptions, mergeOptions, settingsOf } from './options.ts'
 import { RetryBudget } from './policies/retry-budget.ts'
 import { loadPrices } from './prices.ts'
-import { configure } from './providers/configure.ts'
+import { configure, keysOf } from './providers/configure.ts'
 import { findProvider, recogniseClient } from './providers/registry.ts'
 import type { ChatRequest, LLMOptions, Provider } from './providers/provider.ts'
 import type { PlainLLM } from './protocol.ts'
@@ -71,6 +71,8 @@ export class LLM implements AsyncDisposable {
   /** How the blocking thread makes it again. */
   readonly #toPlain: () => PlainLLM
   #plain: PlainLLM | undefined
+  /** In the blocking thread. */
+  readonly #twin = new Twin()
   readonly #blocking: 'allow' | undefined
   #loaded: Provider | Promise<Provider> | undefined
   #isClosed = false
@@ -85,7 +87,10 @@ export class LLM implements AsyncDisposable {
     this.#requests = new Requests(config.name, settingsOf(this.#defaults).timeouts)
     this.#gate = new Gate(options)
     this.#blocking = options.blocking
-    this.#toPlain = () => plainLLM(nextId(), found, config, options)
+    const { apiKey } = options
+    // The environment may have changed by the time that the twin is made.
+    const taken = { ...options, apiKey: typeof apiKey === 'function' ? apiKey : keysOf(found.entry, apiKey) }
+    this.#toPlain = () => plainLLM(this.#twin.idFor(this), found, config, taken)
     this.#load = async () => {
       const [{ create }] = await Promise.all([found.entry.load(), loadPrices()])
       return create(config)
@@ -270,7 +275,7 @@ export class LLM implements AsyncDisposable {
     for (const call of this.#calls) call.cancel('the LLM was closed')
     this.#requests.cancel('the LLM was closed')
     const provider = await Promise.resolve(this.#loaded).catch(() => undefined)
-    if (this.#plain) forget(this.#plain.id)
+    this.#twin.forget()
     await provider?.close?.()
   }
 
@@ -284,8 +289,7 @@ export class LLM implements AsyncDisposable {
    */
   plain(): PlainLLM {
     this.#throwIfClosed()
-    if (!this.#plain) gone.register(this, (this.#plain = this.#toPlain()).id)
-    return this.#plain
+    return (this.#plain ??= this.#toPlain())
   }
 
   /**

@@ -290,6 +290,8 @@ export type BlockingOrder =
       /** JSON Schema of the output, whose validation cannot cross. */
       outputSchema?: Record<string, unknown>
     }
+  /** Nothing: the sender sees whether anybody is there. */
+  | { kind: 'look' }
   /** So many chunks were read. */
   | { kind: 'taken'; id: number; count: number }
   | { kind: 'cancel'; id: number; reason: string }

@@ -16,6 +16,8 @@ function listen({ args }: { args?: [string] }): void {
   switch (args?.[0]) {
     case 'exit':
       return process.exit(3)
+    case 'exit later':
+      return void setTimeout(() => process.exit(3), 300)
     case 'throw':
       queueMicrotask(() => {
         throw new Error('a bug')

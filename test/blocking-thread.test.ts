@@ -15,7 +15,11 @@ let simulator: Simulator
 before(async () => {
   simulator = await startSimulator({
     reply: ({ prompt }) =>
-      prompt === 'slow' ? { text: 'x', latencyMs: 60_000 } : { text: `You said: ${prompt}` },
+      prompt === 'slow'
+        ? { text: 'x', latencyMs: 60_000 }
+        : prompt === 'paced'
+          ? { chunks: ['a', 'b', 'c', 'd', 'e'], paceMs: 150 }
+          : { text: `You said: ${prompt}` },
   })
 })
 after(() => simulator.close())
@@ -90,6 +94,52 @@ for (const way of ['exit', 'throw', 'reject', 'memory']) {
     assert.equal(code, 0, errors)
   })
 }
+
+test('a thread that died between two calls is replaced unseen', async () => {
+  const script = `ask('before'); ask('exit later')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000)
+    ask('after')`
+  const { lines } = await run(script, [breaker])
+  assert.deepEqual(lines, ['You said: before', 'You said: exit later', 'You said: after'])
+})
+
+/** Code that runs in the blocking thread before anything of convoke. */
+const inThread = (code: string) =>
+  `--import=data:text/javascript,${encodeURIComponent(`import { isMainThread, workerData } from 'node:worker_threads'; if (!isMainThread) { ${code} }`)}`
+
+test('a thread that cannot start is worker_lost at once', async () => {
+  const script = `const startedAt = performance.now(); ask('one'); ask('two'); say(performance.now() - startedAt < 10_000)`
+  const { lines } = await run(script, [inThread(`throw new Error('It does not load.')`)])
+  assert.deepEqual(lines, ['worker_lost ', 'worker_lost ', 'true'])
+})
+
+test('a process that may have no threads is told so', async () => {
+  const { lines } = await run(`ask('one')`, ['--permission', '--allow-fs-read=*'])
+  assert.deepEqual(lines, ['blocking_unavailable'])
+})
+
+test('a thread may take its time to start, however short the call', async () => {
+  const busy = `const watch = setInterval(() => {
+    if (workerData.memory[2] === 0) return
+    clearInterval(watch)
+    for (const end = Date.now() + 4_000; Date.now() < end;);
+  }, 1)`
+  const { lines } = await run(`ask('one', { timeouts: { totalMs: 1_000 } })`, [inThread(busy)])
+  assert.deepEqual(lines, ['You said: one'])
+})
+
+test('an LLM or a session that nobody else has lives as long as its stream', async () => {
+  const script = `
+    import { createSession } from 'convoke'
+    import { setTimeout } from 'node:timers/promises'
+    const fresh = () => createLLM('openai', { apiKey: 'key', baseURL, model: 'gpt-4o-mini' })
+    const streams = [fresh(), createSession(fresh())].map((owner) => owner.generate('paced', { stream: true }))
+    for (const stream of streams) stream.next()
+    for (let round = 0; round < 10; round++) { globalThis.gc(); await setTimeout(20) }
+    for (const stream of streams) say(stream.response.finishReason)`
+  const { lines, errors } = await run(script, ['--expose-gc'])
+  assert.deepEqual(lines, ['stop', 'stop'], errors)
+})
 
 test('a thread that hangs is timeout, soon behind the limit of the call, and is replaced', async () => {
   const startedAt = performance.now()

@@ -24,6 +24,8 @@ let beating: NodeJS.Timeout | undefined
 
 port.on('message', (order: BlockingOrder) => {
   switch (order.kind) {
+    case 'look':
+      return
     case 'call':
       return void run(order)
     case 'taken':

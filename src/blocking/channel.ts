@@ -6,7 +6,7 @@
 import { fstatSync, statSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { MessageChannel, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads'
-import type { MessagePort } from 'node:worker_threads'
+import type { MessagePort, WorkerOptions } from 'node:worker_threads'
 import { ConvokeError } from '../errors.ts'
 import { cells } from '../protocol.ts'
 import type { BlockingNews, BlockingOrder, BlockingStart } from '../protocol.ts'
@@ -17,12 +17,16 @@ type Call = Omit<Extract<BlockingOrder, { kind: 'call' }>, 'kind' | 'id'>
 
 /** Between two looks at the thread's health. */
 const lookMs = 100
-/** How long a thread that starts may be silent: on a busy machine, its modules take seconds. */
-const startMs = 20_000
+/** How much longer it may be before its first word: on a busy machine, its modules and a vendor's SDK take seconds. */
+const startMs = 15_000
 /** A thread that gives no sign of life for so long hangs, however patient the call is. */
 const longestSilenceMs = 30_000
-/** And this longer than the call's own limit, which the thread keeps itself while it lives. */
-const graceMs = 1_000
+/** And this longer than the call's own limit: the thread keeps that itself while it lives, and may load another SDK. */
+const graceMs = 2_000
+
+const ended = 'The thread that runs blocking calls ended before the call did.'
+const endedAtStart =
+  'The thread that runs blocking calls ended while it started. A bundle has to leave convoke out, and modules of --import and --require have to load in a thread.'
 
 let channel: Channel | undefined
 let lastId = 0
@@ -30,23 +34,32 @@ let lastId = 0
 /**
  * Begins a call in the blocking thread, which is started at the first one.
  * @param totalMs after so long without a sign of life of the thread, the call ends with `timeout`
+ * @param owner whose call it is
  */
-export function beginBlocking(call: Call, totalMs: number): BlockingCall {
-  channel ??= new Channel()
-  return new BlockingCall(channel, call, Math.min(totalMs, longestSilenceMs) + graceMs)
+export function beginBlocking(call: Call, totalMs: number, owner: object): BlockingCall {
+  // One that died between two calls has lost nothing.
+  if (!channel?.isAlive) channel = new Channel()
+  return new BlockingCall(channel, call, Math.min(totalMs, longestSilenceMs) + graceMs, owner)
 }
 
-/** An LLM or session is closed, or gone: so is its twin. */
-export function forget(id: number): void {
-  channel?.send({ kind: 'forget', id })
-}
+/** LLMs and sessions that nobody has any more, by the ids of their twins. */
+const gone = new FinalizationRegistry<number>(forget)
 
-/** LLMs and sessions that nobody has any more, by their ids. */
-export const gone = new FinalizationRegistry<number>(forget)
+/** What the blocking thread has of an LLM or a session. */
+export class Twin {
+  #id: number | undefined
 
-/** For calls, LLMs and sessions. */
-export function nextId(): number {
-  return ++lastId
+  /** Tells it from all others. @param owner whose it is */
+  idFor(owner: object): number {
+    if (this.#id === undefined) gone.register(owner, (this.#id = nextId()))
+    return this.#id
+  }
+
+  /** Its owner is closed, or another one now: so is it. */
+  forget(): void {
+    if (this.#id !== undefined) forget(this.#id)
+    this.#id = undefined
+  }
 }
 
 /** A call that runs in the blocking thread. */
@@ -54,10 +67,13 @@ export class BlockingCall {
   readonly #channel: Channel
   readonly #id = nextId()
   readonly #silenceMs: number
+  /** Kept: were it collected, its twin would be closed, and this call with it. */
+  readonly owner: object
 
-  constructor(on: Channel, call: Call, silenceMs: number) {
+  constructor(on: Channel, call: Call, silenceMs: number, owner: object) {
     this.#channel = on
     this.#silenceMs = silenceMs
+    this.owner = owner
     on.begin({ kind: 'call', id: this.#id, ...call })
   }
 
@@ -87,13 +103,16 @@ class Channel {
   /** Of the calls that run. */
   readonly #news = new Map<number, BlockingNews>()
   #lost: ConvokeError | undefined
+  #hasSpoken = false
+  /** Whether its port is one that says when its other end is gone. */
+  readonly #tellsEnd: boolean
 
   constructor() {
     const { port1, port2 } = new MessageChannel()
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
     const workerData: BlockingStart = { port: port2, memory: this.#memory }
     this.#port = port1
-    this.#worker = new Worker(new URL(`../../workers/blocking.${extension}`, import.meta.url), {
+    this.#worker = started(new URL(`../../workers/blocking.${extension}`, import.meta.url), {
       name: 'convoke blocking',
       env: SHARE_ENV,
       // As a main thread has; a thread's own default lets 200 MB of dead objects lie.
@@ -102,10 +121,26 @@ class Channel {
       workerData,
       transferList: [port2],
     })
+    this.#tellsEnd = this.#isConnected
     // Told as `worker_lost` to the call that waits; unheard, it would end the process.
     this.#worker.on('error', () => {})
     this.#worker.unref()
     port1.unref()
+  }
+
+  /** Whether the thread has not ended. */
+  get isAlive(): boolean {
+    const pledge = Atomics.load(this.#memory, cells.pledge)
+    return pledge > 0 ? isOpen(pledge - 1) : !this.#tellsEnd || this.#isConnected
+  }
+
+  /**
+   * Of a thread that has yet to open its file, or never will. That postMessage() says so is documented nowhere: where it
+   * does not, such a thread is one that is silent.
+   */
+  get #isConnected(): boolean {
+    const post: (order: BlockingOrder) => unknown = this.#port.postMessage.bind(this.#port)
+    return post({ kind: 'look' }) === true
   }
 
   send(order: BlockingOrder): void {
@@ -158,6 +193,7 @@ class Channel {
     for (;;) {
       const received = receiveMessageOnPort(this.#port) as { message: BlockingNews } | undefined
       if (!received) return
+      this.#hasSpoken = true
       const { id, chunks, end } = received.message
       const news = this.#news.get(id)
       // Of a call that was given up.
@@ -169,12 +205,10 @@ class Channel {
 
   /** Whether the thread is there and well. What it finds is told behind the last news. */
   #check(silentMs: number, silenceMs: number): void {
-    const pledge = Atomics.load(this.#memory, cells.pledge)
-    if (pledge > 0 && !isOpen(pledge - 1)) {
-      this.#lose(
-        new ConvokeError('worker_lost', 'The thread that runs blocking calls ended before the call did.'),
-      )
-    } else if (silentMs > silenceMs + (pledge === 0 ? startMs : 0)) {
+    if (!this.isAlive) {
+      const hasStarted = Atomics.load(this.#memory, cells.pledge) > 0
+      this.#lose(new ConvokeError('worker_lost', hasStarted ? ended : endedAtStart))
+    } else if (silentMs > silenceMs + (this.#hasSpoken ? 0 : startMs)) {
       const message = `The thread that runs blocking calls gave no sign of life for ${Math.round(silentMs)} ms, and was ended.`
       this.#lose(new ConvokeError('timeout', message, { phase: 'total', isRetryable: false }))
     }
@@ -188,6 +222,25 @@ class Channel {
     this.#sort()
     void this.#worker.terminate()
     this.#port.close()
+  }
+}
+
+function forget(id: number): void {
+  channel?.send({ kind: 'forget', id })
+}
+
+/** For calls and twins. */
+function nextId(): number {
+  return ++lastId
+}
+
+/** @throws ConvokeError `blocking_unavailable` where the process may have no threads */
+function started(url: URL, options: WorkerOptions): Worker {
+  try {
+    return new Worker(url, options)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw unavailable(`The thread that runs blocking calls cannot start: ${reason}`, cause)
   }
 }
 

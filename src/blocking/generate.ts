@@ -7,6 +7,7 @@ import { fromPlainError } from '../protocol.ts'
 import type { BlockingTarget, PlainError } from '../protocol.ts'
 import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
 import { beginBlocking } from './channel.ts'
+import type { BlockingCall } from './channel.ts'
 import { beginCall, checkMayBlock, unavailable } from './in-flight.ts'
 import { portable } from './portable.ts'
 import { BlockingStream } from './stream.ts'
@@ -37,18 +38,9 @@ export function generateBlocking<Response extends GenerateResponse>(
   given: BlockingOptions & { stream?: boolean },
 ): Response | BlockingStream<Response> {
   const merged = checked(blocker, given)
-  const { schema: _schema, signal: _signal, blocking: _blocking, stream, ...options } = given
-  const { schema } = merged
-  const call = beginBlocking(
-    {
-      target: blocker.target(),
-      method: stream ? 'stream' : 'agenerate',
-      args: [portable(prompt, 'The prompt'), portable(options, 'options')],
-      ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
-    },
-    settingsOf(merged).timeouts.totalMs,
-  )
-  const finish = (value: unknown) => validated(revived(value as Response), schema)
+  const { stream, ...options } = given
+  const call = begun(blocker, stream ? 'stream' : 'agenerate', prompt, options, merged)
+  const finish = (value: unknown) => validated(revived(value as Response), merged.schema)
   return stream ? new BlockingStream(call, finish) : finish(valueOf(call))
 }
 
@@ -59,14 +51,29 @@ export function callBlocking<Value>(
   prompt: Prompt,
   given: BlockingOptions,
 ): Value {
-  const { totalMs } = settingsOf(checked(blocker, given)).timeouts
-  const { signal: _signal, blocking: _blocking, ...options } = given
-  const args = [portable(prompt, 'The prompt'), portable(options, 'options')]
-  const call = beginBlocking({ target: blocker.target(), method, args }, totalMs)
-  return valueOf(call) as Value
+  return valueOf(begun(blocker, method, prompt, given, checked(blocker, given))) as Value
 }
 
-function valueOf(call: ReturnType<typeof beginBlocking>): unknown {
+/** @param merged the options over the defaults */
+function begun(
+  blocker: Blocker,
+  method: string,
+  prompt: Prompt,
+  given: BlockingOptions,
+  merged: GenerateOptions,
+): BlockingCall {
+  const { schema: _schema, signal: _signal, blocking: _blocking, ...options } = given
+  const { schema } = merged
+  const call = {
+    target: blocker.target(),
+    method,
+    args: [portable(prompt, 'The prompt'), portable(options, 'options')],
+    ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
+  }
+  return beginBlocking(call, settingsOf(merged).timeouts.totalMs, blocker)
+}
+
+function valueOf(call: BlockingCall): unknown {
   for (;;) {
     const { end } = call.wait()
     if (end?.isOk) return end.value

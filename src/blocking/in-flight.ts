@@ -41,6 +41,6 @@ export function checkMayBlock(isAllowed: boolean, session?: string): void {
   )
 }
 
-export function unavailable(message: string): ConvokeError {
-  return new ConvokeError('blocking_unavailable', message)
+export function unavailable(message: string, cause?: unknown): ConvokeError {
+  return new ConvokeError('blocking_unavailable', message, { cause })
 }

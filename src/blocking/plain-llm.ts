@@ -1,13 +1,12 @@
 /** An LLM as data, from which another thread makes its twin. */
 import type { PlainLLM } from '../protocol.ts'
-import { keysOf } from '../providers/configure.ts'
 import type { LLMOptions, ProviderConfig } from '../providers/provider.ts'
 import type { ProviderEntry } from '../providers/registry.ts'
 import { unavailable } from './in-flight.ts'
 import { portable } from './portable.ts'
 
 /**
- * Keys and addresses of the environment are taken along: it may have changed by the time that the twin is made.
+ * @param options with the keys of the environment
  * @throws ConvokeError `blocking_unavailable` where a client, a function or a provider of this thread's own is in it
  */
 export function plainLLM(
@@ -34,6 +33,6 @@ export function plainLLM(
     )
   }
   const { baseURL } = config
-  const known = { apiKey: keysOf(entry, apiKey), name: config.name, ...(baseURL ? { baseURL } : {}) }
+  const known = { apiKey: apiKey ?? [], name: config.name, ...(baseURL ? { baseURL } : {}) }
   return { id, provider: name, options: portable({ ...rest, ...known }, 'options') }
 }

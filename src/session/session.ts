@@ -1,7 +1,7 @@
 /** createSession: a conversation that is kept. */
 import { randomUUID } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { forget, gone, nextId } from '../blocking/channel.ts'
+import { Twin } from '../blocking/channel.ts'
 import { generateBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions } from '../blocking/generate.ts'
 import { beginCall } from '../blocking/in-flight.ts'
@@ -85,8 +85,8 @@ export class Session implements AsyncDisposable {
   /** What is done between the turns. */
   readonly #work = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
-  /** Of its twin in the blocking thread. */
-  #plainId: number | undefined
+  /** In the blocking thread. */
+  readonly #twin = new Twin()
   #closed: Promise<void> | undefined
 
   /** @internal */
@@ -166,7 +166,8 @@ export class Session implements AsyncDisposable {
     options: BlockingOptions<SessionCallOptions> & { stream?: boolean } = {},
   ): SessionResponse | BlockingStream<SessionResponse> {
     refuseMessages(options)
-    const blocker = { ...this.llm.blocker(), target: () => this.#target(), session: this.#key }
+    const { llm } = this
+    const blocker = { ...llm.blocker(), target: () => this.#target(llm), session: this.#key }
     return generateBlocking<SessionResponse>(blocker, prompt, options)
   }
 
@@ -256,6 +257,7 @@ export class Session implements AsyncDisposable {
     await this.#cancelAll('the session was deleted')
     await this.#store.deleteSession(this.id)
     this.#opened = undefined
+    this.#twin.forget()
   }
 
   /** Cancels what runs, and closes a store that the session itself has opened (its forks use the same). */
@@ -272,7 +274,7 @@ export class Session implements AsyncDisposable {
     this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
     await this.#cancelAll(reason)
     await Promise.allSettled(this.#work)
-    if (this.#plainId !== undefined) forget(this.#plainId)
+    this.#twin.forget()
     if (typeof this.#options.store !== 'object') await this.#store.close()
   }
 
@@ -376,14 +378,11 @@ export class Session implements AsyncDisposable {
   }
 
   /** How the blocking thread makes it again. */
-  #target(): BlockingTarget {
+  #target(llm: LLM): BlockingTarget {
     this.#throwIfClosed()
-    if (this.#plainId === undefined) gone.register(this, (this.#plainId = nextId()))
     const options = { ...this.#options, id: this.id }
-    return {
-      kind: 'session',
-      session: plainSession(this.#plainId, this.#store, this.llm.plain(), options),
-    }
+    const session = plainSession(this.#twin.idFor(this), this.#store, llm.plain(), options)
+    return { kind: 'session', session }
   }
 }
 
