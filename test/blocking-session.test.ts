@@ -52,6 +52,19 @@ test('a session without a store keeps its blocking turns in its own temporary fi
   await session.close()
 })
 
+test('a session that was deleted begins anew, and a store that was closed takes no more turns', async () => {
+  const store = sqliteStore({ path: newFile() })
+  const session = createSession(llmOf('openai'), { store })
+  session.generate('one')
+  await session.delete()
+  session.generate('two')
+  assert.equal((await session.history()).length, 2)
+  await store.close()
+  const error = thrown(() => session.generate('three'))
+  assert.equal(error.code, 'store_failed')
+  assert.match(error.message, /was closed/)
+})
+
 test('an operation runs once, whichever side asks', async () => {
   await using session = createSession(llmOf('openai'), { store: newFile() })
   const first = session.generate('once', { operationId: 'op-1' })

@@ -93,7 +93,7 @@ class SqliteStore implements Store {
     host: hostname(),
     started: ownStart(),
   }
-  readonly place: StorePlace
+  readonly #place: StorePlace
   readonly #file: Omit<StoreFile, 'wasOpened'>
   readonly #isTemporary: boolean
   readonly #pool = new WorkerPool<HistoryTask, HistoryValues[HistoryJob['kind']]>('history', {
@@ -110,8 +110,13 @@ class SqliteStore implements Store {
     // Resolved now: the process may change its folder later.
     this.name = path === undefined ? temporaryPath() : resolve(path)
     durability ??= this.#isTemporary ? 'normal' : 'full'
-    this.place = { path: this.name, durability, busyTimeoutMs }
-    this.#file = { ...this.place, writer: this.writer }
+    this.#place = { path: this.name, durability, busyTimeoutMs }
+    this.#file = { ...this.#place, writer: this.writer }
+  }
+
+  get place(): StorePlace {
+    this.#checkOpen()
+    return this.#place
   }
 
   async open(session: NewSession): Promise<SessionRecord> {
