@@ -1,7 +1,7 @@
 /** generate(): calls that block, against what the same calls give on the async side. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { countTokens, countTokensSync } from 'convoke'
+import { countTokens, countTokensSync, createLLM } from 'convoke'
 import type { ConvokeError, GenerateResponse, LLMOptions, StreamChunk } from 'convoke'
 import { z } from 'zod'
 import { blockingLLM, rejected, thrown, vendors } from './blocking-kit.ts'
@@ -208,6 +208,29 @@ test('what is large, binary-looking or made of bytes crosses whole', async () =>
   assert.ok(JSON.stringify(blocking?.body).includes(picture.toString('base64')))
 })
 
+test('what has a form of its own in JSON crosses in that form', async () => {
+  class Version {
+    readonly number = 7
+    toJSON(): string {
+      return `v${this.number}`
+    }
+  }
+  const llm = llmOf('openai')
+  const vendor = { user: new Version(), metadata: JSON.parse('{"__proto__":{"a":1}}') as object }
+  llm.generate('Hi', { vendor })
+  await llm.agenerate('Hi', { vendor })
+  const [blocking, awaited] = (await simulator.requests()).slice(-2)
+  assert.equal(JSON.stringify(blocking?.body), JSON.stringify(awaited?.body))
+  assert.match(JSON.stringify(blocking?.body), /"user":"v7"/)
+})
+
+test('a key of the environment is the one that was there when the LLM was made', () => {
+  process.env['GROQ_API_KEY'] = 'sk-secret-key-1234567890'
+  const llm = createLLM('groq', { baseURL: simulator.baseURL('openai'), model: 'gpt-4o-mini' })
+  delete process.env['GROQ_API_KEY']
+  assert.ok(llm.generate('Hi').content)
+})
+
 test('no key is seen in what crosses back', () => {
   const llm = llmOf('openai')
   const error = thrown(() =>
@@ -232,4 +255,8 @@ test('tokens are counted while the thread waits', async () => {
     await countTokens(prompt, { model: 'gpt-4o' }),
   )
   assert.equal(thrown(() => countTokensSync(prompt, { model: '' })).code, 'invalid_request')
+  const schema = z.object({ city: z.string() })
+  const withSchema = await llm.countTokens(prompt, { schema })
+  assert.deepEqual(llm.countTokensSync(prompt, { schema }), withSchema)
+  assert.deepEqual(llmOf('openai', { schema }).countTokensSync(prompt), withSchema)
 })

@@ -3,7 +3,7 @@ import { ConvokeError } from '../errors.ts'
 import { unavailable } from './in-flight.ts'
 
 /**
- * A copy without anything that only this thread has. A URL becomes its text.
+ * A copy without anything that only this thread has. A URL becomes its text, and what has a form of its own in JSON that.
  * @param name how an error calls the value
  * @throws ConvokeError `blocking_unavailable` for a function, `invalid_request` for an object that is inside itself
  */
@@ -24,6 +24,8 @@ function copy(value: unknown, name: string, around: readonly object[]): unknown 
   if (value instanceof Date || value instanceof Error) return value
   if (around.includes(value)) throw new ConvokeError('invalid_request', `${name} contains itself.`)
   const path = [...around, value]
+  // The thread that sends it would see but its fields.
+  if ('toJSON' in value && typeof value.toJSON === 'function') return copy(value.toJSON(), name, path)
   if (Array.isArray(value)) return value.map((entry, at) => copy(entry, `${name}[${at}]`, path))
   return Object.fromEntries(
     Object.entries(value).map(([key, entry]) => [key, copy(entry, `${name}.${key}`, path)]),
