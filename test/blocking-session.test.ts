@@ -1,6 +1,6 @@
 /** session.generate(): turns that block, on the file of those that do not. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -64,6 +64,25 @@ test('a session that was deleted begins anew, and a store that was closed takes 
   assert.equal(error.code, 'store_failed')
   assert.match(error.message, /was closed/)
 })
+
+test(
+  'sessions that are never closed hold no thread each',
+  { skip: !existsSync('/proc/self/task') },
+  async () => {
+    const threads = () => readdirSync('/proc/self/task').length
+    const llm = llmOf('openai')
+    const sessions = Array.from({ length: 24 }, () => createSession(llm))
+    const open = sessions[0]?.generate(answeredBy({ chunks: ['a', 'b', 'c'], paceMs: 500 }), { stream: true })
+    const before = threads()
+    for (const session of sessions.slice(1)) session.generate('one')
+    // Not one of this thread's own, whose stores are not open yet.
+    assert.ok(threads() - before <= 12, `${threads() - before} threads more`)
+    assert.equal(open?.response.content, 'abc')
+    for (const session of sessions) session.generate('two')
+    for (const session of sessions) assert.equal((await session.history()).length, 4)
+    await Promise.all(sessions.map((session) => session.close()))
+  },
+)
 
 test('an operation runs once, whichever side asks', async () => {
   await using session = createSession(llmOf('openai'), { store: newFile() })

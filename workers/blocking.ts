@@ -46,9 +46,9 @@ async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<voi
   letFlow()
   let end: Answer<unknown>
   try {
-    const { call } = await twins
-    const value = await call(order)
-    end = { isOk: true, value: plain(flow ? await flow.read(value as ResponseStream) : value) }
+    const calls = await twins
+    const value = await calls.run(order, (given) => (flow ? flow.read(given as ResponseStream) : given))
+    end = { isOk: true, value: plain(value) }
   } catch (error) {
     end = { isOk: false, error: toPlainError(error) }
   }

@@ -13,15 +13,39 @@ type Call = Extract<BlockingOrder, { kind: 'call' }>
 const functions = { countTokens }
 const llms = new Map<number, LLM>()
 const sessions = new Map<number, Session>()
-/** By path, with the sessions that use each. */
-const stores = new Map<string, { store: Store; users: Set<number> }>()
+/** By path, the last one used behind all others. */
+const stores = new Map<string, SharedStore>()
 
-/** What a method gives: a promise or a stream. */
-export async function call({ target, method, args, outputSchema }: Call): Promise<unknown> {
+interface SharedStore {
+  store: Store
+  /** The sessions that use it. */
+  users: Set<number>
+  /** Turns that run. */
+  turns: number
+}
+
+/** A store is a thread of some 20 MB: of those that no turn uses, so many stay open. */
+const maxStores = 10
+
+/** Calls a method, and gives what `read` makes of the promise or the stream that it gives. */
+export async function run<Value>(order: Call, read: (given: unknown) => Value): Promise<Awaited<Value>> {
+  const owner = await ownerOf(order.target)
+  const shared = order.target.kind === 'session' ? stores.get(order.target.session.store.path) : undefined
+  if (shared) shared.turns++
+  try {
+    return await read(call(owner, order))
+  } finally {
+    if (shared) shared.turns--
+    makeRoom()
+  }
+}
+
+function call(owner: object, { method, args, outputSchema }: Call): unknown {
   const [first, options] = args
   const given = outputSchema ? { ...(options as object), schema: schemaOf(outputSchema) } : options
-  const owner = (await ownerOf(target)) as unknown as Record<string, (...args: unknown[]) => unknown>
-  return owner[method]?.(first, given)
+  const methods = owner as Record<string, (...args: unknown[]) => unknown>
+  // Not awaited: a stream is no promise, and begins at once.
+  return methods[method]?.(first, given)
 }
 
 /** The twin of an LLM or a session that is gone. */
@@ -35,6 +59,17 @@ export async function forget(id: number): Promise<void> {
     if (!users.delete(id) || users.size > 0) continue
     stores.delete(path)
     await store.close().catch(() => {})
+  }
+}
+
+/** A script that never waits is never told which of its sessions are gone; one that was not opens its file once more. */
+function makeRoom(): void {
+  for (const [path, { store, users, turns }] of stores) {
+    if (stores.size <= maxStores) return
+    if (turns > 0) continue
+    stores.delete(path)
+    for (const id of users) sessions.delete(id)
+    void store.close().catch(() => {})
   }
 }
 
@@ -68,11 +103,12 @@ async function sessionOf({ id, llm, store: place, options }: PlainSession): Prom
     import('../src/store/sqlite.ts'),
   ])
   let session = sessions.get(id)
+  const shared = stores.get(place.path) ?? { store: sqliteStore(place), users: new Set(), turns: 0 }
+  stores.delete(place.path)
+  stores.set(place.path, shared)
   if (!session) {
-    const known = stores.get(place.path) ?? { store: sqliteStore(place), users: new Set() }
-    stores.set(place.path, known)
-    session = createSession(llmOf(llm), { ...options, store: known.store })
-    known.users.add(id)
+    session = createSession(llmOf(llm), { ...options, store: shared.store })
+    shared.users.add(id)
     sessions.set(id, session)
   }
   session.llm = llmOf(llm)
