@@ -83,6 +83,24 @@ for (const vendor of vendors) {
   })
 }
 
+test('the stack of an error names the line that blocked', () => {
+  const prompt = answeredBy({ fault: { status: 401 } })
+  for (const error of [
+    thrown(function whole() {
+      llmOf('openai').generate(prompt)
+    }),
+    thrown(function streamed() {
+      for (const chunk of llmOf('openai').generate(prompt, { stream: true })) assert.ok(chunk)
+    }),
+  ]) {
+    assert.match(
+      error.stack ?? '',
+      /^ConvokeError: .*401[^]*errors\.[tj]s[^]*at (whole|streamed) .*blocking\.test/,
+    )
+    assert.ok(!Object.keys(error).includes('stack'))
+  }
+})
+
 test('a stream comes piece by piece, and its first piece with the first wait', () => {
   const prompt = answeredBy({ chunks: ['one', ' two', ' three', ' four'], paceMs: 100 })
   const startedAt = performance.now()

@@ -10,6 +10,7 @@ import { beginBlocking } from './channel.ts'
 import type { BlockingCall } from './channel.ts'
 import { beginCall, checkMayBlock, unavailable } from './in-flight.ts'
 import { portable } from './portable.ts'
+import { thrownHere } from './thrown-here.ts'
 import { BlockingStream } from './stream.ts'
 
 /** Options of a blocking call: those of any call, and whether it may block while calls of this thread are in flight. */
@@ -77,7 +78,7 @@ function valueOf(call: BlockingCall): unknown {
   for (;;) {
     const { end } = call.wait()
     if (end?.isOk) return end.value
-    if (end) throw fromPlainError(end.error)
+    if (end) throw thrownHere(fromPlainError(end.error))
   }
 }
 

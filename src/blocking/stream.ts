@@ -4,6 +4,7 @@ import { fromPlainError } from '../protocol.ts'
 import type { Answer, BlockingNews, PlainError } from '../protocol.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
 import type { BlockingCall } from './channel.ts'
+import { thrownHere } from './thrown-here.ts'
 
 /**
  * What `generate(prompt, { stream: true })` gives. The request is sent at once, and its reply read in another thread;
@@ -101,7 +102,7 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   }
 
   #end(end: Answer<unknown>): void {
-    if (!end.isOk) return this.#fail(fromPlainError(end.error))
+    if (!end.isOk) return this.#fail(thrownHere(fromPlainError(end.error)))
     try {
       this.#response = this.#finish(end.value)
       this.#isOver = true
