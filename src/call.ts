@@ -157,15 +157,9 @@ export class Call {
       return await Promise.race([provider, aborted])
     } catch (error) {
       if (signal.aborted) throw error
-      const isKnown = isConvokeError(error)
+      const code = isConvokeError(error) ? error.code : 'configuration'
       const message = error instanceof Error ? error.message : String(error)
-      throw this.#error(
-        isKnown ? error.code : 'configuration',
-        `The provider could not be made: ${message}`,
-        {
-          cause: error,
-        },
-      )
+      throw this.#error(code, `The provider could not be made: ${message}`, { cause: error })
     } finally {
       signal.removeEventListener('abort', onAbort)
     }
@@ -239,7 +233,10 @@ export class Call {
       for (const chunk of chunks) {
         const room = this.#deliver(chunk, delivery, sink)
         if (room) await this.#waitForReader(room, clock, signal)
-        if (chunk.type === 'finish') return this.#end(chunk, delivery, sink)
+        if (chunk.type !== 'finish') continue
+        // The vendor is done: what a schema takes is not its silence.
+        clock.pause()
+        return this.#end(chunk, delivery, sink)
       }
     }
     throw this.#error('stream_truncated', 'The provider ended its stream without a finish chunk.')

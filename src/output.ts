@@ -39,26 +39,6 @@ export async function outputOf(response: GenerateResponse, schema: StandardSchem
   return valueOf(result, response)
 }
 
-/**
- * The same, of a reply whose JSON was read already, without waiting.
- * @throws ConvokeError `invalid_output`, and `blocking_unavailable` for a schema that validates asynchronously
- */
-export function validatedNow(response: GenerateResponse, schema: StandardSchemaV1): unknown {
-  let result: ReturnType<StandardSchemaV1['~standard']['validate']>
-  try {
-    result = schema['~standard'].validate(response.output)
-  } catch (cause) {
-    throw failed(response, cause)
-  }
-  if (!(result instanceof Promise)) return valueOf(result, response)
-  // What comes of it concerns nobody any more.
-  result.catch(() => {})
-  throw new ConvokeError(
-    'blocking_unavailable',
-    'The schema validates asynchronously, which a blocked thread cannot wait for. Use agenerate().',
-  )
-}
-
 /** What the text says. A fence of Markdown around the JSON is taken off. */
 function jsonOf(response: GenerateResponse): unknown {
   const { refusal, finishReason, content } = response

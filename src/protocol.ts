@@ -1,5 +1,6 @@
 /** Every message that crosses a thread, and how errors do. */
 import type { MessagePort } from 'node:worker_threads'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError, isConvokeError } from './errors.ts'
 import type { ConvokeErrorOptions, ErrorCode } from './errors.ts'
 import type { LLMOptions } from './providers/provider.ts'
@@ -292,6 +293,8 @@ export type BlockingOrder =
     }
   /** Nothing: the sender sees whether anybody is there. */
   | { kind: 'look' }
+  /** What the schema of a call says of its reply. */
+  | { kind: 'judged'; id: number; verdict: Verdict }
   /** So many chunks were read. */
   | { kind: 'taken'; id: number; count: number }
   | { kind: 'cancel'; id: number; reason: string }
@@ -302,8 +305,15 @@ export type BlockingOrder =
 export interface BlockingNews {
   id: number
   chunks: StreamChunk[]
+  /** A reply, read as JSON, which the call's schema is to judge. */
+  judge?: { value: unknown }
   end?: Answer<unknown>
 }
+
+export type Verdict =
+  | { kind: 'fits' }
+  | { kind: 'issues'; issues: readonly StandardSchemaV1.Issue[] }
+  | { kind: 'failed'; message: string }
 
 /** What the blocking thread begins with. */
 export interface BlockingStart {

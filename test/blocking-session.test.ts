@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { createSession, sqliteStore } from 'convoke'
-import type { LLMOptions } from 'convoke'
+import type { LLMOptions, Session } from 'convoke'
 import { z } from 'zod'
-import { blockingLLM, thrown } from './blocking-kit.ts'
+import { blockingLLM, rejected, thrown } from './blocking-kit.ts'
 import { answeredBy, simulatorThread } from './simulator-thread.ts'
 
 const simulator = await simulatorThread({ strictMessages: true })
@@ -104,6 +104,38 @@ test('a turn that fails, one that is left and a schema', async () => {
   const typed = session.generate(answeredBy({ text: '{"city":"Oslo"}' }), { schema })
   assert.equal(typed.output?.city, 'Oslo')
   assert.match(thrown(() => session.generate('Hi', { messages: [] } as object)).message, /own messages/)
+})
+
+test('a reply that does not fit its schema is kept as one that failed, as on the async side', async () => {
+  const prompt = answeredBy({ text: '{"city":7}' })
+  const schema = z.object({ city: z.string() })
+  const kept: unknown[] = []
+  for (const ask of [
+    (session: Session) => rejected(session.agenerate(prompt, { schema })),
+    (session: Session) => thrown(() => session.generate(prompt, { schema })),
+    (session: Session) => thrown(() => [...session.generate(prompt, { schema, stream: true })]),
+  ]) {
+    await using session = createSession(llmOf('openai'), { store: newFile() })
+    assert.equal((await ask(session)).code, 'invalid_output')
+    kept.push((await session.history()).map(({ status, error }) => [status, error]))
+  }
+  assert.deepEqual(kept[1], kept[0])
+  assert.deepEqual(kept[2], kept[0])
+})
+
+test('a stream whose schema waits to be asked gives way to other calls', async () => {
+  const schema = z.object({ city: z.string() })
+  await using session = createSession(llmOf('openai', { maxConcurrent: 1 }), { store: newFile() })
+  const timeouts = { idleMs: 100 }
+  const stream = session.generate(answeredBy({ text: '{"city":"Oslo"}' }), { schema, timeouts, stream: true })
+  // A reader that is slow to ask is not a vendor that is silent.
+  await new Promise((resolve) => setTimeout(resolve, 1_000))
+  assert.ok(session.generate('in between').persisted)
+  assert.deepEqual(stream.response.output, { city: 'Oslo' })
+  const left = session.generate(answeredBy({ text: '{"city":"Oslo"}' }), { schema, stream: true })
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  left.cancel()
+  assert.ok(session.generate('behind it').persisted)
 })
 
 test('a call within a loop over a stream waits for what the loop holds, and gets it', async () => {

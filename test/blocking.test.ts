@@ -194,8 +194,21 @@ test('a schema judges on this side, and its value is what it makes', async () =>
     'invalid_output',
   )
   assert.ok(!chunks.some(({ type }) => type === 'finish'))
+  // Not by zod, which takes whatever is thrown for a sign of asynchronous checks.
+  const validate = () => {
+    throw new RangeError('out of order')
+  }
+  const broken = { '~standard': { ...input['~standard'], validate } }
+  const failure = thrown(() => llm.generate(typedPrompt, { schema: broken }))
+  assert.ok(failure.cause instanceof RangeError)
+  assert.deepEqual(
+    comparableError(failure),
+    comparableError(await rejected(llm.agenerate(typedPrompt, { schema: broken }))),
+  )
   const patient = z.object({ city: z.string() }).refine(async () => Promise.resolve(true))
-  assert.equal(thrown(() => llm.generate(typedPrompt, { schema: patient })).code, 'blocking_unavailable')
+  const refused = thrown(() => llm.generate(typedPrompt, { schema: patient }))
+  assert.deepEqual([refused.code, refused.attempts], ['blocking_unavailable', 1])
+  assert.equal(refused.partial?.content, '{"city":"Oslo"}')
 })
 
 const typedPrompt = answeredBy({ text: '{"city":"Oslo"}' })

@@ -7,7 +7,7 @@ import { openSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { workerData } from 'node:worker_threads'
 import { cells, toPlainError } from '../src/protocol.ts'
-import type { Answer, BlockingNews, BlockingOrder, BlockingStart } from '../src/protocol.ts'
+import type { Answer, BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../src/protocol.ts'
 import type { ResponseStream } from '../src/stream.ts'
 import { StreamFlow } from './stream-flow.ts'
 
@@ -20,6 +20,8 @@ const twins = import('./twins.ts')
 twins.catch(() => {})
 /** The calls that run, and of streams how they flow. */
 const running = new Map<number, StreamFlow | undefined>()
+/** Of the schemas that were asked. */
+const verdicts = new Map<number, (verdict: Verdict) => void>()
 let beating: NodeJS.Timeout | undefined
 
 port.on('message', (order: BlockingOrder) => {
@@ -28,6 +30,8 @@ port.on('message', (order: BlockingOrder) => {
       return
     case 'call':
       return void run(order)
+    case 'judged':
+      return verdicts.get(order.id)?.(order.verdict)
     case 'taken':
       running.get(order.id)?.take(order.count)
       return letFlow()
@@ -47,12 +51,14 @@ async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<voi
   let end: Answer<unknown>
   try {
     const calls = await twins
-    const value = await calls.run(order, (given) => (flow ? flow.read(given as ResponseStream) : given))
+    const ask = (value: unknown) => verdictOf(id, value)
+    const value = await calls.run(order, ask, (given) => (flow ? flow.read(given as ResponseStream) : given))
     end = { isOk: true, value: plain(value) }
   } catch (error) {
     end = { isOk: false, error: toPlainError(error) }
   }
   running.delete(id)
+  verdicts.delete(id)
   letFlow()
   if (running.size === 0) {
     clearInterval(beating)
@@ -67,6 +73,13 @@ async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<voi
  */
 function isAwaited(flow: StreamFlow): boolean {
   return [...running.values()].some((other) => other !== flow && (!other || other.isEmpty))
+}
+
+function verdictOf(id: number, value: unknown): Promise<Verdict> {
+  return new Promise((resolve) => {
+    verdicts.set(id, resolve)
+    tell({ id, chunks: [], judge: { value } })
+  })
 }
 
 function letFlow(): void {

@@ -2,11 +2,13 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { createLLM } from '../src/llm.ts'
 import type { LLM } from '../src/llm.ts'
-import type { BlockingOrder, BlockingTarget, PlainLLM, PlainSession } from '../src/protocol.ts'
+import type { BlockingOrder, BlockingTarget, PlainLLM, PlainSession, Verdict } from '../src/protocol.ts'
 import type { Session } from '../src/session/session.ts'
 import type { Store } from '../src/store/store.ts'
 import { countTokens } from '../src/tokens.ts'
 
+/** Asks the thread that waits, which has the schema. */
+type Ask = (value: unknown) => Promise<Verdict>
 type Call = Extract<BlockingOrder, { kind: 'call' }>
 
 /** Of the library itself. */
@@ -28,21 +30,25 @@ interface SharedStore {
 const maxStores = 10
 
 /** Calls a method, and gives what `read` makes of the promise or the stream that it gives. */
-export async function run<Value>(order: Call, read: (given: unknown) => Value): Promise<Awaited<Value>> {
+export async function run<Value>(
+  order: Call,
+  ask: Ask,
+  read: (given: unknown) => Value,
+): Promise<Awaited<Value>> {
   const owner = await ownerOf(order.target)
   const shared = order.target.kind === 'session' ? stores.get(order.target.session.store.path) : undefined
   if (shared) shared.turns++
   try {
-    return await read(call(owner, order))
+    return await read(call(owner, order, ask))
   } finally {
     if (shared) shared.turns--
     makeRoom()
   }
 }
 
-function call(owner: object, { method, args, outputSchema }: Call): unknown {
+function call(owner: object, { method, args, outputSchema }: Call, ask: Ask): unknown {
   const [first, options] = args
-  const given = outputSchema ? { ...(options as object), schema: schemaOf(outputSchema) } : options
+  const given = outputSchema ? { ...(options as object), schema: schemaOf(outputSchema, ask) } : options
   const methods = owner as Record<string, (...args: unknown[]) => unknown>
   // Not awaited: a stream is no promise, and begins at once.
   return methods[method]?.(first, given)
@@ -115,12 +121,16 @@ async function sessionOf({ id, llm, store: place, options }: PlainSession): Prom
   return session
 }
 
-/** Asks the vendor for the same; the value is judged where the schema is. */
-function schemaOf(outputSchema: Record<string, unknown>): StandardSchemaV1 {
+/** Asks the vendor for the same; the value is judged where the schema is, which also keeps what it makes of it. */
+function schemaOf(outputSchema: Record<string, unknown>, ask: Ask): StandardSchemaV1 {
   const standard: StandardSchemaV1['~standard'] & StandardJSONSchemaV1['~standard'] = {
     version: 1,
     vendor: 'convoke',
-    validate: (value) => ({ value }),
+    validate: async (value) => {
+      const verdict = await ask(value)
+      if (verdict.kind === 'failed') throw new Error(verdict.message)
+      return verdict.kind === 'fits' ? { value: undefined } : { issues: verdict.issues }
+    },
     jsonSchema: { input: () => outputSchema, output: () => outputSchema },
   }
   return { '~standard': standard }

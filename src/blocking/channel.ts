@@ -12,8 +12,15 @@ import { cells } from '../protocol.ts'
 import type { BlockingNews, BlockingOrder, BlockingStart } from '../protocol.ts'
 import { threadArguments } from '../thread-arguments.ts'
 import { unavailable } from './in-flight.ts'
+import type { Judge } from './judge.ts'
 
 type Call = Omit<Extract<BlockingOrder, { kind: 'call' }>, 'kind' | 'id'>
+
+/** Whose a call is: an LLM or a session. */
+export interface Owner {
+  /** Of a call with a schema. */
+  judge?: Judge
+}
 
 /** Between two looks at the thread's health. */
 const lookMs = 100
@@ -36,7 +43,7 @@ let lastId = 0
  * @param totalMs after so long without a sign of life of the thread, the call ends with `timeout`
  * @param owner whose call it is
  */
-export function beginBlocking(call: Call, totalMs: number, owner: object): BlockingCall {
+export function beginBlocking(call: Call, totalMs: number, owner: Owner): BlockingCall {
   // One that died between two calls has lost nothing.
   if (!channel?.isAlive) channel = new Channel()
   return new BlockingCall(channel, call, Math.min(totalMs, longestSilenceMs) + graceMs, owner)
@@ -68,13 +75,13 @@ export class BlockingCall {
   readonly #id = nextId()
   readonly #silenceMs: number
   /** Kept: were it collected, its twin would be closed, and this call with it. */
-  readonly owner: object
+  readonly owner: Owner
 
-  constructor(on: Channel, call: Call, silenceMs: number, owner: object) {
+  constructor(on: Channel, call: Call, silenceMs: number, owner: Owner) {
     this.#channel = on
     this.#silenceMs = silenceMs
     this.owner = owner
-    on.begin({ kind: 'call', id: this.#id, ...call })
+    on.begin({ kind: 'call', id: this.#id, ...call }, owner.judge)
   }
 
   /**
@@ -102,6 +109,7 @@ class Channel {
   readonly #memory = new Int32Array(new SharedArrayBuffer(Object.keys(cells).length * 4))
   /** Of the calls that run. */
   readonly #news = new Map<number, BlockingNews>()
+  readonly #judges = new Map<number, Judge>()
   #lost: ConvokeError | undefined
   #hasSpoken = false
   /** Whether its port is one that says when its other end is gone. */
@@ -147,7 +155,7 @@ class Channel {
     if (!this.#lost) this.#port.postMessage(order)
   }
 
-  begin(order: Extract<BlockingOrder, { kind: 'call' }>): void {
+  begin(order: Extract<BlockingOrder, { kind: 'call' }>, judge: Judge | undefined): void {
     try {
       this.#port.postMessage(order)
     } catch (cause) {
@@ -157,10 +165,12 @@ class Channel {
       )
     }
     this.#news.set(order.id, { id: order.id, chunks: [] })
+    if (judge) this.#judges.set(order.id, judge)
   }
 
   end(id: number): void {
     this.#news.delete(id)
+    this.#judges.delete(id)
   }
 
   wait(id: number, silenceMs: number): BlockingNews {
@@ -194,12 +204,14 @@ class Channel {
       const received = receiveMessageOnPort(this.#port) as { message: BlockingNews } | undefined
       if (!received) return
       this.#hasSpoken = true
-      const { id, chunks, end } = received.message
+      const { id, chunks, judge, end } = received.message
       const news = this.#news.get(id)
       // Of a call that was given up.
       if (!news) continue
       for (const chunk of chunks) news.chunks.push(chunk)
       if (end) news.end = end
+      const verdict = judge && this.#judges.get(id)?.judge(judge.value)
+      if (verdict) this.send({ kind: 'judged', id, verdict })
     }
   }
 

@@ -1,14 +1,14 @@
 /** generate(): a call of the async side, run by the blocking thread while this one waits. */
-import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { ConvokeError, isConvokeError } from '../errors.ts'
+import { ConvokeError } from '../errors.ts'
 import { checkCallOptions, mergeOptions, settingsOf } from '../options.ts'
-import { jsonSchemaOf, validatedNow } from '../output.ts'
+import { jsonSchemaOf } from '../output.ts'
 import { fromPlainError } from '../protocol.ts'
-import type { BlockingTarget, PlainError } from '../protocol.ts'
+import type { Answer, BlockingTarget, PlainError } from '../protocol.ts'
 import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
 import { beginBlocking } from './channel.ts'
-import type { BlockingCall } from './channel.ts'
-import { beginCall, checkMayBlock, unavailable } from './in-flight.ts'
+import type { BlockingCall, Owner } from './channel.ts'
+import { checkMayBlock, unavailable } from './in-flight.ts'
+import { Judge } from './judge.ts'
 import { portable } from './portable.ts'
 import { thrownHere } from './thrown-here.ts'
 import { BlockingStream } from './stream.ts'
@@ -40,9 +40,14 @@ export function generateBlocking<Response extends GenerateResponse>(
 ): Response | BlockingStream<Response> {
   const merged = checked(blocker, given)
   const { stream, ...options } = given
-  const call = begun(blocker, stream ? 'stream' : 'agenerate', prompt, options, merged)
-  const finish = (value: unknown) => validated(revived(value as Response), merged.schema)
-  return stream ? new BlockingStream(call, finish) : finish(valueOf(call))
+  const judge = merged.schema && new Judge(merged.schema)
+  const owner = judge ? { ...blocker, judge } : blocker
+  const call = begun(owner, stream ? 'stream' : 'agenerate', prompt, options, merged)
+  const read = (end: Answer<unknown>) => {
+    const response = revived(valueOf(end, judge) as Response)
+    return judge ? judge.response(response) : response
+  }
+  return stream ? new BlockingStream(call, read) : read(endOf(call))
 }
 
 /** A call of the async side that takes and gives plain data. */
@@ -52,12 +57,12 @@ export function callBlocking<Value>(
   prompt: Prompt,
   given: BlockingOptions,
 ): Value {
-  return valueOf(begun(blocker, method, prompt, given, checked(blocker, given))) as Value
+  return valueOf(endOf(begun(blocker, method, prompt, given, checked(blocker, given)))) as Value
 }
 
 /** @param merged the options over the defaults */
 function begun(
-  blocker: Blocker,
+  blocker: Blocker & Owner,
   method: string,
   prompt: Prompt,
   given: BlockingOptions,
@@ -74,12 +79,17 @@ function begun(
   return beginBlocking(call, settingsOf(merged).timeouts.totalMs, blocker)
 }
 
-function valueOf(call: BlockingCall): unknown {
+function endOf(call: BlockingCall): Answer<unknown> {
   for (;;) {
     const { end } = call.wait()
-    if (end?.isOk) return end.value
-    if (end) throw thrownHere(fromPlainError(end.error))
+    if (end) return end
   }
+}
+
+function valueOf(end: Answer<unknown>, judge?: Judge): unknown {
+  if (end.isOk) return end.value
+  const error = fromPlainError(end.error)
+  throw thrownHere(judge ? judge.error(error) : error)
 }
 
 /** The options over the defaults, when the call may block. */
@@ -118,26 +128,4 @@ function checked(
 function revived<Response extends GenerateResponse>(response: Response): Response {
   const { storeError } = response as { storeError?: PlainError }
   return storeError ? { ...response, storeError: fromPlainError(storeError) } : response
-}
-
-/** The schema stayed here: it judges what the blocking thread has parsed. */
-function validated<Response extends GenerateResponse>(
-  response: Response,
-  schema: StandardSchemaV1 | undefined,
-): Response {
-  if (!schema || response.toolCalls.length > 0) return response
-  // A schema of the user's that blocks in its turn is inside a call.
-  const end = beginCall()
-  try {
-    return { ...response, output: validatedNow(response, schema) }
-  } catch (error) {
-    if (!isConvokeError(error)) throw error
-    const { provider, model, timing } = response
-    const { code, message, cause } = error
-    const partial: GenerateResponse = { ...response, finishReason: 'error' }
-    delete partial.output
-    throw new ConvokeError(code, message, { provider, model, cause, attempts: timing.attempts, partial })
-  } finally {
-    end()
-  }
 }

@@ -4,7 +4,6 @@ import { fromPlainError } from '../protocol.ts'
 import type { Answer, BlockingNews, PlainError } from '../protocol.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
 import type { BlockingCall } from './channel.ts'
-import { thrownHere } from './thrown-here.ts'
 
 /**
  * What `generate(prompt, { stream: true })` gives. The request is sent at once, and its reply read in another thread;
@@ -15,7 +14,7 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   implements IterableIterator<StreamChunk, undefined>, Disposable
 {
   readonly #call: BlockingCall
-  readonly #finish: (value: unknown) => Response
+  readonly #read: (end: Answer<unknown>) => Response
   #chunks: StreamChunk[] = []
   /** Chunks of `#chunks` that were read already. */
   #taken = 0
@@ -26,9 +25,9 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   #isTold = false
 
   /** @internal */
-  constructor(call: BlockingCall, finish: (value: unknown) => Response) {
+  constructor(call: BlockingCall, read: (end: Answer<unknown>) => Response) {
     this.#call = call
-    this.#finish = finish
+    this.#read = read
   }
 
   /**
@@ -102,13 +101,10 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   }
 
   #end(end: Answer<unknown>): void {
-    if (!end.isOk) return this.#fail(thrownHere(fromPlainError(end.error)))
     try {
-      this.#response = this.#finish(end.value)
+      this.#response = this.#read(end)
       this.#isOver = true
     } catch (error) {
-      // It ends by its finish chunk or by an error, never by both.
-      if (this.#chunks.at(-1)?.type === 'finish') this.#chunks.pop()
       this.#fail(error as ConvokeError)
     }
   }

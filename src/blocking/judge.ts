@@ -1,0 +1,62 @@
+/** A schema of the user's, which cannot cross: it judges here what the blocking thread has read. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { ConvokeError } from '../errors.ts'
+import type { Verdict } from '../protocol.ts'
+import type { GenerateResponse } from '../types.ts'
+import { beginCall, unavailable } from './in-flight.ts'
+
+export class Judge {
+  readonly #schema: StandardSchemaV1
+  /** What became of the reply here, where values and errors keep their class. */
+  #made: { value: unknown } | undefined
+  #failure: unknown
+
+  constructor(schema: StandardSchemaV1) {
+    this.#schema = schema
+  }
+
+  /** The other thread is told, and ends the call (and the turn of a session) as one of its own schema. */
+  judge(value: unknown): Verdict {
+    // A schema that blocks in its turn is inside a call.
+    const end = beginCall()
+    try {
+      const result = this.#schema['~standard'].validate(value)
+      if (result instanceof Promise) {
+        // What comes of it concerns nobody any more.
+        result.catch(() => {})
+        throw unavailable(
+          'The schema validates asynchronously, which a blocked thread cannot wait for. Use agenerate().',
+        )
+      }
+      if (!result.issues) {
+        this.#made = result
+        return { kind: 'fits' }
+      }
+      return { kind: 'issues', issues: result.issues.map(plainIssue) }
+    } catch (error) {
+      this.#failure = error
+      return { kind: 'failed', message: error instanceof Error ? error.message : String(error) }
+    } finally {
+      end()
+    }
+  }
+
+  response<Response extends GenerateResponse>(response: Response): Response {
+    return this.#made ? { ...response, output: this.#made.value } : response
+  }
+
+  error(error: ConvokeError): ConvokeError {
+    const failure = this.#failure
+    if (failure === undefined || error.code !== 'invalid_output') return error
+    if (failure instanceof ConvokeError && failure.code === 'blocking_unavailable') {
+      const { attempts, partial } = error
+      return failure.amend({ attempts, ...(partial ? { partial, model: partial.model } : {}) })
+    }
+    error.cause = failure
+    return error
+  }
+}
+
+function plainIssue({ message, path = [] }: StandardSchemaV1.Issue): StandardSchemaV1.Issue {
+  return { message, path: path.map((segment) => String(typeof segment === 'object' ? segment.key : segment)) }
+}
