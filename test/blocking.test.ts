@@ -1,7 +1,7 @@
 /** generate(): calls that block, against what the same calls give on the async side. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { countTokens, countTokensSync, createLLM } from 'convoke'
+import { countTokens, countTokensSync, createLLM, isConvokeError } from 'convoke'
 import type { ConvokeError, GenerateResponse, LLMOptions, StreamChunk } from 'convoke'
 import { z } from 'zod'
 import { blockingLLM, rejected, thrown, vendors } from './blocking-kit.ts'
@@ -172,6 +172,33 @@ test('retries, and the waits that the vendor asks for, are those of the async si
   assert.equal(reply.timing.attempts, 1)
   const error = thrown(() => llm.generate(answeredBy({ fault: { status: 503 } })))
   assert.deepEqual([error.code, error.attempts], ['overloaded', 3])
+})
+
+test('a stream of more chunks than any buffer holds comes whole', () => {
+  const chunks = Array.from({ length: 3_000 }, (_, at) => `${at} `)
+  const stream = llmOf('openai').generate(answeredBy({ chunks }), { stream: true })
+  assert.equal([...stream.text].join(''), chunks.join(''))
+})
+
+test('what a restart takes back is told with its error', () => {
+  const llm = llmOf('openai', { retry: { attempts: 2, minDelayMs: 1, replay: 'restart' } })
+  const stream = llm.generate(answeredBy({ text: 'abc def ghi', fault: { cutAfter: 0.5 } }), { stream: true })
+  const resets: StreamChunk[] = []
+  thrown(() => {
+    for (const chunk of stream) if (chunk.type === 'reset') resets.push(chunk)
+  })
+  const [reset] = resets
+  assert.ok(reset?.type === 'reset' && isConvokeError(reset.error))
+  assert.equal(reset.error.code, 'stream_truncated')
+})
+
+test('a call that waits for its slot for longer than its own limit is not taken for a thread that hangs', () => {
+  const llm = llmOf('openai', { maxConcurrent: 1 })
+  const prompt = answeredBy({ chunks: ['a', 'b', 'c', 'd', 'e', 'f', 'g'], paceMs: 600 })
+  const open = llm.generate(prompt, { stream: true })
+  open.next()
+  assert.ok(llm.generate('Hi', { timeouts: { totalMs: 500 } }).content)
+  assert.equal(open.response.content, 'abcdefg')
 })
 
 test('a schema judges on this side, and its value is what it makes', async () => {
