@@ -6,6 +6,31 @@ export { ResponseStream } from './stream.ts'
 export { countTokensSync } from './blocking/count-tokens.ts'
 export { BlockingStream } from './blocking/stream.ts'
 export type { BlockingOptions } from './blocking/generate.ts'
+export { fanOut } from './fan-out.ts'
+export type { FanOutOptions, FanOutResults } from './fan-out.ts'
+export { FanOutStream } from './fan-out-stream.ts'
+export type { MemberChunk, MemberErrorChunk } from './fan-out-stream.ts'
+export type {
+  Member,
+  MemberInfo,
+  MemberResult,
+  Members,
+  MemberStream,
+  PerMember,
+  PromptForMembers,
+} from './members.ts'
+export { consensus, Consensus } from './consensus/consensus.ts'
+export type { ConsensusOptions } from './consensus/consensus.ts'
+export type { Tolerance } from './consensus/answer.ts'
+export { majority, unanimous, weighted } from './consensus/count.ts'
+export type { CountOptions } from './consensus/count.ts'
+export { judge, synthesize } from './consensus/judge.ts'
+export type { JudgeOptions } from './consensus/judge.ts'
+export { cluster, textSimilarity } from './consensus/cluster.ts'
+export type { ClusterOptions, Embeddings, Similarity } from './consensus/cluster.ts'
+export type * from './consensus/strategy.ts'
+export type { ConsensusEvent, Standing } from './consensus/progress.ts'
+export type { MemberCost, MemberFailure, Verdict, VerdictStatus } from './consensus/verdict.ts'
 export { createSession, importSession, Session } from './session/session.ts'
 export type { CompactOptions, SessionCallOptions, SessionOptions } from './session/session-options.ts'
 export type { SessionResponse } from './session/turn.ts'

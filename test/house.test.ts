@@ -31,6 +31,8 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   { room: 'the thread that waits', files: /^blocking\// },
   { room: 'calls and streams', files: /^(reply-parts|collect|gate|stream|call|requests)\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
+  { room: 'many members', files: /^(members|fan-out|fan-out-stream)\.ts$/ },
+  { room: 'consensus', files: /^consensus\// },
   { room: 'sessions', files: /^session\// },
   { room: 'the public names', files: /^index\.ts$/ },
 ]

@@ -1,0 +1,131 @@
+/** cluster: answers that are near each other are one answer. */
+import { ConvokeError } from '../errors.ts'
+import { normalizeText } from './answer.ts'
+import { shownAnswer } from './exhibit.ts'
+import type { Ballot, Strategy, Vote } from './strategy.ts'
+import { groupsAround, rounding, weightOf } from './tally.ts'
+
+/** How near two answers are, from 0 (nothing in common) to 1 (the same). */
+export type Similarity = (a: string, b: string) => number | Promise<number>
+
+/** Vectors of texts, in their order; nearness is the cosine of the angle between two. */
+export interface Embeddings {
+  embed(texts: string[]): number[][] | Promise<number[][]>
+}
+
+export interface ClusterOptions {
+  /** From how near on two answers are one, 0 to 1. @default 0.8; 0.85 with embeddings */
+  threshold?: number
+}
+
+/**
+ * Groups answers that are near each other around the one with the most others near it, and takes that one, when its
+ * group has more than half of the votes; else the verdict is `split`. Everybody is heard: a further answer may always
+ * move the centre. Without a similarity it compares the letters (edit distance; of texts beyond 1,000 characters, their
+ * first 2,000 words), which knows nothing of meaning: `is safe` is near to `is not safe`. Give embeddings where the wording is free.
+ */
+export function cluster(
+  similarity: Similarity | Embeddings = textSimilarity,
+  options: ClusterOptions = {},
+): Strategy {
+  const isEmbedding = typeof similarity === 'object' && similarity !== null
+  const threshold = options.threshold ?? (isEmbedding ? 0.85 : 0.8)
+  if (isEmbedding ? typeof similarity.embed !== 'function' : typeof similarity !== 'function') {
+    throw new ConvokeError(
+      'invalid_request',
+      'cluster takes a function of two texts, or { embed }, a function that makes vectors of texts.',
+    )
+  }
+  if (!(threshold > 0 && threshold <= 1)) {
+    throw new ConvokeError('invalid_request', `The threshold is ${threshold}; it takes a number up to 1.`)
+  }
+  return {
+    name: 'cluster',
+    async decide(ballot) {
+      const nearness = isEmbedding
+        ? await byVectors(ballot.votes, similarity)
+        : await byPairs(ballot.votes, similarity)
+      const isNear = (a: Vote, b: Vote) => (nearness.get(a)?.get(b) ?? 0) >= threshold
+      return rulingAround(ballot, isNear)
+    },
+  }
+}
+
+function rulingAround(ballot: Ballot, isNear: (a: Vote, b: Vote) => boolean) {
+  const groups = groupsAround(ballot.votes, isNear)
+  const [[centre, near] = []] = groups
+  const isAgreed = 2 * weightOf(near ?? []) > weightOf(ballot.votes) + rounding
+  const reason = isAgreed
+    ? 'More than half of the answers are near to this one.'
+    : 'No group of answers that are near each other has more than half of the votes.'
+  return { answer: centre?.answer, isAgreed, supporters: near ?? [], reason }
+}
+
+type Nearness = Map<Vote, Map<Vote, number>>
+
+async function byPairs(votes: readonly Vote[], similarity: Similarity): Promise<Nearness> {
+  const nearness: Nearness = new Map(votes.map((vote) => [vote, new Map()]))
+  const pairs = votes.flatMap((a, at) => votes.slice(at + 1).map((b) => [a, b] as const))
+  await Promise.all(
+    pairs.map(async ([a, b]) => {
+      const near = await similarity(shownAnswer(a.answer), shownAnswer(b.answer))
+      nearness.get(a)?.set(b, near)
+      nearness.get(b)?.set(a, near)
+    }),
+  )
+  return nearness
+}
+
+async function byVectors(votes: readonly Vote[], { embed }: Embeddings): Promise<Nearness> {
+  const vectors = await embed(votes.map(({ answer }) => shownAnswer(answer)))
+  if (!Array.isArray(vectors) || vectors.length !== votes.length) {
+    throw new ConvokeError(
+      'invalid_request',
+      `embed gave ${Array.isArray(vectors) ? vectors.length : 'no'} vectors for ${votes.length} texts.`,
+    )
+  }
+  return new Map(
+    votes.map((a, at) => [
+      a,
+      new Map(votes.map((b, next) => [b, cosine(vectors[at] ?? [], vectors[next] ?? [])])),
+    ]),
+  )
+}
+
+function cosine(a: readonly number[], b: readonly number[]): number {
+  let [dot, left, right] = [0, 0, 0]
+  for (const [at, value] of a.entries()) {
+    dot += value * (b[at] ?? 0)
+    left += value * value
+    right += (b[at] ?? 0) ** 2
+  }
+  return left && right ? dot / Math.sqrt(left * right) : 0
+}
+
+/** Letters beyond this would take the event loop a long time: edit distance grows with the square. */
+const maxLetters = 1_000
+const maxWords = 2_000
+
+/** 1 less the share of letters (of long texts, words) that have to change for one text to become the other. */
+export async function textSimilarity(a: string, b: string): Promise<number> {
+  // Loaded at first use: importing convoke must stay cheap.
+  const { default: leven } = await import('leven')
+  const texts = [normalizeText(a), normalizeText(b)] as [string, string]
+  const [left, right] = texts.some((text) => text.length > maxLetters) ? asWords(texts) : texts
+  const longest = Math.max(left.length, right.length)
+  return longest === 0 ? 1 : 1 - leven(left, right) / longest
+}
+
+/** Each different word as one character. */
+function asWords(texts: [string, string]): [string, string] {
+  const known = new Map<string, string>()
+  const encode = (text: string) =>
+    text
+      .split(/[^\p{L}\p{N}]+/u, maxWords)
+      .map((word) => {
+        if (!known.has(word)) known.set(word, String.fromCharCode(known.size + 1))
+        return known.get(word)
+      })
+      .join('')
+  return [encode(texts[0]), encode(texts[1])]
+}

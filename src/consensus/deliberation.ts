@@ -1,0 +1,302 @@
+/** One consensus as it runs: rounds of calls, votes as they come, a ruling, and the verdict. */
+import { ConvokeError, isConvokeError } from '../errors.ts'
+import { infoOf, MemberCall, promptFor } from '../members.ts'
+import type { Member, MemberResult, PromptForMembers, Seat } from '../members.ts'
+import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
+import { withText } from './answer.ts'
+import type { AnswerKind } from './answer.ts'
+import { rulingOf } from './count.ts'
+import { shuffler } from './exhibit.ts'
+import type { ConsensusEvent } from './progress.ts'
+import { questionsOn } from './questions.ts'
+import { rebuttal } from './rebuttal.ts'
+import type { Ballot, Consultation, Ruling, Strategy, Vote } from './strategy.ts'
+import { tally } from './tally.ts'
+import { statusOf, support, verdictOf } from './verdict.ts'
+import type { Findings, MemberFailure, Verdict } from './verdict.ts'
+
+/** What was asked for, checked. */
+export interface Plan {
+  seats: readonly Seat[]
+  weights: readonly number[]
+  prompt: PromptForMembers
+  /** Of every member's call. */
+  options: GenerateOptions
+  signal: AbortSignal | undefined
+  kind: AnswerKind
+  strategy: Strategy
+  sameness: Pick<Ballot, 'isSame' | 'keyOf'>
+  byField: boolean
+  quorum: number
+  timeoutMs: number | undefined
+  memberDeadlines: readonly (number | undefined)[]
+  rounds: number
+  confidence: number | undefined
+  shuffleSeed: number
+}
+
+export class Deliberation {
+  readonly #plan: Plan
+  readonly #tell: (event: ConsensusEvent) => void
+  readonly #shuffle: <Value>(values: readonly Value[]) => Value[]
+  readonly #startedAtMs = performance.now()
+  /** The last vote of each member, by its place. */
+  readonly #votes = new Map<number, Vote>()
+  readonly #failures: MemberFailure[] = []
+  readonly #results: Findings['results'][number][] = []
+  readonly #consultations: Consultation[] = []
+  /** Calls in flight. */
+  readonly #calls = new Set<MemberCall>()
+  #round = 0
+  #outstanding: readonly Seat[] = []
+  #stopped: string[] = []
+  #savedAtMostMs: number | undefined
+  #cancelled: ConvokeError | undefined
+
+  constructor(plan: Plan, tell: (event: ConsensusEvent) => void) {
+    this.#plan = plan
+    this.#tell = tell
+    this.#shuffle = shuffler(plan.shuffleSeed)
+  }
+
+  /** @throws ConvokeError `cancelled` */
+  async run(): Promise<Verdict> {
+    const { signal, rounds } = this.#plan
+    const onAbort = () => this.cancel(signal?.reason)
+    if (signal?.aborted) onAbort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      let ruling: Ruling | undefined
+      for (
+        let asked = this.#plan.seats;
+        ;
+        asked = this.#plan.seats.filter(({ index }) => this.#votes.has(index))
+      ) {
+        this.#throwIfCancelled()
+        await this.#ask(asked)
+        this.#throwIfCancelled()
+        ruling = await this.#rule()
+        this.#throwIfCancelled()
+        const isLast = this.#round >= rounds || this.#votes.size < 2 || this.#timeLeft() <= 0
+        if (isLast || this.#isEnough(ruling)) break
+      }
+      return this.#verdict(ruling)
+    } finally {
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  cancel(reason?: unknown): void {
+    const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
+    const message = `The consensus was cancelled${why ? `: ${why}` : ''}.`
+    this.#cancelled ??= new ConvokeError('cancelled', message, { cause: reason })
+    for (const call of this.#calls) call.cancel(reason)
+  }
+
+  #throwIfCancelled(): void {
+    if (this.#cancelled) throw this.#cancelled
+  }
+
+  #timeLeft(): number {
+    return (this.#plan.timeoutMs ?? Infinity) - (performance.now() - this.#startedAtMs)
+  }
+
+  /** One round: ends when all have answered or failed, or when nothing that is outstanding can matter. */
+  async #ask(seats: readonly Seat[]): Promise<void> {
+    const round = ++this.#round
+    const prompts = this.#prompts(seats)
+    this.#outstanding = seats
+    this.#tell({ type: 'round', round, members: seats.map(({ key }) => key) })
+    const calls = seats.map((seat) => this.#call(seat))
+    let isCertain = false
+    await new Promise<void>((resolve) => {
+      const answers = calls.map(async (call) => {
+        const result = await call.settle(async () => this.#stream(call, prompts.get(call.seat.index)))
+        this.#calls.delete(call)
+        this.#results.push({ round, result, isStopped: isCertain })
+        if (isCertain || this.#cancelled) return
+        this.#outstanding = this.#outstanding.filter(({ index }) => index !== result.index)
+        this.#count(result)
+        if (!this.#isCertain()) return
+        isCertain = true
+        this.#stop(calls)
+      })
+      // Of those that are stopped too: what they used is known then, and their sockets are told to close.
+      void Promise.all(answers).then(() => resolve())
+    })
+  }
+
+  #call(seat: Seat): MemberCall {
+    const own = this.#plan.memberDeadlines[seat.index] ?? Infinity
+    const left = Math.max(1, this.#timeLeft())
+    const option = own <= left ? 'memberTimeoutMs' : 'timeoutMs'
+    const call = new MemberCall(seat, undefined, Math.min(own, left), option)
+    this.#calls.add(call)
+    return call
+  }
+
+  #stream({ seat, signal }: MemberCall, prompt: Prompt | Error | undefined): Promise<GenerateResponse> {
+    if (prompt instanceof Error) throw prompt
+    // Streamed, as vendors stop writing, and charging, when a stream is left.
+    return seat.member.stream(prompt as Prompt, { ...this.#plan.options, signal }).response
+  }
+
+  /** In the members' order, so that what is shuffled does not depend on who answers first. */
+  #prompts(seats: readonly Seat[]): Map<number, Prompt | Error> {
+    const votes = this.#ordered()
+    return new Map<number, Prompt | Error>(
+      seats.map((seat): [number, Prompt | Error] => {
+        try {
+          const prompt = withText(promptFor(this.#plan.prompt, seat), this.#rebuttal(seat, votes))
+          return [seat.index, withText(prompt, this.#plan.kind.instruction)]
+        } catch (error) {
+          return [seat.index, error as Error]
+        }
+      }),
+    )
+  }
+
+  #rebuttal(seat: Seat, votes: readonly Vote[]): string | undefined {
+    const own = votes.find(({ index }) => index === seat.index)
+    return own && rebuttal(own, votes, { isSame: this.#plan.sameness.isSame, shuffle: this.#shuffle })
+  }
+
+  #count(result: MemberResult): void {
+    const { key: member, index, provider, model, response, timeMs } = result
+    const round = this.#round
+    if (!response) return this.#fail(result, result.error)
+    this.#tell({ type: 'answer', round, member, response, timeMs })
+    let answer: unknown
+    try {
+      answer = this.#plan.kind.read(response)
+    } catch (error) {
+      return this.#fail(result, error as ConvokeError)
+    }
+    const weight = this.#plan.weights[index] ?? 1
+    this.#votes.set(index, { member, index, provider, model, answer, weight, round, response })
+    const { votes } = this.#ballot()
+    const standings = tally(votes, (value) => value, this.#plan.sameness).map((group) => ({
+      answer: group.value,
+      weight: group.weight,
+      members: group.votes.map((vote) => vote.member),
+    }))
+    this.#tell({ type: 'vote', round, member, answer, standings, outstanding: this.#outstanding.length })
+  }
+
+  #fail({ key: member, index, provider, model, timeMs }: MemberResult, error: ConvokeError): void {
+    const round = this.#round
+    this.#failures.push({ member, index, provider, model, round, error })
+    this.#tell({ type: 'failure', round, member, error, timeMs })
+  }
+
+  /** Whether nothing that is outstanding can change the result. Between rounds only an agreement ends the asking. */
+  #isCertain(): boolean {
+    const ballot = this.#ballot()
+    if (ballot.outstanding.length === 0 || ballot.votes.length === 0) return false
+    const ruling = this.#plan.strategy.settled?.(ballot)
+    return ruling !== undefined && (this.#round >= this.#plan.rounds || this.#isEnough(ruling))
+  }
+
+  #isEnough(ruling: Ruling | undefined): boolean {
+    const { confidence } = this.#plan
+    const ballot = this.#ballot()
+    if (!ruling || statusOf(ballot, ruling) !== 'agreed') return false
+    return confidence === undefined || support(ballot, ruling).agreement >= confidence
+  }
+
+  #stop(calls: readonly MemberCall[]): void {
+    this.#stopped = this.#outstanding.map(({ key }) => key)
+    const deadlines = this.#outstanding.map(({ index }) => {
+      const call = calls.find(({ seat }) => seat.index === index)
+      const own = this.#plan.memberDeadlines[index] ?? Infinity
+      const taken = performance.now() - (call?.startedAtMs ?? 0)
+      return Math.min(own - taken, this.#timeLeft())
+    })
+    const longest = Math.max(...deadlines)
+    this.#savedAtMostMs = longest === Infinity ? undefined : Math.max(0, longest)
+    for (const { index, key } of this.#outstanding) {
+      calls.find(({ seat }) => seat.index === index)?.cancel('the consensus is decided')
+      this.#tell({ type: 'stopped', round: this.#round, member: key })
+    }
+  }
+
+  /** Votes of an earlier round stand for members that failed in this one, not for those that may still answer. */
+  #ballot(): Ballot {
+    const open = new Set(this.#outstanding.map(({ index }) => index))
+    const votes = this.#ordered().filter(({ index }) => !open.has(index))
+    const outstanding = this.#outstanding.map((seat) => ({
+      ...infoOf(seat),
+      weight: this.#plan.weights[seat.index] ?? 1,
+    }))
+    const { sameness, quorum, byField } = this.#plan
+    return { votes, outstanding, quorum, questions: questionsOn(votes, byField), ...sameness }
+  }
+
+  #ordered(): Vote[] {
+    return [...this.#votes.values()].sort((a, b) => a.index - b.index)
+  }
+
+  /** A strategy that fails costs its ruling, not the votes. */
+  async #rule(): Promise<Ruling | undefined> {
+    const ballot = this.#ballot()
+    if (ballot.votes.length === 0) return undefined
+    const { strategy, prompt, options, seats } = this.#plan
+    try {
+      return await strategy.decide(ballot, {
+        get prompt() {
+          return promptFor(prompt, seats[0] as Seat)
+        },
+        options,
+        shuffle: this.#shuffle,
+        consult: (role, llm, question, given) => this.#consult(role, llm, question, given),
+      })
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      const reason = `The strategy ${strategy.name} failed (${why}); this is the answer with the most votes.`
+      return { ...rulingOf(ballot), isAgreed: false, isDegraded: true, reason }
+    }
+  }
+
+  async #consult(
+    role: string,
+    llm: Member,
+    prompt: Prompt,
+    options: GenerateOptions = {},
+  ): Promise<GenerateResponse> {
+    this.#throwIfCancelled()
+    const round = this.#round
+    const { provider = 'member', model } = llm
+    if (this.#timeLeft() <= 0) {
+      const error = new ConvokeError('timeout', `No time is left of timeoutMs for the ${role}.`, {
+        phase: 'total',
+        isRetryable: false,
+      })
+      this.#consultations.push({ role, provider, model, round, timeMs: 0, error })
+      throw error
+    }
+    this.#tell({ type: 'consultation', round, role })
+    const call = this.#call({ key: role, index: -1, provider, model, member: llm })
+    const result = await call.settle(async () => llm.agenerate(prompt, { ...options, signal: call.signal }))
+    this.#calls.delete(call)
+    const { key: _key, index: _index, ...facts } = result
+    this.#consultations.push({ role, round, ...facts } as Consultation)
+    if (result.response) return result.response
+    throw isConvokeError(result.error) ? result.error : new ConvokeError('malformed_response', role)
+  }
+
+  #verdict(ruling: Ruling | undefined): Verdict {
+    return verdictOf({
+      seats: this.#plan.seats,
+      ballot: this.#ballot(),
+      ruling,
+      failures: this.#failures,
+      results: this.#results,
+      consultations: this.#consultations,
+      strategy: this.#plan.strategy.name,
+      rounds: this.#round,
+      stopped: this.#stopped,
+      savedAtMostMs: this.#savedAtMostMs,
+      timeMs: performance.now() - this.#startedAtMs,
+    })
+  }
+}

@@ -1,0 +1,16 @@
+/** What is voted on: the whole answer, or each field of an object by itself. */
+import type { Question, Vote } from './strategy.ts'
+
+export function questionsOn(votes: readonly Vote[], byField: boolean): Question[] {
+  if (!byField) return [{ valueOf: (answer) => answer }]
+  const fields = new Set(votes.flatMap(({ answer }) => (isFields(answer) ? Object.keys(answer) : [])))
+  return [...fields].map((field) => ({
+    field,
+    // A member that left it out votes for its absence.
+    valueOf: (answer) => (isFields(answer) && Object.hasOwn(answer, field) ? answer[field] : undefined),
+  }))
+}
+
+function isFields(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,87 @@
+/** fanOut: one prompt to many LLMs, each with its own answer or error. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { FanOutStream } from './fan-out-stream.ts'
+import { deadlineRule, MemberCall, perMember, promptFor, seatsOf } from './members.ts'
+import type { MemberResult, Members, PerMember, PromptForMembers, Seat } from './members.ts'
+import { checkCallOptions } from './options.ts'
+import type { GenerateOptions } from './types.ts'
+
+/** Options of every member's call, and the deadline. */
+export interface FanOutOptions extends GenerateOptions {
+  /**
+   * How long each member may take, in milliseconds from the start, waiting in line and retries included: one number for
+   * all, a list in their order, or an object by key. A member that is late is cancelled and has the error `timeout`.
+   * @default none but `timeouts` of its call
+   */
+  timeoutMs?: PerMember<number>
+}
+
+/** Results in the shape that the LLMs came in: a list for a list, an object by key for an object. */
+export type FanOutResults<Given extends Members, Output = unknown> = {
+  -readonly [Key in keyof Given]: MemberResult<Output>
+}
+
+/**
+ * Asks all at once, and gives each one's `response` or `error`, with its time and cost, in the shape and order that the
+ * LLMs came in. The failure of one is that one's alone; an abort of `signal` gives each that was not done the error
+ * `cancelled`. A member may stand several times in a list. With `stream: true` it gives a `FanOutStream` at once.
+ *
+ * @param prompt one for all, or a function that makes each member's own
+ * @throws ConvokeError `invalid_request` where there is nobody to ask or an option is wrong, before anything is sent
+ */
+export function fanOut<const Given extends Members>(
+  llms: Given,
+  prompt: PromptForMembers,
+  options: FanOutOptions & { stream: true },
+): FanOutStream<FanOutResults<Given>>
+export function fanOut<const Given extends Members, Output = unknown>(
+  llms: Given,
+  prompt: PromptForMembers,
+  options?: FanOutOptions & { schema?: StandardSchemaV1<unknown, Output>; stream?: false },
+): Promise<FanOutResults<Given, Output>>
+export function fanOut<const Given extends Members>(
+  llms: Given,
+  prompt: PromptForMembers,
+  options: FanOutOptions & { stream?: boolean } = {},
+): Promise<FanOutResults<Given>> | FanOutStream<FanOutResults<Given>> {
+  if (options?.stream) {
+    const { calls, callOptions, shaped } = prepare(llms, options)
+    return new FanOutStream(calls, prompt, callOptions, shaped)
+  }
+  return settleAll(llms, prompt, options)
+}
+
+async function settleAll<Given extends Members>(
+  llms: Given,
+  prompt: PromptForMembers,
+  options: FanOutOptions & { stream?: boolean },
+): Promise<FanOutResults<Given>> {
+  const { calls, callOptions, shaped } = prepare(llms, options)
+  const results = calls.map((call) =>
+    call.settle(async () => {
+      const { seat, signal } = call
+      return seat.member.agenerate(promptFor(prompt, seat), { ...callOptions, signal })
+    }),
+  )
+  return shaped(await Promise.all(results))
+}
+
+function prepare<Given extends Members>(llms: Given, options: FanOutOptions & { stream?: boolean }) {
+  const { timeoutMs, stream: _stream, signal, ...callOptions } = options ?? {}
+  checkCallOptions(options && { ...callOptions, ...(signal ? { signal } : {}) })
+  const seats = seatsOf(llms)
+  const deadlines = perMember(timeoutMs, seats, deadlineRule('timeoutMs'))
+  const calls = seats.map((seat) => new MemberCall(seat, signal, deadlines[seat.index], 'timeoutMs'))
+  return { calls, callOptions, shaped: (results: MemberResult[]) => shapedAs(llms, seats, results) }
+}
+
+function shapedAs<Given extends Members>(
+  llms: Given,
+  seats: readonly Seat[],
+  results: MemberResult[],
+): FanOutResults<Given> {
+  const shaped = Array.isArray(llms)
+    ? results
+    : Object.fromEntries(seats.map(({ key, index }) => [key, results[index]]))
+  return shaped as FanOutResults<Given>
+}

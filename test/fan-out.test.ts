@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createLLM, fanOut, isConvokeError, registerProvider } from 'convoke'
+import type { MemberChunk, ProviderChunk } from 'convoke'
+import { hang, panel, untilQuiet } from './panel-kit.ts'
+
+test('all are settled, keyed and in order, each with its own response or error, time and usage', async () => {
+  await using five = await panel({
+    slow: { text: 'slowly', latencyMs: 60 },
+    fast: 'at once',
+    busy: { fault: { status: 429 } },
+    dead: { fault: { reset: true } },
+    last: 'here',
+  })
+  const results = await fanOut(five.llms, 'Hi')
+  assert.deepEqual(Object.keys(results), ['slow', 'fast', 'busy', 'dead', 'last'])
+  assert.deepEqual(
+    Object.values(results).map(({ response, error }) => response?.content ?? error?.code),
+    ['slowly', 'at once', 'rate_limited', 'connection', 'here'],
+  )
+  const { slow, busy } = results
+  assert.ok(slow?.response && slow.timeMs >= 55 && slow.timeMs < 5_000)
+  assert.equal(slow.usage, slow.response.usage)
+  assert.equal(slow.index, 0)
+  assert.equal(busy?.provider, 'gemini')
+  assert.equal(busy?.usage?.totalTokens, 0)
+})
+
+test('a list gives a list, in which a member may stand several times under names of its own', async () => {
+  let count = 0
+  await using one = await panel({ dice: () => `${++count}` })
+  const llm = one.llm('dice')
+  const results = await fanOut([llm, llm, llm], 'Throw')
+  assert.deepEqual(
+    results.map(({ key }) => key),
+    ['openai/dice', 'openai/dice#2', 'openai/dice#3'],
+  )
+  assert.deepEqual(results.map(({ response }) => response?.content).sort(), ['1', '2', '3'])
+})
+
+test('each member may have a prompt of its own, and one that cannot be made fails that member alone', async () => {
+  const echo = ({ prompt }: { prompt: string }) => prompt
+  await using three = await panel({ a: echo, b: echo, c: echo })
+  const results = await fanOut(three.llms, ({ key, index }) => {
+    if (key === 'b') throw new Error('no idea')
+    return `${key} is ${index}`
+  })
+  assert.equal(results['a']?.response?.content, 'a is 0')
+  assert.equal(results['c']?.response?.content, 'c is 2')
+  assert.equal(results['b']?.error?.code, 'invalid_request')
+  assert.match(results['b']?.error?.message ?? '', /prompt for b could not be made: no idea/)
+})
+
+test('a member that is late has the error timeout and its socket is closed, by a deadline of its own', async () => {
+  await using three = await panel({ quick: 'here', late: hang, later: hang })
+  const [quick, late, later] = await fanOut(
+    [three.llm('quick'), three.llm('late'), three.llm('later')],
+    'Hi',
+    { timeoutMs: [Infinity, 150, 250] },
+  )
+  assert.equal(quick.response?.content, 'here')
+  for (const { error } of [late, later]) assert.equal(error?.code, 'timeout')
+  assert.match(late.error?.message ?? '', /within timeoutMs, 150 ms/)
+  assert.ok(late.timeMs >= 145 && later.timeMs >= 245)
+  assert.ok((await untilQuiet(three.simulator)) < 250)
+})
+
+test('an abort cancels those that still run, and the others keep what they had', async () => {
+  await using two = await panel({ quick: 'here', late: hang })
+  const controller = new AbortController()
+  const asked = fanOut(two.llms, 'Hi', { signal: controller.signal })
+  while (two.simulator.requests.filter(({ outcome }) => outcome === 'complete').length < 1) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  controller.abort(new Error('enough'))
+  const { quick, late } = await asked
+  assert.equal(quick?.response?.content, 'here')
+  assert.equal(late?.error?.code, 'cancelled')
+  assert.ok((await untilQuiet(two.simulator)) < 250)
+})
+
+test('a stream tells which member each chunk is of, ends each one by itself, and gives the results', async () => {
+  await using three = await panel({
+    a: { text: 'one two', paceMs: 2 },
+    b: { fault: { status: 500 } },
+    c: 'three',
+  })
+  const stream = fanOut(three.llms, 'Hi', { stream: true })
+  const chunks: MemberChunk[] = []
+  for await (const chunk of stream) chunks.push(chunk)
+  const of = (name: string) => chunks.filter(({ member }) => member === name)
+  assert.equal(
+    of('a')
+      .map(({ content }) => content)
+      .join(''),
+    'one two',
+  )
+  assert.equal(of('a').at(-1)?.type, 'finish')
+  const [only, ...more] = of('b')
+  assert.ok(only?.type === 'error' && only.error.code === 'server_error' && only.index === 1)
+  assert.equal(more.length, 0)
+  const results = await stream.results
+  assert.equal(results['a']?.response?.content, 'one two')
+  assert.equal(results['b']?.error, only.error)
+})
+
+test('results alone read the streams to their ends', async () => {
+  const text = 'word '.repeat(2_000)
+  await using two = await panel({ a: text, b: text })
+  const results = await fanOut(two.llms, 'Hi', { stream: true }).results
+  assert.deepEqual(
+    Object.values(results).map(({ response }) => response?.content.length),
+    [text.length, text.length],
+  )
+})
+
+test('leaving the loop cancels all and closes their sockets within 250 ms', async () => {
+  await using three = await panel({
+    a: { text: 'x'.repeat(4_000), paceMs: 5 },
+    b: { text: 'y'.repeat(4_000), paceMs: 5 },
+    c: hang,
+  })
+  const stream = fanOut(three.llms, 'Hi', { stream: true })
+  let count = 0
+  for await (const { content } of stream) if (content && ++count === 4) break
+  assert.ok((await untilQuiet(three.simulator)) < 250)
+  assert.equal(three.simulator.openStreams, 0)
+  for (const { error } of Object.values(await stream.results)) assert.equal(error?.code, 'cancelled')
+})
+
+/** A vendor of the tests' own, that never waits: a source as fast as can be. */
+registerProvider('torrent', () => ({
+  name: 'torrent',
+  async *stream({ model }, signal): AsyncGenerator<ProviderChunk, void, void> {
+    yield { type: 'start', content: '', id: 't', model }
+    for (let at = 0; at < 6_000 && !signal.aborted; at++) yield { type: 'text', content: 'x' }
+    yield { type: 'finish', content: '', finishReason: 'stop' }
+  },
+}))
+
+test('a fast member starves no slow one, not even one that never waits for anything', async () => {
+  await using one = await panel({ slow: { text: 'a b c d', paceMs: 5 } })
+  // Its SDK is loaded, and its connection open.
+  await one.llm('slow').agenerate('Hi')
+  const fast = createLLM('torrent', { model: 'm' })
+  const order: string[] = []
+  const stream = fanOut({ fast, slow: one.llm('slow') }, 'Hi', { stream: true })
+  for await (const { member, content } of stream) if (content) order.push(member)
+  assert.equal(order.filter((member) => member === 'fast').length, 6_000)
+  const first = order.indexOf('slow')
+  assert.ok(first >= 0 && first < 5_700, `the slow one came first at chunk ${first} of ${order.length}`)
+})
+
+test('two members that are equally fast take turns', async () => {
+  const llms = { a: createLLM('torrent', { model: 'm' }), b: createLLM('torrent', { model: 'm' }) }
+  let run = 0
+  let longest = 0
+  let last = ''
+  let count = 0
+  for await (const { member } of fanOut(llms, 'Hi', { stream: true })) {
+    run = member === last ? run + 1 : 1
+    last = member
+    // Beside the starts and the ends, where only one of them has something.
+    if (++count > 200 && count < 6_000) longest = Math.max(longest, run)
+  }
+  assert.ok(longest <= 2, `${longest} chunks of one in a row`)
+})
+
+test('bad input is told before anything is sent, with the remedy', async () => {
+  await using one = await panel({ a: 'x' })
+  const { llms } = one
+  const bad: [unknown[], RegExp][] = [
+    [[[], 'Hi'], /no LLM to ask\. Pass a list/],
+    [[{}, 'Hi'], /no LLM to ask/],
+    [[one.llm('a'), 'Hi'], /no LLM to ask/],
+    [[[{}], 'Hi'], /Member 0 is no LLM \(object\)\. Make it with createLLM/],
+    [[llms, 'Hi', { timeoutMs: 0 }], /option timeoutMs is 0; it takes milliseconds above 0/],
+    [[llms, 'Hi', { timeoutMs: { b: 5 } }], /timeoutMs names b, whom nobody is \(there are a\)/],
+    [[llms, 'Hi', { timeoutMs: [1, 2] }], /2 entries for 1 members/],
+    [[llms, 'Hi', { temprature: 1 }], /no option temprature.*temperature/],
+  ]
+  for (const [args, message] of bad) {
+    const call = fanOut as unknown as (...args: unknown[]) => Promise<unknown>
+    await assert.rejects(call(...args), (error) => {
+      assert.ok(isConvokeError(error) && error.code === 'invalid_request')
+      assert.match(error.message, message)
+      return true
+    })
+  }
+  assert.equal(one.simulator.requests.length, 0)
+})
+
+test('a stream is read once', async () => {
+  await using one = await panel({ a: 'x' })
+  const stream = fanOut(one.llms, 'Hi', { stream: true })
+  for await (const _chunk of stream);
+  assert.throws(() => stream[Symbol.asyncIterator](), /read already.*stream\.results/)
+})
