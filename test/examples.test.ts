@@ -16,6 +16,8 @@ const examples = readdirSync(folder).filter((file) => file.endsWith('.ts'))
 const shows: Record<string, RegExp> = {
   'blocking.ts': /Paris\.\nOnce upon a time.*it said so\.\nParis\.\nAlice\.\nblocking_unavailable/,
   'cancel.ts': /cancelled after about \d+ tokens\nleft the loop; calls in flight: 0/,
+  'consensus.ts':
+    /gpt: Paris\.\nclaude: Paris\.\ngemini: Paris\.\n(\w+ votes yes\n){2,3}agreed: yes \(\d+ %\)\n[23] voted, 0 failed/,
   'conversation.ts': /Paris\.\nOnce upon a time/,
   'errors.ts': /It broke off after \d+ characters\.\n\[openai\] The prompt is empty/,
   'existing-client.ts': /Hello!/,
@@ -65,4 +67,21 @@ test('the demo shows its five acts and the table, in plain text, within 15 s', a
   for (const name of ['openai', 'anthropic', 'gemini', 'cohere', 'ollama']) {
     assert.match(stdout, new RegExp(`^${name} .* \\d+/\\d+ .*stop$`, 'm'))
   }
+})
+
+test('npm run ask shows every member and the verdict in plain text, without keys by five simulated models', async () => {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.endsWith('_API_KEY')))
+  const ask = (...words: string[]) =>
+    run(process.execPath, [...options, join(folder, 'ask/main.ts'), ...words], {
+      cwd: root,
+      env: { ...env, OLLAMA_HOST: 'http://127.0.0.1:9' },
+    })
+  const { stdout } = await ask('Is tea better?', '--choices', 'yes,no')
+  assert.ok(!stdout.includes('\u001b'))
+  assert.match(stdout, /No key is set[^]*Is tea better\?/)
+  assert.match(stdout, /^openai\/gpt-4o-mini +✓ \d+\.\d s yes$/m)
+  assert.match(stdout, /^AGREED {2}█+░+ .*60 % behind it\nyes$/m)
+  const judged = await ask('Is tea better?')
+  assert.match(judged.stdout, /The judge \(gpt-4o-mini\) reads the answers[^]*AGREED[^]*5 of 5 voted/)
+  await assert.rejects(ask('Hi', '--strategy', 'dice'), { code: 2, stdout: /Take one of majority/ })
 })

@@ -12,7 +12,7 @@ export interface Vendors {
   note: string
 }
 
-const models = {
+export const models = {
   openai: 'gpt-4o-mini',
   anthropic: 'claude-haiku-4-5',
   gemini: 'gemini-2.5-flash',

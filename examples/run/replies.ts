@@ -7,6 +7,7 @@ export function reply({ prompt, tools, messages }: SimulatedRequest): ScriptedRe
   if (hasResult) return { text: 'It is 4 degrees and snowing in Oslo.' }
   if (/sheep/.test(prompt)) return { text: 'Nine.', reasoning: 'All but nine run away, so nine stay.' }
   if (/as JSON/.test(prompt)) return { text: '{"city":"Paris","inhabitants":2103000}' }
+  if (/97/.test(prompt)) return { text: 'Yes.' }
   if (/capital/.test(prompt)) return { text: 'Paris.' }
   if (/picture/.test(prompt)) return { text: 'A single red dot.' }
   if (/my name\?/.test(prompt)) return { text: 'Alice.' }
