@@ -71,7 +71,7 @@ function prepare<Given extends Members>(llms: Given, options: FanOutOptions & { 
   checkCallOptions(options && { ...callOptions, ...(signal ? { signal } : {}) })
   const seats = seatsOf(llms)
   const deadlines = perMember(timeoutMs, seats, deadlineRule('timeoutMs'))
-  const calls = seats.map((seat) => new MemberCall(seat, signal, deadlines[seat.index], 'timeoutMs'))
+  const calls = seats.map((seat) => new MemberCall(seat, signal, deadlines[seat.index]))
   return { calls, callOptions, shaped: (results: MemberResult[]) => shapedAs(llms, seats, results) }
 }
 

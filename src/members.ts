@@ -96,7 +96,7 @@ export function infoOf({ key, index, provider, model }: MemberInfo): MemberInfo 
  */
 export function perMember<Value>(
   given: PerMember<Value> | undefined,
-  seats: readonly Seat[],
+  seats: readonly MemberInfo[],
   { name, isRight, wanted }: { name: string; isRight: (value: unknown) => boolean; wanted: string },
 ): (Value | undefined)[] {
   const fail = (what: string) =>
@@ -156,15 +156,20 @@ export class MemberCall {
   readonly #timer: NodeJS.Timeout | undefined
   #expiry: string | undefined
 
-  /** @param option which option the deadline was, for its error */
-  constructor(seat: Seat, signal: AbortSignal | undefined, timeoutMs: number | undefined, option: string) {
+  /** @param limit how its error calls the deadline */
+  constructor(
+    seat: Seat,
+    signal: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+    limit = `timeoutMs ${timeoutMs}`,
+  ) {
     this.seat = seat
     this.#userSignal = signal
     if (signal?.aborted) this.#onAbort()
     else signal?.addEventListener('abort', this.#onAbort, { once: true })
     if (timeoutMs === undefined || timeoutMs > maxTimerMs) return
     this.#timer = setTimeout(() => {
-      this.#expiry = `There was no answer within ${option}, ${Math.round(timeoutMs)} ms after it was asked.`
+      this.#expiry = `There was no answer within ${limit}.`
       this.cancel(this.#expiry)
     }, timeoutMs)
   }

@@ -155,6 +155,24 @@ test('members are told the choices, behind the prompt', async () => {
   )
 })
 
+test('the line about the choices stands in the last turn of the user, whatever form the prompt has', async () => {
+  await using members = await panel({ a: 'yes', b: 'yes' })
+  const asked = { type: 'text', text: question } as const
+  const prompts = [
+    { role: 'user', content: question } as const,
+    [{ role: 'system', content: 'Be brief.' } as const, { role: 'user', content: [asked] } as const],
+    [{ role: 'user', content: question } as const, { role: 'assistant', content: 'Let me see.' } as const],
+  ]
+  for (const prompt of prompts) {
+    const verdict = await consensus(members.llms, prompt, yesNo)
+    assert.equal(verdict.answer, 'yes')
+    const { messages } = members.simulator.requests.at(-1) ?? { messages: [] }
+    assert.equal(messages.at(-1)?.role, 'user')
+    assert.match(messages.at(-1)?.text ?? '', /Answer with exactly one of these.*"no"\.$/)
+    assert.equal(messages.length, messages.some(({ role }) => role === 'assistant') ? 3 : 1)
+  }
+})
+
 test('numbers within the tolerance are one answer, whatever stands around them', async () => {
   const answers = { a: '1,234.5', b: 'about 1234', c: '1235.2 km', d: '99', e: 'two' }
   const { verdict } = await ask(answers, { tolerance: 1 })

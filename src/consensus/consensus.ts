@@ -74,8 +74,9 @@ export function consensus(
 export function consensus(
   llms: Members,
   prompt: PromptForMembers,
-  options?: ConsensusOptions,
+  options?: ConsensusOptions & { schema?: undefined; tolerance?: undefined },
 ): Consensus<string>
+export function consensus(llms: Members, prompt: PromptForMembers, options: ConsensusOptions): Consensus
 export function consensus(
   llms: Members,
   prompt: PromptForMembers,

@@ -1,7 +1,7 @@
 /** Strategies that count votes: majority, weighted, unanimous. */
 import { ConvokeError } from '../errors.ts'
 import { perMember } from '../members.ts'
-import type { PerMember, Seat } from '../members.ts'
+import type { PerMember } from '../members.ts'
 import type { Ballot, FieldRuling, Ruling, Strategy } from './strategy.ts'
 import { certainty, rounding, tally, weightOf } from './tally.ts'
 import type { Group } from './tally.ts'
@@ -38,7 +38,7 @@ export function weighted({ weights, ...options }: CountOptions & { weights: PerM
   return {
     ...counting(options),
     name: 'weighted',
-    weights: (members) => perMember(weights, members as readonly Seat[], rule).map((weight) => weight ?? 1),
+    weights: (members) => perMember(weights, members, rule).map((weight) => weight ?? 1),
   }
 }
 

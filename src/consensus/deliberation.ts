@@ -129,8 +129,8 @@ export class Deliberation {
   #call(seat: Seat): MemberCall {
     const own = this.#plan.memberDeadlines[seat.index] ?? Infinity
     const left = Math.max(1, this.#timeLeft())
-    const option = own <= left ? 'memberTimeoutMs' : 'timeoutMs'
-    const call = new MemberCall(seat, undefined, Math.min(own, left), option)
+    const limit = own <= left ? `memberTimeoutMs ${own}` : `timeoutMs ${this.#plan.timeoutMs}`
+    const call = new MemberCall(seat, undefined, Math.min(own, left), limit)
     this.#calls.add(call)
     return call
   }

@@ -7,7 +7,13 @@ export function sameness(
   normalize: (text: string) => string,
   tolerance: Tolerance | undefined,
 ): Pick<Ballot, 'isSame' | 'keyOf'> {
-  const keyOf = (answer: unknown) => canonical(answer, normalize)
+  // Every vote is counted anew with every further one.
+  const keys = new Map<unknown, string>()
+  const keyOf = (answer: unknown) => {
+    const key = keys.get(answer) ?? canonical(answer, normalize)
+    keys.set(answer, key)
+    return key
+  }
   const isExact = tolerance === undefined || tolerance === 0
   if (isExact) return { isSame: (a, b) => keyOf(a) === keyOf(b), keyOf }
   return { isSame: (a, b) => isNear(a, b, { normalize, tolerance }), keyOf: undefined }
