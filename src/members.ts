@@ -172,6 +172,8 @@ export class MemberCall {
       this.#expiry = `There was no answer within ${limit}.`
       this.cancel(this.#expiry)
     }, timeoutMs)
+    // A stream that nobody reads must not hold the process.
+    this.#timer.unref()
   }
 
   get signal(): AbortSignal {
@@ -184,6 +186,7 @@ export class MemberCall {
 
   /** What becomes of it; never rejects. */
   async settle(ask: () => PromiseLike<GenerateResponse>): Promise<MemberResult> {
+    this.#timer?.ref()
     try {
       const response = await ask()
       const { usage, costUsd } = response

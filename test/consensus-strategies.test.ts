@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cluster, consensus, judge, majority, synthesize, textSimilarity } from 'convoke'
+import type { Vote } from 'convoke'
 import type { SimulatedRequest } from 'convoke/simulator'
 import { contained, exhibits, shuffler } from '../src/consensus/exhibit.ts'
+import { rebuttal } from '../src/consensus/rebuttal.ts'
 import { hang, panel } from './panel-kit.ts'
 import type { Script } from './panel-kit.ts'
 
@@ -65,6 +67,7 @@ test('a judge that fails, says nonsense or gets no time leaves a degraded verdic
   const late = await judged({ ...answers, d: hang }, '1', { timeoutMs: 150 })
   assert.equal(late.verdict.status, 'degraded')
   assert.equal(late.verdict.consultations[0]?.error?.code, 'timeout')
+  assert.equal(late.prompts.length, 0)
   const inTime = await judged({ ...answers, d: hang }, '1', { timeoutMs: 10_000, memberTimeoutMs: 150 })
   assert.equal(inTime.verdict.status, 'agreed')
 })
@@ -151,6 +154,11 @@ test('a synthesizer writes one answer out of all; without it the verdict is degr
   assert.equal(verdict.status, 'agreed')
   assert.equal(verdict.answer, 'Read and write')
   assert.ok(Math.abs(verdict.agreement - 2 / 3) < 1e-9)
+  const numbers = await consensus([writer, broken, writer], question, {
+    strategy: synthesize(writer),
+    tolerance: 1,
+  })
+  assert.equal(numbers.status, 'failed')
   const without = await consensus(llms, question, { strategy: synthesize(broken) })
   assert.equal(without.status, 'degraded')
   assert.equal(without.answer, 'Read')
@@ -236,6 +244,16 @@ test('in a further round members see what others answered, without names, and ma
   assert.equal(once.rounds, 1)
 })
 
+test('members are shown each differing answer once, in an order of chance', () => {
+  const votes = ['one', 'two', 'one', 'three'].map((answer, index) => ({ answer, index })) as Vote[]
+  const shown = rebuttal(votes[0] as Vote, votes, {
+    isSame: (a, b) => a === b,
+    shuffle: (values) => [...values].reverse(),
+  })
+  assert.match(shown, /<yours>\none\n[^]*number="1">\nthree\n[^]*number="2">\ntwo\n/)
+  assert.equal(shown.split('\none\n').length, 2)
+})
+
 test('rounds go on until the confidence is reached, or there are no more', async () => {
   await using members = await panel({ a: 'red', b: 'red', c: swayed('blue', 'red', 'red') })
   const verdict = await consensus(members.llms, question, { rounds: 4, confidence: 0.9 })
@@ -269,4 +287,25 @@ test('a member that fails in a further round keeps its vote of the round before'
     verdict.failures.map(({ member, round }) => [member, round]),
     [['c', 2]],
   )
+})
+
+test('in a further round only new votes decide: one that may still change counts for nothing', async () => {
+  const first = new Set<string>()
+  /** Says red, and in the second round something else, later. */
+  const turning = (then: string, latencyMs: number) => (request: SimulatedRequest) => {
+    const isFirst = !first.has(request.model)
+    first.add(request.model)
+    return isFirst ? 'red' : { text: then, latencyMs }
+  }
+  await using members = await panel({
+    a: turning('red', 0),
+    b: turning('red', 0),
+    c: 'blue',
+    d: turning('blue', 80),
+    e: turning('blue', 80),
+  })
+  const verdict = await consensus(members.llms, question, { rounds: 2, confidence: 1 })
+  assert.equal(verdict.rounds, 2)
+  assert.equal(verdict.answer, 'blue')
+  assert.equal(verdict.agreement, 0.6)
 })

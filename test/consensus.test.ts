@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import { Consensus, consensus, isConvokeError, majority, unanimous, weighted } from 'convoke'
 import type { ConsensusEvent } from 'convoke'
 import * as z from 'zod'
+import { normalizeText } from '../src/consensus/answer.ts'
+import { sameness } from '../src/consensus/sameness.ts'
 import { hang, panel, untilQuiet } from './panel-kit.ts'
 import type { Script } from './panel-kit.ts'
 
@@ -187,6 +189,18 @@ test('numbers within the tolerance are one answer, whatever stands around them',
   assert.equal(relative.verdict.answer, 100)
   const exact = await ask({ a: '5', b: '5.0', c: '6' }, { tolerance: 0 })
   assert.equal(exact.verdict.answer, 5)
+})
+
+test('objects are the same whatever the order of their fields, and without those that are undefined', () => {
+  const one = { a: 1, b: { c: 'X.', d: [1, 2] } }
+  const other = { e: undefined, b: { d: [1, 2], c: 'x' }, a: 1 }
+  for (const tolerance of [undefined, 0, 0.5]) {
+    const { isSame } = sameness(normalizeText, tolerance)
+    assert.ok(isSame(one, other))
+    assert.ok(!isSame(one, { ...other, b: { d: [2, 1], c: 'x' } }))
+    assert.ok(!isSame(one, { ...other, e: 0 }))
+    assert.equal(isSame(one, { ...other, a: 1.25 }), tolerance === 0.5)
+  }
 })
 
 const city = z.object({ name: z.string(), country: z.string(), people: z.number() })

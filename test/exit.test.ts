@@ -156,3 +156,15 @@ test('a script with a session that it never closes ends by itself, and leaves no
   assert.equal(wasThere, 'true')
   assert.equal(existsSync(path), false)
 })
+
+test('a fan-out whose chunks nobody reads holds no process, whatever its deadline', async () => {
+  await using simulator = await startSimulator({ reply: 'word '.repeat(500) })
+  const unread = `
+    import { createLLM, fanOut } from 'convoke'
+    const llm = createLLM('openai', { model: 'm', apiKey: 'k', baseURL: process.argv[1], streamConfig: { bufferSize: 2 } })
+    fanOut([llm, llm], 'Hi', { stream: true, timeoutMs: 60_000 })
+  `
+  const startedAt = performance.now()
+  await run(process.execPath, [...asScript(unread), simulator.baseURL('openai')])
+  assert.ok(performance.now() - startedAt < 20_000)
+})

@@ -240,13 +240,15 @@ export class Deliberation {
   async #rule(): Promise<Ruling | undefined> {
     const ballot = this.#ballot()
     if (ballot.votes.length === 0) return undefined
-    const { strategy, prompt, options, seats } = this.#plan
+    const { strategy, prompt, options, seats, kind } = this.#plan
     try {
       return await strategy.decide(ballot, {
         get prompt() {
           return promptFor(prompt, seats[0] as Seat)
         },
         options,
+        instruction: kind.instruction,
+        read: (response) => kind.read(response),
         shuffle: this.#shuffle,
         consult: (role, llm, question, given) => this.#consult(role, llm, question, given),
       })

@@ -42,7 +42,7 @@ export function judge(llm: Member, { criteria, normalize }: JudgeOptions = {}): 
 }
 
 /**
- * Another LLM writes one answer out of all, which nobody may have given; with a `schema`, it has to fit that. The
+ * Another LLM writes one answer out of all, which nobody may have given; it has to be of the kind that was asked for. The
  * agreement says how many members gave the most frequent answer. Where all gave the same, it is not asked; without it,
  * as `judge`.
  */
@@ -53,11 +53,11 @@ export function synthesize(llm: Member, { criteria, normalize }: JudgeOptions = 
     normalize,
     decide: (ballot, context) =>
       advised(ballot, 'synthesizer', async (groups, counted) => {
-        const prompt = withText(context.prompt, synthesisPrompt(context.shuffle(groups), criteria))
+        const asked = withText(context.prompt, synthesisPrompt(context.shuffle(groups), criteria))
         const { schema } = context.options
+        const prompt = withText(asked, context.instruction)
         const reply = await context.consult('synthesizer', llm, prompt, schema ? { schema } : {})
-        const answer = schema ? reply.output : reply.content.trim()
-        if (answer === undefined || answer === '') throw noRuling(reply, 'The synthesizer wrote nothing.')
+        const answer = context.read(reply)
         const { agreement = 0 } = counted
         const reason = 'One answer was written out of all.'
         return { answer, isAgreed: true, agreement, supporters: ballot.votes, reason }

@@ -89,6 +89,10 @@ export interface StrategyContext {
   shuffle<Value>(values: readonly Value[]): Value[]
   /** Options of the members' calls. */
   options: Readonly<GenerateOptions>
+  /** What is added to the prompt so that a reply is an answer of the kind that is asked for; nothing for plain texts. */
+  instruction: string | undefined
+  /** The answer in a reply. @throws ConvokeError `invalid_output` where it gives none */
+  read(response: GenerateResponse): unknown
 }
 
 /** How a consensus is found. Make one by `majority()`, `weighted()` and so on, or write a function. */
