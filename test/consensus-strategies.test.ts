@@ -67,6 +67,7 @@ test('a judge that fails, says nonsense or gets no time leaves a degraded verdic
   const late = await judged({ ...answers, d: hang }, '1', { timeoutMs: 150 })
   assert.equal(late.verdict.status, 'degraded')
   assert.equal(late.verdict.consultations[0]?.error?.code, 'timeout')
+  assert.match(late.verdict.consultations[0]?.error?.message ?? '', /No time is left of timeoutMs/)
   assert.equal(late.prompts.length, 0)
   const inTime = await judged({ ...answers, d: hang }, '1', { timeoutMs: 10_000, memberTimeoutMs: 150 })
   assert.equal(inTime.verdict.status, 'agreed')
@@ -154,14 +155,21 @@ test('a synthesizer writes one answer out of all; without it the verdict is degr
   assert.equal(verdict.status, 'agreed')
   assert.equal(verdict.answer, 'Read and write')
   assert.ok(Math.abs(verdict.agreement - 2 / 3) < 1e-9)
-  const numbers = await consensus([writer, broken, writer], question, {
-    strategy: synthesize(writer),
-    tolerance: 1,
-  })
-  assert.equal(numbers.status, 'failed')
   const without = await consensus(llms, question, { strategy: synthesize(broken) })
   assert.equal(without.status, 'degraded')
   assert.equal(without.answer, 'Read')
+})
+
+test('a synthesizer answers in the kind that was asked for, or there is no ruling', async () => {
+  await using all = await panel({ a: '3', b: '9', clear: 'Some 5', vague: 'A few' })
+  const { clear, vague, ...llms } = all.llms
+  assert.ok(clear && vague)
+  const number = await consensus(llms, question, { strategy: synthesize(clear), tolerance: 1 })
+  assert.equal(number.answer, 5)
+  assert.match(all.prompts('clear')[0] ?? '', /Answer with one number alone[^]*$/)
+  const none = await consensus(llms, question, { strategy: synthesize(vague), tolerance: 1 })
+  assert.equal(none.status, 'degraded')
+  assert.equal(none.answer, 3)
 })
 
 test('answers that are near each other are one, by letters, by a function, or by embeddings', async () => {
