@@ -1,5 +1,5 @@
 /**
- * `npm run bench:fan-out`: what a fan-out over five vendors takes beside its slowest member. Each vendor answers after
+ * `npm run bench:fanout`: what a fan-out over five vendors takes beside its slowest member. Each vendor answers after
  * 200 ms; in every round each is asked by itself, then all at once. Goal: at most 1.03 × the slowest of that round. The
  * simulator runs in a process of its own.
  *
