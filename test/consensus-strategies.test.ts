@@ -53,7 +53,7 @@ test('a judge that fails, says nonsense or gets no time leaves a degraded verdic
     [{ fault: { status: 500 } }, {}, 'server_error'],
     ['The second answer is better than number 1, I think', {}, 'invalid_output'],
     ['7', {}, 'invalid_output'],
-    [hang, { timeoutMs: 200 }, 'timeout'],
+    [hang, { timeoutMs: 500 }, 'timeout'],
   ]
   for (const [chair, options, code] of chairs) {
     const { verdict, openStreams } = await judged(answers, chair, options)
@@ -64,12 +64,12 @@ test('a judge that fails, says nonsense or gets no time leaves a degraded verdic
     assert.equal(verdict.votes.length, 3)
     assert.equal(openStreams, 0)
   }
-  const late = await judged({ ...answers, d: hang }, '1', { timeoutMs: 150 })
+  const late = await judged({ ...answers, d: hang }, '1', { timeoutMs: 400 })
   assert.equal(late.verdict.status, 'degraded')
   assert.equal(late.verdict.consultations[0]?.error?.code, 'timeout')
   assert.match(late.verdict.consultations[0]?.error?.message ?? '', /No time is left of timeoutMs/)
   assert.equal(late.prompts.length, 0)
-  const inTime = await judged({ ...answers, d: hang }, '1', { timeoutMs: 10_000, memberTimeoutMs: 150 })
+  const inTime = await judged({ ...answers, d: hang }, '1', { timeoutMs: 10_000, memberTimeoutMs: 400 })
   assert.equal(inTime.verdict.status, 'agreed')
 })
 

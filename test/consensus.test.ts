@@ -90,7 +90,7 @@ test('below the quorum it is degraded, whatever agrees, and the answer is still 
 test('when all are late or fail it is failed, in time, with every error', async () => {
   const { verdict } = await ask(
     { a: hang, b: { fault: { status: 401 } }, c: hang },
-    { timeoutMs: 150, strategy: majority() },
+    { timeoutMs: 500, strategy: majority() },
   )
   assert.equal(verdict.status, 'failed')
   assert.equal(verdict.answer, undefined)
