@@ -6,6 +6,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from './blocking/in-flight.ts'
 import { Collector, isContentChunk } from './collect.ts'
 import { ConvokeError, costsNothing, isConvokeError } from './errors.ts'
+import type { CallSetting, RunningCall } from './caller.ts'
 import type { Gate } from './gate.ts'
 import type { Settings } from './options.ts'
 import { outputOf } from './output.ts'
@@ -30,6 +31,7 @@ export interface CallContext {
   schema: StandardSchemaV1 | undefined
   /** The user's signal. */
   signal: AbortSignal | undefined
+  setting: CallSetting
   /** The provider; a promise at first use, when it is loaded. */
   provider: () => Provider | Promise<Provider>
   /** The call has ended, one way or the other. */
@@ -51,7 +53,7 @@ interface Delivery {
   count: number
 }
 
-export class Call {
+export class Call implements RunningCall {
   readonly #context: CallContext
   readonly #controller = new AbortController()
   readonly #progress: Progress = { startedAtMs: performance.now(), firstChunkAtMs: undefined, attempts: 0 }
@@ -64,6 +66,10 @@ export class Call {
   constructor(context: CallContext) {
     this.#context = context
     this.#collector = new Collector(context.name, context.request)
+  }
+
+  get provider(): string {
+    return this.#context.name
   }
 
   get bufferSize(): number {
@@ -104,7 +110,7 @@ export class Call {
     attempt: (provider: Provider, signal: AbortSignal) => Promise<GenerateResponse>,
     sink?: StreamSink,
   ): Promise<GenerateResponse> {
-    const { signal: userSignal, gate, budget, settings, request } = this.#context
+    const { signal: userSignal, gate, budget, settings, request, setting } = this.#context
     const signal = this.#controller.signal
     const onAbort = () => this.cancel(userSignal?.reason)
     const spent = (error: unknown) => this.#broken(this.#typed(error)).usage.totalTokens
@@ -113,7 +119,7 @@ export class Call {
       if (userSignal?.aborted) onAbort()
       userSignal?.addEventListener('abort', onAbort, { once: true })
       signal.throwIfAborted()
-      const provider = await this.#provider(signal)
+      const provider = await this.#ready(signal)
       return await retry(
         (number) =>
           gate.execute(() => this.#attempt(provider, attempt), {
@@ -126,7 +132,8 @@ export class Call {
           ...settings.retry,
           attempts: settings.retry.replay === 'never' ? 1 : settings.retry.attempts,
           budget,
-          mayRetry: () => !this.#isVisible || settings.retry.replay === 'restart',
+          mayRetry: (error) =>
+            this.#isVisible ? settings.retry.replay === 'restart' : !setting.handsOver?.(error),
           onRetry: (error, number) => this.#restart(error, number, sink),
         },
         signal,
@@ -142,7 +149,7 @@ export class Call {
   }
 
   /** The provider, whose SDK may have to be loaded; an abort does not wait for that. */
-  #provider(signal: AbortSignal): Provider | Promise<Provider> {
+  #ready(signal: AbortSignal): Provider | Promise<Provider> {
     const provider = this.#context.provider()
     return provider instanceof Promise ? this.#loaded(provider, signal) : provider
   }
@@ -313,14 +320,19 @@ export class Call {
   #startTotalClock(): void {
     const { totalMs } = this.#context.settings.timeouts
     if (this.#totalTimer || totalMs > maxTimerMs) return
-    this.#totalTimer = setTimeout(() => {
-      this.#controller.abort(
-        this.#error('timeout', `The call took longer than totalMs ${totalMs}.`, {
-          phase: 'total',
-          isRetryable: false,
-        }),
-      )
-    }, totalMs)
+    const span = this.#context.setting.span ?? {}
+    const spentMs = performance.now() - (span.startedAtMs ??= performance.now())
+    this.#totalTimer = setTimeout(
+      () => {
+        this.#controller.abort(
+          this.#error('timeout', `The call took longer than totalMs ${totalMs}.`, {
+            phase: 'total',
+            isRetryable: false,
+          }),
+        )
+      },
+      Math.max(totalMs - spentMs, 0),
+    )
   }
 
   async #finish(chunk: Extract<ProviderChunk, { type: 'finish' }>): Promise<GenerateResponse> {

@@ -97,6 +97,17 @@ export function isConvokeError(value: unknown): value is ConvokeError {
   return value instanceof Error && value.name === 'ConvokeError' && 'code' in value
 }
 
+/** Puts a provider's name on errors of `make` that know none. */
+export function labelled<T>(provider: string, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    if (!isConvokeError(error) || error.provider) throw error
+    const { code, message, cause, name: _name, ...fields } = error
+    throw new ConvokeError(code, message, { ...fields, cause, provider })
+  }
+}
+
 /** Whether a request that ended so, before anything of a reply, never reached its vendor, or was refused by it. */
 export function costsNothing({ code, status, phase }: ConvokeError): boolean {
   switch (code) {

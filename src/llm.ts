@@ -1,32 +1,20 @@
-/** createLLM: the facade over the providers, and the only place where the parts are wired. */
+/** createLLM, and the facade that every LLM wears, whatever stands behind it. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { Twin } from './blocking/channel.ts'
 import { callBlocking, generateBlocking } from './blocking/generate.ts'
 import type { Blocker, BlockingOptions } from './blocking/generate.ts'
-import { plainLLM } from './blocking/plain-llm.ts'
 import type { BlockingStream } from './blocking/stream.ts'
-import { Call } from './call.ts'
-import { ConvokeError, isConvokeError } from './errors.ts'
-import { Gate } from './gate.ts'
-import { callDefaults, checkCallOptions, checkLLMOptions, mergeOptions, settingsOf } from './options.ts'
-import { RetryBudget } from './policies/retry-budget.ts'
-import { loadPrices } from './prices.ts'
-import { configure, keysOf } from './providers/configure.ts'
-import { findProvider, recogniseClient } from './providers/registry.ts'
-import type { ChatRequest, LLMOptions, Provider } from './providers/provider.ts'
+import type { Answerer, Caller, PromptFor, RequestOptions, RunningCall } from './caller.ts'
+import { ConvokeError, labelled } from './errors.ts'
+import { checkLLMOptions } from './options.ts'
+import { recogniseClient } from './providers/registry.ts'
+import type { LLMOptions } from './providers/provider.ts'
 import type { PlainLLM } from './protocol.ts'
-import { chatRequest } from './request.ts'
-import { Requests } from './requests.ts'
 import { ResponseStream } from './stream.ts'
-import type { StreamSource } from './stream.ts'
-import { countRequest, lacks } from './tokens.ts'
 import type { TokenCount } from './tokens.ts'
-import type { GenerateOptions, GenerateResponse, ModelInfo, Prompt, PullProgress, Warning } from './types.ts'
+import type { GenerateOptions, GenerateResponse, ModelInfo, Prompt, PullProgress } from './types.ts'
+import { VendorCaller } from './vendor-caller.ts'
 
-/** Options of a request beside the calls. */
-export interface RequestOptions {
-  signal?: AbortSignal
-}
+export type { RequestOptions } from './caller.ts'
 
 /** A client of one of the vendors' SDKs; which one is told by its structure. */
 export type VendorClient = object
@@ -42,9 +30,10 @@ export function createLLM(provider: string | VendorClient, options: LLMOptions =
   checkLLMOptions(options)
   if (typeof provider === 'string') {
     const slash = provider.indexOf('/')
-    if (slash < 0) return new LLM(provider, options, undefined)
+    if (slash < 0) return new LLM(new VendorCaller(provider, options, undefined))
     const model = provider.slice(slash + 1)
-    return new LLM(provider.slice(0, slash), model ? { ...options, model } : options, undefined)
+    const given = model ? { ...options, model } : options
+    return new LLM(new VendorCaller(provider.slice(0, slash), given, undefined))
   }
   if (typeof provider !== 'object' || provider === null) {
     throw new ConvokeError(
@@ -52,49 +41,22 @@ export function createLLM(provider: string | VendorClient, options: LLMOptions =
       `createLLM takes a provider's name or a vendor client, not ${String(provider)}.`,
     )
   }
-  return new LLM(recogniseClient(provider), options, provider)
+  return new LLM(new VendorCaller(recogniseClient(provider), options, provider))
 }
 
 /** A model behind one facade: calls, streams, and what the vendor tells of its models. Make one with `createLLM`. */
 export class LLM implements AsyncDisposable {
-  /** The provider's name, as errors and responses give it. */
+  /** The provider's name, as errors and responses give it; of LLMs that differ in it, the combinator's name. */
   readonly provider: string
-  /** The model that calls use when they name none. */
+  /** The model that calls use when they name none; nothing where combined LLMs differ in it. */
   readonly model: string | undefined
-  readonly #defaults: GenerateOptions
-  readonly #gate: Gate
-  readonly #budget = new RetryBudget()
-  readonly #load: () => Promise<Provider>
-  readonly #calls = new Set<Call>()
-  /** Beside the calls: lists of models and the like. */
-  readonly #requests: Requests
-  /** How the blocking thread makes it again. */
-  readonly #toPlain: () => PlainLLM
-  #plain: PlainLLM | undefined
-  /** In the blocking thread. */
-  readonly #twin = new Twin()
-  readonly #blocking: 'allow' | undefined
-  #loaded: Provider | Promise<Provider> | undefined
-  #isClosed = false
+  readonly #caller: Caller
 
   /** @internal */
-  constructor(name: string, options: LLMOptions, client: object | undefined) {
-    const found = findProvider(name)
-    const config = configure(found, options, client)
-    this.provider = config.name
-    this.model = options.model
-    this.#defaults = callDefaults(options)
-    this.#requests = new Requests(config.name, settingsOf(this.#defaults).timeouts)
-    this.#gate = new Gate(options)
-    this.#blocking = options.blocking
-    const { apiKey } = options
-    // The environment may have changed by the time that the twin is made.
-    const taken = { ...options, apiKey: typeof apiKey === 'function' ? apiKey : keysOf(found.entry, apiKey) }
-    this.#toPlain = () => plainLLM(this.#twin.idFor(this), found, config, taken)
-    this.#load = async () => {
-      const [{ create }] = await Promise.all([found.entry.load(), loadPrices()])
-      return create(config)
-    }
+  constructor(caller: Caller) {
+    this.#caller = caller
+    this.provider = caller.provider
+    this.model = caller.model
   }
 
   /**
@@ -118,7 +80,7 @@ export class LLM implements AsyncDisposable {
   ): Promise<GenerateResponse> | ResponseStream {
     if (options?.stream) return this.stream(prompt, options)
     try {
-      return this.#call(prompt, options).generate()
+      return this.source(prompt, options).generate()
     } catch (error) {
       return Promise.reject(error as Error)
     }
@@ -152,7 +114,15 @@ export class LLM implements AsyncDisposable {
     prompt: Prompt,
     options: BlockingOptions & { stream?: boolean } = {},
   ): GenerateResponse | BlockingStream {
-    return this.#labelled(() => generateBlocking(this.blocker(), prompt, options))
+    return labelled(this.provider, () => generateBlocking(this.blocker(), prompt, options))
+  }
+
+  /**
+   * What stands behind it, for combinators.
+   * @internal
+   */
+  get caller(): Caller {
+    return this.#caller
   }
 
   /**
@@ -160,7 +130,15 @@ export class LLM implements AsyncDisposable {
    * @internal
    */
   get defaults(): Readonly<GenerateOptions> {
-    return this.#defaults
+    return this.#caller.defaults
+  }
+
+  /**
+   * Who may answer such a call.
+   * @internal
+   */
+  answerers(options: GenerateOptions): Answerer[] {
+    return this.#caller.answerers(options)
   }
 
   /**
@@ -168,20 +146,17 @@ export class LLM implements AsyncDisposable {
    * @internal
    */
   plainText(prompt: Prompt, options: GenerateOptions): Promise<GenerateResponse> {
-    const { tools: _tools, toolChoice: _choice, schema: _schema, ...rest } = this.#defaults
-    const { stop: _stop, messages: _messages, ...defaults } = rest
-    return this.#call(prompt, options, defaults).generate()
+    return this.#caller.call(prompt, options, { isPlainText: true }).generate()
   }
 
   /**
-   * What drives such a stream, for a session that listens to its chunks on their way.
+   * What drives such a call, for a session that listens to its chunks on their way.
    * @internal
    */
-  source(
-    prompt: Prompt,
-    options: GenerateOptions & { stream?: boolean } = {},
-  ): StreamSource & { readonly bufferSize: number } {
-    return this.#call(prompt, options)
+  source(prompt: PromptFor, options: GenerateOptions & { stream?: boolean } = {}): RunningCall {
+    // Without options there is nothing to leave out; what is no object is told by the checks.
+    const { stream: _stream, ...given } = (options ?? {}) as typeof options
+    return this.#caller.call(prompt, options && given)
   }
 
   /**
@@ -197,86 +172,48 @@ export class LLM implements AsyncDisposable {
     prompt: Prompt,
     options: GenerateOptions & { exact?: boolean } = {},
   ): Promise<TokenCount> {
-    const { exact = false, ...given } = options
-    const request = this.#labelled(() => this.#countedRequest(prompt, given))
-    const { signal } = given
-    if (exact) {
-      const provider = await this.#ready()
-      if (provider.countTokens) {
-        const count = provider.countTokens.bind(provider)
-        const ask = { ...(signal ? { signal } : {}) }
-        const tokens = await this.#request(ask, (_, ended, touch) => count(request, ended, touch))
-        return { tokens, method: 'vendor' }
-      }
-    }
-    const count = await countRequest(request)
-    if (!exact || count.method === 'exact') return count
-    throw this.#lacks(`counts no tokens. ${lacks(count, request.model)} Leave out exact for an estimate`)
+    return this.#caller.countTokens(prompt, options)
   }
 
   /** `countTokens`, while this thread waits. @throws ConvokeError as that, and as `generate` */
   countTokensSync(prompt: Prompt, options: BlockingOptions & { exact?: boolean } = {}): TokenCount {
-    return this.#labelled(() => callBlocking(this.blocker(), 'countTokens', prompt, options))
+    return labelled(this.provider, () => callBlocking(this.blocker(), 'countTokens', prompt, options))
   }
 
   /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
   listModels(options: RequestOptions = {}): Promise<ModelInfo[]> {
-    return this.#request(options, (provider, signal) => {
-      if (!provider.listModels) throw this.#lacks('lists no models')
-      return provider.listModels(signal)
-    })
+    return this.#caller.listModels(options)
   }
 
   /** What the vendor says of one model (Ollama). */
   showModel(model: string, options: RequestOptions = {}): Promise<ModelInfo> {
-    return this.#request(options, (provider, signal) => {
-      if (!provider.showModel) throw this.#lacks('shows no single model')
-      return provider.showModel(model, signal)
-    })
+    return this.#caller.showModel(model, options)
   }
 
   /** Removes a model (Ollama). */
   deleteModel(model: string, options: RequestOptions = {}): Promise<void> {
-    return this.#request(options, (provider, signal) => {
-      if (!provider.deleteModel) throw this.#lacks('deletes no models')
-      return provider.deleteModel(model, signal)
-    })
+    return this.#caller.deleteModel(model, options)
   }
 
   /**
    * Downloads a model (Ollama), step by step; leaving the loop stops it. A server that says nothing for
    * `timeouts.firstChunkMs` ends it with `timeout`.
    */
-  async *pullModel(model: string, options: RequestOptions = {}): AsyncGenerator<PullProgress, void, void> {
-    const deadline = this.#requests.begin(options.signal, 'firstChunkMs')
-    try {
-      const provider = await this.#ready()
-      if (!provider.pullModel) throw this.#lacks('pulls no models')
-      for await (const progress of provider.pullModel(model, deadline.signal)) {
-        deadline.pause()
-        yield progress
-        deadline.signal.throwIfAborted()
-        deadline.touch()
-      }
-    } finally {
-      this.#requests.end(deadline)
-    }
+  pullModel(model: string, options: RequestOptions = {}): AsyncGenerator<PullProgress, void, void> {
+    return this.#caller.pullModel(model, options)
   }
 
   /** Calls in flight (or waiting for `rateLimit`, in their slot), and in line for a slot. */
   get activity(): { running: number; queued: number } {
-    return { running: this.#gate.running, queued: this.#gate.queued }
+    return this.#caller.activity
   }
 
-  /** Cancels what is in flight and lets go of the provider. Further calls are refused. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    for (const call of this.#calls) call.cancel('the LLM was closed')
-    this.#requests.cancel('the LLM was closed')
-    const provider = await Promise.resolve(this.#loaded).catch(() => undefined)
-    this.#twin.forget()
-    await provider?.close?.()
+  /**
+   * Cancels what is in flight and lets go of the provider. Further calls are refused. LLMs that it was combined of belong
+   * to the caller, and stay open.
+   */
+  close(): Promise<void> {
+    return this.#caller.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -288,8 +225,7 @@ export class LLM implements AsyncDisposable {
    * @internal
    */
   plain(): PlainLLM {
-    this.#throwIfClosed()
-    return (this.#plain ??= this.#toPlain())
+    return this.#caller.plain()
   }
 
   /**
@@ -297,95 +233,10 @@ export class LLM implements AsyncDisposable {
    * @internal
    */
   blocker(): Blocker {
-    const blocking = this.#blocking
+    const { blocking, defaults } = this.#caller
     return {
       target: () => ({ kind: 'llm', llm: this.plain() }),
-      defaults: { ...this.#defaults, ...(blocking ? { blocking } : {}) },
+      defaults: { ...defaults, ...(blocking ? { blocking } : {}) },
     }
-  }
-
-  #countedRequest(prompt: Prompt, options: GenerateOptions): ChatRequest {
-    this.#throwIfClosed()
-    checkCallOptions(options)
-    const merged = mergeOptions(this.#defaults, options)
-    return chatRequest(prompt, merged, settingsOf(merged).timeouts, [])
-  }
-
-  #call(
-    prompt: Prompt,
-    options: GenerateOptions & { stream?: boolean },
-    defaults: GenerateOptions = this.#defaults,
-  ): Call {
-    const call = this.#labelled(() => this.#prepare(prompt, options, defaults))
-    this.#calls.add(call)
-    return call
-  }
-
-  /** Puts the provider's name on errors that know none. */
-  #labelled<T>(make: () => T): T {
-    try {
-      return make()
-    } catch (error) {
-      if (!isConvokeError(error) || error.provider) throw error
-      const { code, message, cause, name: _name, ...fields } = error
-      throw new ConvokeError(code, message, { ...fields, cause, provider: this.provider })
-    }
-  }
-
-  #prepare(prompt: Prompt, options: GenerateOptions & { stream?: boolean }, defaults: GenerateOptions): Call {
-    this.#throwIfClosed()
-    checkCallOptions(options)
-    const { stream: _stream, ...given } = options
-    const merged = mergeOptions(defaults, given)
-    const settings = settingsOf(merged)
-    const warnings: Warning[] = []
-    const call: Call = new Call({
-      name: this.provider,
-      gate: this.#gate,
-      budget: this.#budget,
-      settings,
-      request: chatRequest(prompt, merged, settings.timeouts, warnings),
-      warnings,
-      schema: merged.schema,
-      signal: merged.signal,
-      provider: () => this.#ready(),
-      onEnd: () => this.#calls.delete(call),
-    })
-    return call
-  }
-
-  #throwIfClosed(): void {
-    if (!this.#isClosed) return
-    throw new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.')
-  }
-
-  /** The provider, once it is there; a promise of it until then. */
-  #ready(): Provider | Promise<Provider> {
-    if (this.#isClosed) {
-      return Promise.reject(
-        new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.'),
-      )
-    }
-    // A failure is forgotten: what was missing may be there at the next call.
-    this.#loaded ??= this.#load().then(
-      (provider) => (this.#loaded = provider),
-      (error: unknown) => {
-        this.#loaded = undefined
-        throw error
-      },
-    )
-    return this.#loaded
-  }
-
-  /** A small request beside the calls, or some in a row. */
-  #request<T>(
-    { signal }: RequestOptions = {},
-    run: (provider: Provider, signal: AbortSignal, touch: () => void) => Promise<T>,
-  ): Promise<T> {
-    return this.#requests.run(signal, async (ended, touch) => run(await this.#ready(), ended, touch))
-  }
-
-  #lacks(what: string): ConvokeError {
-    return new ConvokeError('invalid_request', `This provider ${what}.`, { provider: this.provider })
   }
 }

@@ -235,6 +235,13 @@ export function callDefaults(options: LLMOptions): GenerateOptions {
   return mergeOptions({}, defaults)
 }
 
+/** Of such defaults, those of a reply in plain text: no tools, no schema, nothing that ends it early. */
+export function plainTextDefaults(defaults: GenerateOptions): GenerateOptions {
+  const { tools: _tools, toolChoice: _choice, schema: _schema, ...rest } = defaults
+  const { stop: _stop, messages: _messages, ...plain } = rest
+  return plain
+}
+
 /** A call's options over the LLM's defaults, which were merged before; the grouped ones are merged name by name. */
 export function mergeOptions(base: GenerateOptions, options: GenerateOptions): GenerateOptions {
   const over = unfolded(options)

@@ -94,7 +94,7 @@ test('what is found of an interrupted reply is what would have been collected of
           messages: [user(`q ${sessionId}`)],
           writer: store.writer,
         })
-        const recorder = new Recorder(store, replyId, 'p')
+        const recorder = new Recorder(store, replyId, () => 'p')
         for (const [at, chunk] of chunks.slice(0, cut).entries()) {
           // A sign of life is not delivered.
           if (chunk.type !== 'text' || chunk.content || chunk.signature) recorder.add(chunk as StreamChunk)

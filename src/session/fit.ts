@@ -71,14 +71,17 @@ export async function fit(place: Place, context: FitContext): Promise<Fitted> {
   }
 }
 
-/** Tokens that an LLM's window leaves for what is sent. */
+/** Tokens that an LLM's window leaves for what is sent: the smallest window of those that may answer. */
 export async function windowBudget(
   llm: LLM,
   context: ContextOptions,
-  { model = llm.model, maxTokens = llm.defaults.maxTokens }: GenerateOptions = {},
+  options: GenerateOptions = {},
 ): Promise<number> {
-  const window = model === undefined ? undefined : await contextWindow(llm.provider, model)
-  return budgetOf(context, window, maxTokens)
+  const budgets = llm.answerers(options).map(async ({ provider, model, maxTokens }) => {
+    const window = model === undefined ? undefined : await contextWindow(provider, model)
+    return budgetOf(context, window, maxTokens)
+  })
+  return Math.min(...(await Promise.all(budgets)))
 }
 
 async function roomOf({ llm, context, system, options }: FitContext): Promise<Room> {

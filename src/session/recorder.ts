@@ -12,7 +12,8 @@ const beatMs = 5_000
 export class Recorder {
   readonly #store: Store
   readonly #replyId: string
-  readonly #provider: string
+  /** Who answers now. */
+  readonly #provider: () => string
   #parts = new ReplyParts()
   /** What is on disk already is void. */
   #isAnew = false
@@ -23,7 +24,7 @@ export class Recorder {
   /** Over, or the store has failed: the reply goes on without it. */
   #isEnded = false
 
-  constructor(store: Store, replyId: string, provider: string) {
+  constructor(store: Store, replyId: string, provider: () => string) {
     this.#store = store
     this.#replyId = replyId
     this.#provider = provider
@@ -32,7 +33,7 @@ export class Recorder {
   }
 
   add(chunk: StreamChunk): void {
-    const piece = pieceOf(chunk, this.#provider)
+    const piece = pieceOf(chunk, this.#provider())
     if (piece) this.#parts.add(piece)
     else if (chunk.type === 'reset') {
       this.#parts = new ReplyParts()

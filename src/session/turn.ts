@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { ConvokeError, isConvokeError } from '../errors.ts'
+import type { RunningCall } from '../caller.ts'
 import type { LLM } from '../llm.ts'
 import { outputOf } from '../output.ts'
 import { messageId } from '../store/message-id.ts'
@@ -58,7 +59,7 @@ export class Turn implements StreamSource {
   readonly #controller = new AbortController()
   readonly #replyId: string = messageId()
   #sessionId: string
-  #source: StreamSource | undefined
+  #source: RunningCall | undefined
   #last: GenerateResponse
   /** Settles when the turn is over, however it ended. */
   readonly over: Promise<void>
@@ -125,7 +126,7 @@ export class Turn implements StreamSource {
     const begun = prompt === undefined ? await this.#resume() : await this.#begin(messages)
     if (begun.kind === 'done') return this.#again(begun.reply, sink)
     // From here on the turn is this one's: others see it beat, also while a summary is made.
-    const recorder = new Recorder(store, this.#replyId, this.#context.llm.provider)
+    const recorder = new Recorder(store, this.#replyId, () => this.#source?.provider ?? '')
     try {
       // Once more: another process may have answered the same tool call meanwhile.
       const place = { sessionId: this.#sessionId, turn: begun.turn, replyId: this.#replyId }
@@ -196,7 +197,7 @@ export class Turn implements StreamSource {
     const signal = this.#controller.signal
     const { history, system: given } = await fit(place, options, signal)
     const system = [given, summaryOf(history)].filter((text) => text).join('\n\n')
-    const prompt: Message[] = sendable(history, llm.provider)
+    const prompt = (provider: string): Message[] => sendable(history, provider)
     const { signal: _signal, ...rest } = options
     const call = { ...rest, ...(system ? { system } : {}) }
     signal.throwIfAborted()
@@ -214,7 +215,7 @@ export class Turn implements StreamSource {
           return sink.push(chunk)
         },
       })
-    } else response = await llm.agenerate(prompt, { ...call, signal, stream: false })
+    } else response = await llm.source(prompt, { ...call, signal }).generate()
     await recorder.end()
     const storeError = await this.#write({ ...endOf(response), status: 'complete' })
     if (finish) void sink?.push(finish)

@@ -1,0 +1,234 @@
+/** An LLM over one vendor: the only place where the parts of a call are wired. */
+import { Twin } from './blocking/channel.ts'
+import { plainLLM } from './blocking/plain-llm.ts'
+import { Call } from './call.ts'
+import type { Answerer, Caller, CallSetting, PromptFor, RequestOptions } from './caller.ts'
+import { ConvokeError, labelled } from './errors.ts'
+import { Gate } from './gate.ts'
+import { callDefaults, checkCallOptions, mergeOptions, plainTextDefaults, settingsOf } from './options.ts'
+import { RetryBudget } from './policies/retry-budget.ts'
+import { loadPrices } from './prices.ts'
+import { configure, keysOf } from './providers/configure.ts'
+import { findProvider } from './providers/registry.ts'
+import type { ChatRequest, LLMOptions, Provider, ProviderConfig } from './providers/provider.ts'
+import type { PlainLLM } from './protocol.ts'
+import { chatRequest } from './request.ts'
+import { Requests } from './requests.ts'
+import { countRequest, lacks } from './tokens.ts'
+import type { TokenCount } from './tokens.ts'
+import type { GenerateOptions, ModelInfo, Prompt, PullProgress, Warning } from './types.ts'
+
+export class VendorCaller implements Caller {
+  readonly provider: string
+  readonly model: string | undefined
+  readonly defaults: GenerateOptions
+  readonly blocking: 'allow' | undefined
+  readonly #config: ProviderConfig
+  readonly #gate: Gate
+  readonly #budget = new RetryBudget()
+  readonly #load: () => Promise<Provider>
+  readonly #calls = new Set<Call>()
+  /** Beside the calls: lists of models and the like. */
+  readonly #requests: Requests
+  /** How the blocking thread makes it again. */
+  readonly #toPlain: () => PlainLLM
+  #plain: PlainLLM | undefined
+  /** In the blocking thread. */
+  readonly #twin = new Twin()
+  #loaded: Provider | Promise<Provider> | undefined
+  #isClosed = false
+
+  constructor(name: string, options: LLMOptions, client: object | undefined) {
+    const found = findProvider(name)
+    const config = configure(found, options, client)
+    this.#config = config
+    this.provider = config.name
+    this.model = options.model
+    this.defaults = callDefaults(options)
+    this.#requests = new Requests(config.name, settingsOf(this.defaults).timeouts)
+    this.#gate = new Gate(options)
+    this.blocking = options.blocking
+    const { apiKey } = options
+    // The environment may have changed by the time that the twin is made.
+    const taken = { ...options, apiKey: typeof apiKey === 'function' ? apiKey : keysOf(found.entry, apiKey) }
+    this.#toPlain = () => plainLLM(this.#twin.idFor(this), found, config, taken)
+    this.#load = async () => {
+      const [{ create }] = await Promise.all([found.entry.load(), loadPrices()])
+      return create(config)
+    }
+  }
+
+  get leaves(): readonly Caller[] {
+    return [this]
+  }
+
+  get activity(): { running: number; queued: number } {
+    return { running: this.#gate.running, queued: this.#gate.queued }
+  }
+
+  call(prompt: PromptFor, options: GenerateOptions, setting: CallSetting = {}): Call {
+    const call = labelled(this.provider, () => this.#prepare(prompt, options, setting))
+    this.#calls.add(call)
+    return call
+  }
+
+  answerers(options: GenerateOptions): Answerer[] {
+    const { model, maxTokens } = mergeOptions(this.defaults, options)
+    return [{ provider: this.provider, model, maxTokens }]
+  }
+
+  /** Labels and limits leave the reply as it is. */
+  identity(prompt: PromptFor, options: GenerateOptions, setting: CallSetting = {}): unknown {
+    const {
+      connectMs: _connectMs,
+      idleMs: _idleMs,
+      warn: _warn,
+      metadata: _metadata,
+      ...request
+    } = labelled(this.provider, () => this.#request(prompt, options, setting, []).request)
+    const { api, client } = this.#config
+    const { baseURL = (client as { baseURL?: unknown } | undefined)?.baseURL } = this.#config
+    return { provider: this.provider, address: typeof baseURL === 'string' ? baseURL : '', api, request }
+  }
+
+  async countTokens(
+    prompt: Prompt,
+    options: GenerateOptions & { exact?: boolean } = {},
+  ): Promise<TokenCount> {
+    const { exact = false, ...given } = options
+    const { request } = labelled(this.provider, () => this.#request(prompt, given, {}, []))
+    const { signal } = given
+    if (exact) {
+      const provider = await this.#ready()
+      if (provider.countTokens) {
+        const count = provider.countTokens.bind(provider)
+        const ask = { ...(signal ? { signal } : {}) }
+        const tokens = await this.#beside(ask, (_, ended, touch) => count(request, ended, touch))
+        return { tokens, method: 'vendor' }
+      }
+    }
+    const count = await countRequest(request)
+    if (!exact || count.method === 'exact') return count
+    throw this.#lacks(`counts no tokens. ${lacks(count, request.model)} Leave out exact for an estimate`)
+  }
+
+  listModels(options: RequestOptions): Promise<ModelInfo[]> {
+    return this.#beside(options, (provider, signal) => {
+      if (!provider.listModels) throw this.#lacks('lists no models')
+      return provider.listModels(signal)
+    })
+  }
+
+  showModel(model: string, options: RequestOptions): Promise<ModelInfo> {
+    return this.#beside(options, (provider, signal) => {
+      if (!provider.showModel) throw this.#lacks('shows no single model')
+      return provider.showModel(model, signal)
+    })
+  }
+
+  deleteModel(model: string, options: RequestOptions): Promise<void> {
+    return this.#beside(options, (provider, signal) => {
+      if (!provider.deleteModel) throw this.#lacks('deletes no models')
+      return provider.deleteModel(model, signal)
+    })
+  }
+
+  async *pullModel(model: string, options: RequestOptions): AsyncGenerator<PullProgress, void, void> {
+    const deadline = this.#requests.begin(options.signal, 'firstChunkMs')
+    try {
+      const provider = await this.#ready()
+      if (!provider.pullModel) throw this.#lacks('pulls no models')
+      for await (const progress of provider.pullModel(model, deadline.signal)) {
+        deadline.pause()
+        yield progress
+        deadline.signal.throwIfAborted()
+        deadline.touch()
+      }
+    } finally {
+      this.#requests.end(deadline)
+    }
+  }
+
+  plain(): PlainLLM {
+    this.#throwIfClosed()
+    return (this.#plain ??= this.#toPlain())
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    for (const call of this.#calls) call.cancel('the LLM was closed')
+    this.#requests.cancel('the LLM was closed')
+    const provider = await Promise.resolve(this.#loaded).catch(() => undefined)
+    this.#twin.forget()
+    await provider?.close?.()
+  }
+
+  #prepare(prompt: PromptFor, options: GenerateOptions, setting: CallSetting): Call {
+    const warnings: Warning[] = []
+    const { request, settings, merged } = this.#request(prompt, options, setting, warnings)
+    const call: Call = new Call({
+      name: this.provider,
+      gate: this.#gate,
+      budget: this.#budget,
+      settings,
+      request,
+      warnings,
+      schema: merged.schema,
+      signal: merged.signal,
+      setting,
+      provider: () => this.#ready(),
+      onEnd: () => this.#calls.delete(call),
+    })
+    return call
+  }
+
+  #request(
+    prompt: PromptFor,
+    options: GenerateOptions,
+    { isPlainText = false }: CallSetting,
+    warnings: Warning[],
+  ): { request: ChatRequest; settings: ReturnType<typeof settingsOf>; merged: GenerateOptions } {
+    this.#throwIfClosed()
+    checkCallOptions(options)
+    const merged = mergeOptions(isPlainText ? plainTextDefaults(this.defaults) : this.defaults, options)
+    const settings = settingsOf(merged)
+    const given = typeof prompt === 'function' ? prompt(this.provider) : prompt
+    return { request: chatRequest(given, merged, settings.timeouts, warnings), settings, merged }
+  }
+
+  #throwIfClosed(): void {
+    if (!this.#isClosed) return
+    throw new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.')
+  }
+
+  /** The provider, once it is there; a promise of it until then. */
+  #ready(): Provider | Promise<Provider> {
+    if (this.#isClosed) {
+      return Promise.reject(
+        new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.'),
+      )
+    }
+    // A failure is forgotten: what was missing may be there at the next call.
+    this.#loaded ??= this.#load().then(
+      (provider) => (this.#loaded = provider),
+      (error: unknown) => {
+        this.#loaded = undefined
+        throw error
+      },
+    )
+    return this.#loaded
+  }
+
+  /** A small request beside the calls, or some in a row. */
+  #beside<T>(
+    { signal }: RequestOptions,
+    run: (provider: Provider, signal: AbortSignal, touch: () => void) => Promise<T>,
+  ): Promise<T> {
+    return this.#requests.run(signal, async (ended, touch) => run(await this.#ready(), ended, touch))
+  }
+
+  #lacks(what: string): ConvokeError {
+    return new ConvokeError('invalid_request', `This provider ${what}.`, { provider: this.provider })
+  }
+}
