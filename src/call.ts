@@ -114,7 +114,7 @@ export class Call implements RunningCall {
     const signal = this.#controller.signal
     const onAbort = () => this.cancel(userSignal?.reason)
     const spent = (error: unknown) => this.#broken(this.#typed(error)).usage.totalTokens
-    const end = beginCall()
+    const end = setting.isPart ? () => {} : beginCall()
     try {
       if (userSignal?.aborted) onAbort()
       userSignal?.addEventListener('abort', onAbort, { once: true })

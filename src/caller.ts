@@ -27,6 +27,8 @@ export interface RunningCall extends StreamSource {
 
 /** What a call gets from the one around it, beside options. */
 export interface CallSetting {
+  /** It runs inside another call, which is counted already. */
+  isPart?: boolean
   /** A reply in plain text, whatever calls take by default: no tools, no schema, nothing that ends it early. */
   isPlainText?: boolean
   /** When the first request was sent: `totalMs` of a call counts from there, whoever answers it. */

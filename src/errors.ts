@@ -37,6 +37,7 @@ const codes = {
 
 /** What went wrong, the same word for the same cause on every vendor. */
 export type ErrorCode = keyof typeof codes
+export const errorCodes = Object.keys(codes) as readonly ErrorCode[]
 
 /** Which clock ran out. `server` is a vendor that gave up itself (status 408). */
 export type TimeoutPhase = 'connect' | 'firstChunk' | 'idle' | 'total' | 'server'

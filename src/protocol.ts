@@ -261,10 +261,20 @@ export interface HistoryTask {
 }
 
 /** An LLM as the blocking thread makes it again. `id` tells those apart that were made alike. */
-export interface PlainLLM {
+export type PlainLLM = PlainVendor | PlainCombination
+
+export interface PlainVendor {
   id: number
   provider: string
   options: LLMOptions
+}
+
+/** Of other LLMs, by the function that combines them. */
+export interface PlainCombination {
+  id: number
+  combinator: 'fallback' | 'hedge' | 'balance' | 'withDefaults'
+  members: PlainLLM[]
+  options: object
 }
 
 /** A session as the blocking thread makes it again, on the same file. */

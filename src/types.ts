@@ -1,5 +1,6 @@
 /** The words that users type: messages, options, responses and chunks. Types only; nothing here runs. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { ErrorCode } from './errors.ts'
 
 /** Text that is visible to the reader. `signature` is the vendor's own proof of it (Gemini), to be sent back. */
 export interface TextPart {
@@ -246,6 +247,22 @@ export interface Timing {
   attempts: number
 }
 
+/**
+ * What one member of a combined LLM spent on a call that another one answered, or none: a hedge that lost, a fallback's
+ * member that failed before.
+ */
+export interface LostReply {
+  provider: string
+  model: string
+  /** Why it gave no reply: the code of its error; `cancelled` for one that lost a race. */
+  code: ErrorCode
+  /** What it cost all the same; estimated. */
+  usage: Usage
+  costUsd?: number
+  /** Requests that it sent. */
+  attempts: number
+}
+
 /** A whole reply. Of a failed call (`error.partial`), as much of it as had arrived. */
 export interface GenerateResponse<Output = unknown> {
   /** The visible text. */
@@ -267,6 +284,13 @@ export interface GenerateResponse<Output = unknown> {
   id: string
   timing: Timing
   warnings: Warning[]
+  /**
+   * Of a combined LLM: what its other members spent on this call, oldest first. `usage` and `costUsd` are those of the
+   * reply alone: the call cost their sum with these. Absent where there is nothing to tell.
+   */
+  lost?: LostReply[]
+  /** Out of a cache (`cached`): `costUsd` is 0, `usage` what the reply took when it was made. */
+  fromCache?: true
   /** This reply as a message to send back, with its reasoning, signatures and tool calls in order. */
   message: AssistantMessage & { content: AssistantPart[] }
   /** The vendor's own object: the body of a plain call, the last event of a stream that was more than a piece of text. */

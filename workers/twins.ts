@@ -13,6 +13,8 @@ type Call = Extract<BlockingOrder, { kind: 'call' }>
 
 /** Of the library itself. */
 const functions = { countTokens }
+/** Loaded with the first LLM that is made of others. */
+let combinators: typeof import('../src/combinators/combined.ts')
 const llms = new Map<number, LLM>()
 const sessions = new Map<number, Session>()
 /** By path, the last one used behind all others. */
@@ -82,7 +84,7 @@ function makeRoom(): void {
 function ownerOf(target: BlockingTarget): object | Promise<object> {
   switch (target.kind) {
     case 'llm':
-      return llmOf(target.llm)
+      return prepare(target.llm).then(() => llmOf(target.llm))
     case 'session':
       return sessionOf(target.session)
     case 'library':
@@ -93,8 +95,9 @@ function ownerOf(target: BlockingTarget): object | Promise<object> {
 /** One that was long unused is made anew: a script that never waits is never told which of its LLMs are gone. */
 const maxLLMs = 100
 
-function llmOf({ id, provider, options }: PlainLLM): LLM {
-  const llm = llms.get(id) ?? createLLM(provider, options)
+function llmOf(plain: PlainLLM): LLM {
+  const { id } = plain
+  const llm = llms.get(id) ?? madeOf(plain)
   // The last one used stands last.
   llms.delete(id)
   llms.set(id, llm)
@@ -102,11 +105,23 @@ function llmOf({ id, provider, options }: PlainLLM): LLM {
   return llm
 }
 
+function madeOf(plain: PlainLLM): LLM {
+  if (!('combinator' in plain)) return createLLM(plain.provider, plain.options)
+  // Its members have twins of their own, which calls to them use as well.
+  return combinators.combined(plain.combinator, plain.members.map(llmOf), plain.options)
+}
+
+/** Loads what the twin of an LLM is made with. */
+async function prepare(plain: PlainLLM): Promise<void> {
+  if ('combinator' in plain) combinators ??= await import('../src/combinators/combined.ts')
+}
+
 async function sessionOf({ id, llm, store: place, options }: PlainSession): Promise<Session> {
   // Most scripts have none, and need not load what keeps them.
   const [{ createSession }, { sqliteStore }] = await Promise.all([
     import('../src/session/session.ts'),
     import('../src/store/sqlite.ts'),
+    prepare(llm),
   ])
   let session = sessions.get(id)
   const shared = stores.get(place.path) ?? { store: sqliteStore(place), users: new Set(), turns: 0 }

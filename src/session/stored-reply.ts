@@ -1,7 +1,7 @@
 /** Replies out of the store, as responses. */
 import type { LLM } from '../llm.ts'
 import type { ReplyFields, StoredContent } from '../store/store.ts'
-import type { AssistantPart, GenerateResponse, StreamChunk } from '../types.ts'
+import type { AssistantPart, GenerateResponse } from '../types.ts'
 
 /** A stored reply as the response that it once was; the vendor's own object is not kept. */
 export function responseOf(reply: StoredContent & ReplyFields): GenerateResponse {
@@ -29,27 +29,6 @@ export function responseOf(reply: StoredContent & ReplyFields): GenerateResponse
     message: { role: 'assistant', content },
     raw: undefined,
   }
-}
-
-/** Such a response as a stream. */
-export function* chunksOf({
-  message,
-  finishReason,
-  usage,
-  id,
-  model,
-}: GenerateResponse): Generator<StreamChunk> {
-  yield { type: 'start', content: '', ...(id ? { id } : {}), ...(model ? { model } : {}) }
-  const parts: AssistantPart[] = message.content
-  for (const part of parts) {
-    if (part.type === 'text') yield { type: 'text', content: part.text }
-    else if (part.type === 'reasoning') yield { type: 'reasoning', content: '', reasoning: part.text }
-    else {
-      const { type: _type, ...toolCall } = part
-      yield { type: 'tool-call', content: '', toolCall }
-    }
-  }
-  yield { type: 'finish', content: '', finishReason, usage }
 }
 
 /** The response of a call that has not reached its vendor. */

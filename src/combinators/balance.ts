@@ -1,0 +1,214 @@
+/** balance: calls spread over LLMs, or over keys of one vendor. */
+import type { Caller } from '../caller.ts'
+import { ConvokeError } from '../errors.ts'
+import type { LLM } from '../llm.ts'
+import { settingsOf } from '../options.ts'
+import { combine } from './combined-caller.ts'
+import type { CombinedCall } from './combined-call.ts'
+import { askInTurn, fallbackCodes, isWhen, whenWanted } from './in-turn.ts'
+import type { When } from './in-turn.ts'
+import { checkLLMs, checkOptions, isAmount } from './members.ts'
+
+export interface BalanceOptions {
+  /**
+   * Who is asked: each in turn, the one with the fewest calls running and queued, any, or any by `weights`.
+   * @default 'round-robin'
+   */
+  strategy?: 'round-robin' | 'least-busy' | 'random' | 'weighted'
+  /** For `weighted`: one number above 0 for each LLM. Twice the weight gets twice the calls. */
+  weights?: readonly number[]
+  /**
+   * How long an LLM is left alone that was refused for its rate (`rate_limited`) without a word of its vendor's on it
+   * (`retry-after`), and how long others are preferred to one whose key was refused (`authentication`, `permission`), in
+   * milliseconds. @default 10_000
+   */
+  cooldownMs?: number
+  /** After which errors another one is asked, with nothing visible; `[]` for none. @default `fallbackCodes` */
+  on?: When
+}
+
+/** The key is to blame, whatever is asked. */
+const ofKey: readonly string[] = ['authentication', 'permission']
+
+/**
+ * An LLM that spreads calls over others: models, servers, or keys of one vendor. One that answers 429 cools down for as
+ * long as it says, and is skipped meanwhile; its call goes to another one at once. When all cool down, a call waits for
+ * the first to be ready, or fails with `rate_limited` where that takes longer than `retry.maxDelayMs` (a minute) or than
+ * the call has left. After other errors, and its own retries, a call goes to another one as well: see `on`.
+ *
+ * @example
+ * const llm = balance(keys.map((apiKey) => createLLM('openai/gpt-4o-mini', { apiKey })), { strategy: 'least-busy' })
+ *
+ * @throws ConvokeError `configuration` for what is no LLM, or a bad option
+ */
+export function balance(llms: readonly LLM[], options: BalanceOptions = {}): LLM {
+  const members = checkLLMs('balance', llms)
+  check(options, members.length)
+  const crew = new Crew(
+    members.map(({ caller }) => caller),
+    options,
+  )
+  const { on = fallbackCodes } = options
+  return combine({
+    name: 'balance',
+    members,
+    options,
+    work: (call, sink) =>
+      askInTurn(call, sink, {
+        on,
+        replay: 'before-output',
+        next: (tried) => crew.next(call, tried),
+        hasNext: (tried) => crew.ready(tried).length > 0,
+        onFailure: (member, error) => crew.cool(member, error),
+        asked: (member, reply) => crew.count(member, reply),
+        handsOver: ({ code, retryAfterMs }) => code === 'rate_limited' || retryAfterMs !== undefined,
+      }),
+  })
+}
+
+interface Mate {
+  caller: Caller
+  weight: number
+  /** Its vendor asked for a rest. By `performance.now()`. */
+  coolUntilMs: number
+  /** Its key was refused: others are better, but waiting for it helps nobody. */
+  avoidUntilMs: number
+  /** Calls of this balance: one that has just begun does not show in its activity yet. */
+  running: number
+}
+
+class Crew {
+  readonly #mates: Mate[]
+  readonly #strategy: NonNullable<BalanceOptions['strategy']>
+  readonly #cooldownMs: number
+  /** Whose turn it is. */
+  #turn = 0
+
+  constructor(callers: readonly Caller[], options: BalanceOptions) {
+    const { strategy = 'round-robin', weights, cooldownMs = 10_000 } = options
+    this.#strategy = strategy
+    this.#cooldownMs = cooldownMs
+    // One that stands there twice is one, and cools down as one.
+    this.#mates = [...new Set(callers)].map((caller) => ({
+      caller,
+      weight: 0,
+      coolUntilMs: 0,
+      avoidUntilMs: 0,
+      running: 0,
+    }))
+    callers.forEach((caller, at) => {
+      this.#mateOf(caller).weight += weights?.[at] ?? 1
+    })
+  }
+
+  ready(tried: ReadonlySet<Caller>): Mate[] {
+    const nowMs = performance.now()
+    const rested = this.#mates.filter(({ caller, coolUntilMs }) => coolUntilMs <= nowMs && !tried.has(caller))
+    const good = rested.filter(({ avoidUntilMs }) => avoidUntilMs <= nowMs)
+    return good.length > 0 ? good : rested
+  }
+
+  /** Waits only where nobody was asked yet: else there is an error to tell. */
+  async next(call: CombinedCall, tried: ReadonlySet<Caller>): Promise<Caller | undefined> {
+    for (;;) {
+      const ready = this.ready(tried)
+      if (ready.length > 0) return this.#choose(ready).caller
+      if (tried.size > 0) return undefined
+      await this.#wait(call)
+    }
+  }
+
+  cool(member: Caller, error: ConvokeError): void {
+    const mate = this.#mateOf(member)
+    const untilMs = performance.now() + (error.retryAfterMs ?? this.#cooldownMs)
+    if (error.code === 'rate_limited') mate.coolUntilMs = Math.max(mate.coolUntilMs, untilMs)
+    else if (ofKey.includes(error.code)) mate.avoidUntilMs = untilMs
+  }
+
+  count(member: Caller, reply: Promise<unknown>): void {
+    const mate = this.#mateOf(member)
+    mate.running++
+    const end = () => void mate.running--
+    reply.then(end, end)
+  }
+
+  #choose(ready: readonly Mate[]): Mate {
+    switch (this.#strategy) {
+      case 'round-robin':
+        return this.#inTurn(ready)
+      case 'least-busy': {
+        const busy = ready.map(busyness)
+        const least = Math.min(...busy)
+        return this.#inTurn(ready.filter((_, at) => busy[at] === least))
+      }
+      case 'random':
+        return ready[Math.floor(Math.random() * ready.length)] as Mate
+      case 'weighted': {
+        let left = Math.random() * ready.reduce((sum, { weight }) => sum + weight, 0)
+        return ready.find(({ weight }) => (left -= weight) < 0) ?? (ready.at(-1) as Mate)
+      }
+      default:
+        return this.#strategy satisfies never
+    }
+  }
+
+  /** The next of all, from the one whose turn it is. */
+  #inTurn(ready: readonly Mate[]): Mate {
+    for (;;) {
+      const mate = this.#mates[this.#turn++ % this.#mates.length] as Mate
+      if (ready.includes(mate)) return mate
+    }
+  }
+
+  /** @throws ConvokeError `rate_limited` where the wait would be too long */
+  async #wait(call: CombinedCall): Promise<void> {
+    const soonest = this.#mates.reduce((one, other) => (other.coolUntilMs < one.coolUntilMs ? other : one))
+    const waitMs = Math.max(soonest.coolUntilMs - performance.now(), 0)
+    const limitMs = Math.min(settingsOf(call.options).retry.maxDelayMs, call.leftMs)
+    if (waitMs > limitMs) {
+      const many = this.#mates.length === 1 ? 'The only LLM cools' : `All ${this.#mates.length} LLMs cool`
+      const message = `${many} down. The first is ready in ${Math.ceil(waitMs / 1_000)} s, longer than the ${Math.ceil(limitMs / 1_000)} s that a call waits (retry.maxDelayMs, timeouts.totalMs).`
+      throw new ConvokeError('rate_limited', message, {
+        provider: call.provider,
+        retryAfterMs: Math.ceil(waitMs),
+        isRetryable: false,
+      })
+    }
+    let timer: NodeJS.Timeout | undefined
+    // Spread, lest all callers come back at once; never early.
+    const delayMs = waitMs * (1 + Math.random() * 0.15) + 1
+    try {
+      await call.unlessEnded(new Promise<void>((resolve) => (timer = setTimeout(resolve, delayMs))))
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #mateOf(caller: Caller): Mate {
+    return this.#mates.find((mate) => mate.caller === caller) as Mate
+  }
+}
+
+function busyness({ caller, running }: Mate): number {
+  const { activity } = caller
+  return Math.max(running, activity.running + activity.queued)
+}
+
+function check(options: BalanceOptions, count: number): void {
+  checkOptions<BalanceOptions>('balance', options, {
+    strategy: [
+      (value) => ['round-robin', 'least-busy', 'random', 'weighted'].includes(value as string),
+      "'round-robin', 'least-busy', 'random' or 'weighted'",
+    ],
+    weights: [
+      (value) => Array.isArray(value) && value.length === count && value.every(isAmount),
+      `a number above 0 for each of the ${count} LLMs`,
+    ],
+    cooldownMs: [isAmount, 'milliseconds above 0'],
+    on: [isWhen, whenWanted],
+  })
+  if ((options.strategy === 'weighted') !== (options.weights !== undefined)) {
+    const message = "balance takes weights with strategy 'weighted', and only with that."
+    throw new ConvokeError('configuration', message)
+  }
+}

@@ -1,0 +1,27 @@
+/** withDefaults: an LLM whose calls take other defaults. */
+import type { LLM } from '../llm.ts'
+import { checkCallOptions } from '../options.ts'
+import type { GenerateOptions } from '../types.ts'
+import { combine } from './combined-caller.ts'
+import { checkLLMs } from './members.ts'
+
+/**
+ * The same LLM, with its limits and connections, whose calls take these options where they say nothing; they win over the
+ * LLM's own defaults.
+ *
+ * @example
+ * const terse = withDefaults(llm, { system: 'One word.', maxTokens: 10 })
+ *
+ * @throws ConvokeError `configuration` for what is no LLM, `invalid_request` for a bad option
+ */
+export function withDefaults(llm: LLM, options: GenerateOptions): LLM {
+  const members = checkLLMs('withDefaults', [llm])
+  checkCallOptions(options)
+  return combine({
+    name: 'withDefaults',
+    members,
+    own: options,
+    options,
+    work: (call, sink) => call.ask(llm.caller, sink, call.setting.handsOver),
+  })
+}

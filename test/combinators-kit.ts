@@ -1,0 +1,79 @@
+/** What tests of combinators share: a simulator for each vendor's part, its LLM, and what became of requests. */
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import { createLLM, isConvokeError } from 'convoke'
+import type { ConvokeError, LLM, LLMOptions, ResponseStream } from 'convoke'
+import { startSimulator } from 'convoke/simulator'
+import type { Simulator, SimulatorOptions } from 'convoke/simulator'
+
+export interface Member {
+  llm: LLM
+  simulator: Simulator
+}
+
+/** An LLM of a vendor that is closed with the test. */
+export async function member(
+  context: TestContext,
+  provider: string,
+  simulated: SimulatorOptions = {},
+  options: LLMOptions = {},
+): Promise<Member> {
+  const simulator = await startSimulator({ reply: `from ${provider}`, ...simulated })
+  const llm = createLLM(provider, {
+    model: `${provider}-model`,
+    apiKey: 'sk-test-0123456789',
+    baseURL: simulator.baseURL(provider),
+    retry: { attempts: 1 },
+    ...options,
+  })
+  context.after(async () => {
+    await llm.close()
+    await simulator.close()
+  })
+  return { llm, simulator }
+}
+
+/** One of OpenAI's and one of Anthropic's: `a` and `b`. */
+export async function pair(context: TestContext, a: SimulatorOptions = {}, b: SimulatorOptions = {}) {
+  return { a: await member(context, 'openai', a), b: await member(context, 'anthropic', b) }
+}
+
+export const pause = (delayMs: number) => new Promise((resolve) => setTimeout(resolve, delayMs))
+
+export async function failure(promise: Promise<unknown>): Promise<ConvokeError> {
+  const error: unknown = await promise.then(
+    () => assert.fail('no error'),
+    (reason: unknown) => reason,
+  )
+  assert.ok(isConvokeError(error), String(error))
+  return error
+}
+
+export function thrown(act: () => unknown): ConvokeError {
+  try {
+    act()
+  } catch (error) {
+    assert.ok(isConvokeError(error), String(error))
+    return error
+  }
+  assert.fail('no error')
+}
+
+/** The types of a stream's chunks and its text from the last reset on. */
+export async function read(stream: ResponseStream): Promise<{ types: string[]; text: string }> {
+  const types: string[] = []
+  let text = ''
+  for await (const { type, content } of stream) {
+    if (types.at(-1) !== type) types.push(type)
+    text = type === 'reset' ? '' : text + content
+  }
+  return { types, text }
+}
+
+/** Waits until the last request's socket is closed, and gives how long after `sinceMs` that was. */
+export async function closedAfter(simulator: Simulator, sinceMs: number): Promise<number> {
+  const deadlineMs = performance.now() + 2_000
+  while (simulator.requests.at(-1)?.endedAt === undefined && performance.now() < deadlineMs) await pause(5)
+  assert.equal(simulator.requests.at(-1)?.outcome, 'client-closed')
+  return (simulator.requests.at(-1)?.endedAt ?? Infinity) - sinceMs
+}
