@@ -18,6 +18,8 @@ const shows: Record<string, RegExp> = {
   'cancel.ts': /cancelled after about \d+ tokens\nleft the loop; calls in flight: 0/,
   'consensus.ts':
     /gpt: Paris\.\nclaude: Paris\.\ngemini: Paris\.\n(\w+ votes yes\n){2,3}agreed: yes \(\d+ %\)\n[23] voted, 0 failed/,
+  'combined.ts':
+    /openai: Paris\.\nbefore it: lmstudio, connection\nOnce upon[^]*call 2: anthropic\ncall 3: openai\nasked\nout of the cache, for 0/,
   'conversation.ts': /Paris\.\nOnce upon a time/,
   'errors.ts': /It broke off after \d+ characters\.\n\[openai\] The prompt is empty/,
   'existing-client.ts': /Hello!/,

@@ -29,7 +29,10 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   },
   { room: 'stores', files: /^store\// },
   { room: 'the thread that waits', files: /^blocking\// },
-  { room: 'calls and streams', files: /^(reply-parts|replayed|collect|gate|stream|caller|call|requests)\.ts$/ },
+  {
+    room: 'calls and streams',
+    files: /^(reply-parts|replayed|collect|gate|stream|caller|call|requests)\.ts$/,
+  },
   { room: 'the wiring', files: /^vendor-caller\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
   { room: 'LLMs out of LLMs', files: /^combinators\// },
