@@ -86,9 +86,10 @@ export class VendorCaller implements Caller {
       metadata: _metadata,
       ...request
     } = labelled(this.provider, () => this.#request(prompt, options, setting, []).request)
-    const { api, client } = this.#config
+    const { api, client, headers } = this.#config
     const { baseURL = (client as { baseURL?: unknown } | undefined)?.baseURL } = this.#config
-    return { provider: this.provider, address: typeof baseURL === 'string' ? baseURL : '', api, request }
+    const address = typeof baseURL === 'string' ? baseURL : ''
+    return { provider: this.provider, address, api, headers, request }
   }
 
   async countTokens(

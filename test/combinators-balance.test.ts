@@ -122,6 +122,9 @@ test('least-busy asks who has the fewest calls, its other callers counted', asyn
   const mine = [1, 2, 3].map(() => llm.agenerate('Hi'))
   await Promise.all([...others, ...mine])
   assert.deepEqual(asked().slice(3), ['k2', 'k2', 'k2'])
+  // Calls of one moment do not show in anyone's activity yet.
+  await Promise.all([1, 2, 3, 4].map(() => llm.agenerate('Hi')))
+  assert.deepEqual(asked().slice(6).sort(), ['k1', 'k1', 'k2', 'k2'])
 })
 
 test('weighted spreads by weight, random evenly', async (t) => {

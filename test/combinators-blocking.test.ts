@@ -75,6 +75,7 @@ test('what cannot cross is refused with the remedy: functions, clients', () => {
 test('a combined call in flight is one call', async () => {
   const llm = fallback(blockingLLM(slow, 'openai'), works())
   const pending = llm.stream('Hi')
+  await new Promise((resolve) => setTimeout(resolve, 50))
   assert.match(
     thrown(() => llm.generate('Hi')).message,
     /^(\[fallback\] )?A call of this thread is in flight/,

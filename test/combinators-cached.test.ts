@@ -26,7 +26,14 @@ test('the second reply to a request comes out of the store, whatever way it is a
     assert.equal(reply.fromCache, undefined)
     const again = await ask()
     const stream = llm.stream('Weather?', { tools })
-    const { types, text } = await read(stream)
+    const { types, text, chunks } = await read(stream)
+    const thought = chunks.find(({ type }) => type === 'reasoning')
+    assert.deepEqual(thought, {
+      type: 'reasoning',
+      content: '',
+      reasoning: 'It is summer.',
+      signature: 'proof',
+    })
     const streamed = await stream.response
     assert.deepEqual(types, ['start', 'reasoning', 'text', 'tool-call', 'finish'])
     assert.equal(text, 'Sunny.')

@@ -34,6 +34,9 @@ test('a first LLM that answers is the only one asked', async (t) => {
   const { a, b } = await pair(t)
   const reply = await fallback(a.llm, b.llm).agenerate('Hi')
   assert.deepEqual([reply.content, reply.lost], ['from openai', undefined])
+  const { signal } = new AbortController()
+  await fallback(a.llm, b.llm).stream('Hi', { signal }).response
+  assert.equal(getEventListeners(signal, 'abort').length, 0)
   assert.equal(b.simulator.requests.length, 0)
 })
 
@@ -139,7 +142,7 @@ test("a call's totalMs is for all together, an LLM's own for that LLM", async (t
   assert.equal((await fallback(slow.llm, b.llm).agenerate('Hi')).content, 'from anthropic')
   const startedAtMs = performance.now()
   const error = await failure(fallback(slow.llm, b.llm).agenerate('Hi', { timeouts: { totalMs: 120 } }))
-  assert.deepEqual([error.code, error.phase], ['timeout', 'total'])
+  assert.deepEqual([error.code, error.phase, error.provider], ['timeout', 'total', 'openai'])
   assert.ok(performance.now() - startedAtMs < 1_000)
   assert.equal(b.simulator.requests.length, 1)
 })
@@ -201,4 +204,16 @@ test('a session keeps what answered, and sends each vendor its own reasoning bac
     (await session.history()).map(({ role }) => role),
     ['user', 'assistant', 'user', 'assistant'],
   )
+})
+
+test('a session keeps nothing of what a reset voided', async (t) => {
+  const a = await member(t, 'openai', { fault: { cutAfter: 0.6 }, reply: 'twelve small pieces of a text' })
+  strict.setReply('whole')
+  await using session = createSession(fallback(a.llm, connect('anthropic'), { replay: 'restart' }), {
+    store: path(),
+  })
+  const { types, text } = await read(session.stream('Hi'))
+  assert.deepEqual([types.includes('reset'), text], [true, 'whole'])
+  const reply = (await session.history()).at(-1)
+  assert.deepEqual(reply?.content, [{ type: 'text', text: 'whole' }])
 })

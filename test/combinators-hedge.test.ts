@@ -44,6 +44,7 @@ test('the first visible chunk of a stream wins, however slow the rest is', async
   for await (const { content } of stream) {
     if (content && !wonAtMs) wonAtMs = performance.now()
     seen.push(content)
+    if (content) assert.equal(stream.partial.provider, 'openai')
   }
   assert.equal(seen.join(''), 'the first one speaks')
   assert.ok((await closedAfter(b.simulator, wonAtMs)) < 250)

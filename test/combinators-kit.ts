@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { createLLM, isConvokeError } from 'convoke'
-import type { ConvokeError, LLM, LLMOptions, ResponseStream } from 'convoke'
+import type { ConvokeError, LLM, LLMOptions, ResponseStream, StreamChunk } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator, SimulatorOptions } from 'convoke/simulator'
 
@@ -60,14 +60,19 @@ export function thrown(act: () => unknown): ConvokeError {
 }
 
 /** The types of a stream's chunks and its text from the last reset on. */
-export async function read(stream: ResponseStream): Promise<{ types: string[]; text: string }> {
+export async function read(
+  stream: ResponseStream,
+): Promise<{ types: string[]; text: string; chunks: StreamChunk[] }> {
   const types: string[] = []
+  const chunks: StreamChunk[] = []
   let text = ''
-  for await (const { type, content } of stream) {
+  for await (const chunk of stream) {
+    const { type, content } = chunk
+    chunks.push(chunk)
     if (types.at(-1) !== type) types.push(type)
     text = type === 'reset' ? '' : text + content
   }
-  return { types, text }
+  return { types, text, chunks }
 }
 
 /** Waits until the last request's socket is closed, and gives how long after `sinceMs` that was. */

@@ -26,7 +26,7 @@ export interface CachedOptions {
 }
 
 /**
- * An LLM that keeps whole replies in a store, under a hash of the request (provider, address, model, messages, and every
+ * An LLM that keeps whole replies in a store, under a hash of the request (provider, address, headers, model, messages, and every
  * option that changes the reply; not time-outs, retries or `metadata`), and answers the same request from there, as a
  * reply or as a stream, however it was asked for first. Kept is what ended by `stop` or `tool-calls`: no error, nothing
  * cancelled, nothing cut off. A reply out of the store has `fromCache: true`, `costUsd: 0`, `timing.attempts` 0 and no

@@ -4,7 +4,6 @@ import type { PlainCombination } from '../protocol.ts'
 import { balance } from './balance.ts'
 import { fallback } from './fallback.ts'
 import { hedge } from './hedge.ts'
-import type { HedgeOptions } from './hedge.ts'
 import { withDefaults } from './with-defaults.ts'
 
 export function combined(
@@ -12,16 +11,15 @@ export function combined(
   members: readonly LLM[],
   options: object,
 ): LLM {
-  const [first, ...others] = members as [LLM, ...LLM[]]
   switch (combinator) {
     case 'fallback':
-      return fallback(first, ...others, options)
+      return fallback(...members, options)
     case 'hedge':
-      return hedge(first, ...others, options as HedgeOptions)
+      return hedge(...members, options)
     case 'balance':
       return balance(members, options)
     case 'withDefaults':
-      return withDefaults(first, options)
+      return withDefaults(members[0] as LLM, options)
     default:
       return combinator satisfies never
   }

@@ -26,7 +26,7 @@ export interface FallbackOptions {
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option
  */
-export function fallback(...given: readonly [LLM, ...(LLM | FallbackOptions)[]]): LLM {
+export function fallback(...given: readonly (LLM | FallbackOptions)[]): LLM {
   const { llms, options = {} } = split<FallbackOptions>('fallback', given)
   checkOptions<FallbackOptions>('fallback', options, {
     on: [isWhen, whenWanted],

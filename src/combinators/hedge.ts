@@ -32,7 +32,7 @@ export interface HedgeOptions {
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option; one of the two is needed
  */
-export function hedge(...given: readonly [LLM, ...(LLM | HedgeOptions)[]]): LLM {
+export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM {
   const { llms, options = {} } = split<HedgeOptions>('hedge', given)
   checkOptions<HedgeOptions>('hedge', options, {
     afterMs: [(value) => value === 0 || isAmount(value), 'milliseconds from 0'],
