@@ -136,6 +136,19 @@ test('a slow reader holds the vendor back through every combinator', async (t) =
   assert.equal((await failure(stream.response)).code, 'cancelled')
 })
 
+test('a reader that leaves at the finish chunk cancels nothing', async (t) => {
+  const { a, b } = await pair(t)
+  const llm = fallback(hedge(a.llm, b.llm, { afterMs: 0 }), b.llm)
+  const kept = cached(llm, new Map())
+  for (const one of [llm, balance([llm]), withDefaults(llm, { seed: 1 }), kept, kept]) {
+    const stream = one.stream('Hi')
+    for await (const { type } of stream) if (type === 'finish') break
+    const reply = await stream.response
+    assert.match(reply.content, /^from (openai|anthropic)$/)
+    assert.equal(stream.partial.content, reply.content)
+  }
+})
+
 test('bad options of a call are told at once', async (t) => {
   const { a, b } = await pair(t)
   const llm = fallback(a.llm, b.llm)
