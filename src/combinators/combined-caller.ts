@@ -1,5 +1,5 @@
 /** LLMs in, an LLM out: what all combinators have in common behind the facade. */
-import { forget, gone, nextId } from '../blocking/channel.ts'
+import { Twin } from '../blocking/channel.ts'
 import { portable } from '../blocking/portable.ts'
 import { unavailable } from '../blocking/in-flight.ts'
 import type { Answerer, Caller, CallSetting, PromptFor, RequestOptions } from '../caller.ts'
@@ -36,6 +36,8 @@ class CombinedCaller implements Caller {
   readonly #members: readonly Caller[]
   readonly #calls = new Set<CombinedCall>()
   #plain: PlainLLM | undefined
+  /** In the blocking thread. */
+  readonly #twin = new Twin()
   #isClosed = false
 
   constructor(combination: Combination) {
@@ -118,18 +120,14 @@ class CombinedCaller implements Caller {
 
   plain(): PlainLLM {
     this.#throwIfClosed()
-    if (!this.#plain) {
-      this.#plain = this.#toPlain()
-      gone.register(this, this.#plain.id)
-    }
-    return this.#plain
+    return (this.#plain ??= this.#toPlain())
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const call of this.#calls) call.cancel('the LLM was closed')
-    if (this.#plain) forget(this.#plain.id)
+    this.#twin.forget()
   }
 
   #toPlain(): PlainLLM {
@@ -149,7 +147,7 @@ class CombinedCaller implements Caller {
     }
     const { schema: _schema, signal: _signal, ...rest } = options as GenerateOptions
     const members = this.#members.map((member) => member.plain())
-    return { id: nextId(), combinator: name, members, options: portable(rest, 'options') }
+    return { id: this.#twin.idFor(this), combinator: name, members, options: portable(rest, 'options') }
   }
 
   /** A call's options over its own. */
