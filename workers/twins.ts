@@ -2,7 +2,18 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { createLLM } from '../src/llm.ts'
 import type { LLM } from '../src/llm.ts'
-import type { BlockingOrder, BlockingTarget, PlainLLM, PlainSession, Verdict } from '../src/protocol.ts'
+import { replaced, withPlainErrors } from '../src/protocol.ts'
+import type {
+  BlockingOrder,
+  BlockingTarget,
+  MadeAgain,
+  PlainLLM,
+  PlainSession,
+  Verdict,
+} from '../src/protocol.ts'
+import type { ConsensusOptions } from '../src/consensus/consensus.ts'
+import type { Members } from '../src/members.ts'
+import type { Prompt } from '../src/types.ts'
 import type { Session } from '../src/session/session.ts'
 import type { Store } from '../src/store/store.ts'
 import { countTokens } from '../src/tokens.ts'
@@ -11,8 +22,19 @@ import { countTokens } from '../src/tokens.ts'
 type Ask = (value: unknown) => Promise<Verdict>
 type Call = Extract<BlockingOrder, { kind: 'call' }>
 
-/** Of the library itself. */
-const functions = { countTokens }
+/** Of the library itself. Most scripts ask one LLM at a time, and need not load what asks many. */
+const functions = {
+  countTokens,
+  async fanOut(llms: unknown, prompt: Prompt, options: object) {
+    const { fanOut } = await import('../src/fan-out.ts')
+    return withPlainErrors(await fanOut((await revived(llms)) as Members, prompt, options))
+  },
+  async consensus(llms: unknown, prompt: Prompt, options: object) {
+    const { consensus } = await import('../src/consensus/consensus.ts')
+    const made = (await revived(options)) as ConsensusOptions
+    return withPlainErrors(await consensus((await revived(llms)) as Members, prompt, made))
+  },
+}
 /** Loaded with the first LLM that is made of others. */
 let combinators: typeof import('../src/combinators/combined.ts')
 const llms = new Map<number, LLM>()
@@ -49,11 +71,11 @@ export async function run<Value>(
 }
 
 function call(owner: object, { method, args, outputSchema }: Call, ask: Ask): unknown {
-  const [first, options] = args
-  const given = outputSchema ? { ...(options as object), schema: schemaOf(outputSchema, ask) } : options
+  const given = [...args]
+  if (outputSchema) given.push({ ...(given.pop() as object), schema: schemaOf(outputSchema, ask) })
   const methods = owner as Record<string, (...args: unknown[]) => unknown>
   // Not awaited: a stream is no promise, and begins at once.
-  return methods[method]?.(first, given)
+  return methods[method]?.(...given)
 }
 
 /** The twin of an LLM or a session that is gone. */
@@ -90,6 +112,23 @@ function ownerOf(target: BlockingTarget): object | Promise<object> {
     case 'library':
       return functions
   }
+}
+
+/** What of the arguments stands for LLMs and strategies, made again. */
+async function revived(value: unknown): Promise<unknown> {
+  const [{ strategies }] = await Promise.all([
+    import('../src/consensus/strategies.ts'),
+    import('../src/combinators/combined.ts').then((module) => (combinators ??= module)),
+  ])
+  const revive = (inner: unknown): unknown =>
+    replaced(inner, (object) => {
+      const made = object as MadeAgain
+      if (made.remade === 'llm') return llmOf(made.llm)
+      if (made.remade !== 'strategy') return undefined
+      const make = strategies[made.strategy as keyof typeof strategies] as (...args: unknown[]) => unknown
+      return make(...made.args.map(revive))
+    })
+  return revive(value)
 }
 
 /** One that was long unused is made anew: a script that never waits is never told which of its LLMs are gone. */

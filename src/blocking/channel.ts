@@ -20,6 +20,8 @@ type Call = Omit<Extract<BlockingOrder, { kind: 'call' }>, 'kind' | 'id'>
 export interface Owner {
   /** Of a call with a schema. */
   judge?: Judge
+  /** Of a call that asks several. */
+  llms?: object
 }
 
 /** Between two looks at the thread's health. */

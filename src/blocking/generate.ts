@@ -2,7 +2,7 @@
 import { ConvokeError } from '../errors.ts'
 import { checkCallOptions, mergeOptions, settingsOf } from '../options.ts'
 import { jsonSchemaOf } from '../output.ts'
-import { fromPlainError } from '../protocol.ts'
+import { fromPlainError, withErrors } from '../protocol.ts'
 import type { Answer, BlockingTarget, PlainError } from '../protocol.ts'
 import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
 import { beginBlocking } from './channel.ts'
@@ -58,6 +58,32 @@ export function callBlocking<Value>(
   given: BlockingOptions,
 ): Value {
   return valueOf(endOf(begun(blocker, method, prompt, given, checked(blocker, given)))) as Value
+}
+
+/**
+ * A function of the library that asks several LLMs.
+ * @throws ConvokeError what it rejects with, and `blocking_unavailable`
+ */
+export function askBlocking<Value>(
+  method: 'fanOut' | 'consensus',
+  llms: object,
+  prompt: unknown,
+  given: BlockingOptions<object> = {},
+): Value {
+  const { blocking, schema, signal, ...options } = given as BlockingOptions & Record<string, unknown>
+  const { timeouts } = checked(
+    { defaults: {} },
+    { ...(blocking ? { blocking } : {}), ...(signal ? { signal } : {}) },
+  )
+  if (schema) {
+    throw unavailable(
+      `A schema judges on this thread, which one call at a time can ask. Use ${method}() without Sync.`,
+    )
+  }
+  const args = [portable(llms, 'llms'), portable(prompt, 'The prompt'), portable(options, 'options')]
+  const { totalMs } = settingsOf({ timeouts: { ...timeouts, ...(options['timeouts'] as object) } }).timeouts
+  const call = beginBlocking({ target: { kind: 'library' }, method, args }, totalMs, { llms })
+  return withErrors(valueOf(endOf(call))) as Value
 }
 
 /** @param merged the options over the defaults */

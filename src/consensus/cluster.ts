@@ -41,6 +41,7 @@ export function cluster(
   }
   return {
     name: 'cluster',
+    origin: { name: 'cluster', args: [similarity === textSimilarity ? undefined : similarity, options] },
     async decide(ballot) {
       const nearness = isEmbedding
         ? await byVectors(ballot.votes, similarity)

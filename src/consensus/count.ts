@@ -16,7 +16,7 @@ export interface CountOptions {
  * with the most votes; of equals, the one of the member that stands first in the order that the LLMs were given in.
  */
 export function majority(options: CountOptions = {}): Strategy {
-  return { ...counting(options), name: 'majority' }
+  return { ...counting(options), name: 'majority', origin: { name: 'majority', args: [options] } }
 }
 
 /**
@@ -38,6 +38,7 @@ export function weighted({ weights, ...options }: CountOptions & { weights: PerM
   return {
     ...counting(options),
     name: 'weighted',
+    origin: { name: 'weighted', args: [{ weights, ...options }] },
     weights: (members) => perMember(weights, members, rule).map((weight) => weight ?? 1),
   }
 }
@@ -62,6 +63,7 @@ export function unanimous({ normalize }: CountOptions = {}): Strategy {
   }
   return {
     name: 'unanimous',
+    origin: { name: 'unanimous', args: [{ normalize }] },
     normalize,
     votesOnFields: true,
     quorum: (members) => members,

@@ -21,10 +21,12 @@ export interface JudgeOptions {
  * order, without names or numbers of votes. Where all gave the same answer, it is not asked. Without it (it failed, or
  * gave no ruling, or no time is left) the verdict is `degraded` and has what a majority would say.
  */
-export function judge(llm: Member, { criteria, normalize }: JudgeOptions = {}): Strategy {
+export function judge(llm: Member, options: JudgeOptions = {}): Strategy {
+  const { criteria, normalize } = options
   checkMember(llm, 'judge')
   return {
     name: 'judge',
+    origin: { name: 'judge', args: [llm, options] },
     normalize,
     decide: (ballot, context) =>
       advised(ballot, 'judge', async (groups) => {
@@ -46,10 +48,12 @@ export function judge(llm: Member, { criteria, normalize }: JudgeOptions = {}): 
  * agreement says how many members gave the most frequent answer. Where all gave the same, it is not asked; without it,
  * as `judge`.
  */
-export function synthesize(llm: Member, { criteria, normalize }: JudgeOptions = {}): Strategy {
+export function synthesize(llm: Member, options: JudgeOptions = {}): Strategy {
+  const { criteria, normalize } = options
   checkMember(llm, 'synthesize')
   return {
     name: 'synthesize',
+    origin: { name: 'synthesize', args: [llm, options] },
     normalize,
     decide: (ballot, context) =>
       advised(ballot, 'synthesizer', async (groups, counted) => {
