@@ -11,6 +11,7 @@ import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
 import { checkCallOptions, checkSessionOptions } from '../options.ts'
 import type { BlockingTarget } from '../protocol.ts'
+import { writeEnds } from '../store/kept-ends.ts'
 import { messageId } from '../store/message-id.ts'
 import { sqliteStore } from '../store/sqlite.ts'
 import type { ReadOptions, SearchHit, SessionRecord, Store, StoredMessage } from '../store/store.ts'
@@ -276,6 +277,8 @@ export class Session implements AsyncDisposable {
     await Promise.allSettled(this.#work)
     this.#twin.forget()
     if (typeof this.#options.store !== 'object') await this.#store.close()
+    // A store that goes on may take what it could not before; who waited for a reply was told that it is not kept.
+    else await writeEnds(this.#store).catch(() => {})
   }
 
   /** Cancels the turns of this session, and waits until what had come of them is written. */

@@ -8,11 +8,12 @@ import type { RunningCall } from '../caller.ts'
 import type { LLM } from '../llm.ts'
 import { outputOf } from '../output.ts'
 import { chunksOf } from '../replayed.ts'
+import { keepEnd, writeEnds } from '../store/kept-ends.ts'
 import { messageId } from '../store/message-id.ts'
 import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnEnd } from '../store/store.ts'
 import type { StreamSink, StreamSource } from '../stream.ts'
 import type { GenerateOptions, GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
-import { clearAway, keepEnd } from './busy-turns.ts'
+import { clearAway } from './busy-turns.ts'
 import type { Fitted, Place } from './fit.ts'
 import { sendable, storable, summaryOf } from './history.ts'
 import { asStoreError, Recorder } from './recorder.ts'
@@ -163,6 +164,7 @@ export class Turn implements StreamSource {
   async #begin(messages: NewMessage[], repeats?: string): Promise<Exclude<TurnAnswer, { kind: 'busy' }>> {
     const { store, turns, operationId } = this.#context
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 1.5, longestWaitMs)) {
+      await writeEnds(store, this.#sessionId)
       const answer = await store.beginTurn({
         sessionId: this.#sessionId,
         replyId: this.#replyId,
@@ -230,7 +232,7 @@ export class Turn implements StreamSource {
       await store.endTurn(this.#replyId, end)
       return undefined
     } catch (error) {
-      keepEnd(store, this.#replyId, end)
+      keepEnd(store, { sessionId: this.#sessionId, replyId: this.#replyId, end })
       return asStoreError(error, store.name)
     }
   }

@@ -16,6 +16,7 @@ import type {
   StoreFile,
   WriteValues,
 } from '../protocol.ts'
+import { writeEnds } from './kept-ends.ts'
 import { ownStart } from './process-start.ts'
 import {
   checkId,
@@ -291,6 +292,8 @@ class SqliteStore implements Store {
   }
 
   async #close(): Promise<void> {
+    // Before anything is awaited: from then on the store is closed. Whose reply it is was told that it is not kept.
+    await writeEnds(this).catch(() => {})
     await this.#queue.drained()
     try {
       if (this.#isUsed) await this.#run({ kind: 'close' })
