@@ -193,3 +193,25 @@ test('messages of one id in two stores are counted each by itself', async () => 
   }
   assert.ok((tokens[1] ?? 0) > 390, `${tokens.join(', ')} tokens`)
 })
+
+test('a prompt of several user messages is one turn, for compacting and for trimming', async () => {
+  const prompt = (name: string) => [
+    { role: 'user', content: `first ${name}` } as const,
+    { role: 'user', content: `second ${name}` } as const,
+  ]
+  await using session = open()
+  for (const name of ['a', 'b', 'c']) await session.agenerate(prompt(name))
+  simulator.setReply('A summary.')
+  await session.compact({ keepRecent: 2 })
+  const texts = (await session.history()).map(({ content }) => (content[0] as { text: string }).text)
+  assert.equal(texts.length, 7)
+  assert.deepEqual(texts.slice(1, 3), ['first b', 'second b'])
+
+  // Room for one of the two messages is no room for the turn.
+  await using narrow = open({ context: { maxTokens: 170 } })
+  simulator.setReply('ok')
+  const said = ['x', 'y'].map((letter) => ({ role: 'user' as const, content: `${letter} `.repeat(100) }))
+  await narrow.add([...said, { role: 'assistant', content: 'ok' }])
+  await narrow.agenerate('And now?')
+  assert.deepEqual(wire(), ['user: And now?'])
+})

@@ -7,7 +7,7 @@ import { compact } from './compaction.ts'
 import { answered } from './history.ts'
 import type { Said } from './history.ts'
 import { ownTurn, readTail } from './tail.ts'
-import { budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './window.ts'
+import { beginsTurn, budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './window.ts'
 import type { ContextOptions } from './window.ts'
 
 /** A turn on its branch. */
@@ -122,7 +122,8 @@ function branchOf(messages: readonly StoredMessage[], place: Place): Branch {
   const before = answered(said.filter((message) => message.turn !== turn))
   const own = said.filter((message) => message.turn === turn)
   // Results of tools are nothing without their calls, nor are those without what the user had asked.
-  const start = own[0]?.role === 'tool' ? before.findLastIndex(({ role }) => role === 'user') : before.length
+  const isAsked = (message: Said, at: number) => beginsTurn(message, before[at - 1])
+  const start = own[0]?.role === 'tool' ? before.findLastIndex(isAsked) : before.length
   return {
     summaries: messages.filter(({ role }) => role === 'summary'),
     own: [...before.splice(Math.max(start, 0)), ...own],

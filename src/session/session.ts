@@ -26,7 +26,7 @@ import { lastSaid } from './tail.ts'
 import { Turn } from './turn.ts'
 import type { SessionResponse } from './turn.ts'
 import { enter } from './turn-line.ts'
-import { countAhead, totalTokens } from './window.ts'
+import { beginsTurn, countAhead, totalTokens } from './window.ts'
 
 /**
  * A conversation with an LLM whose history is kept in a store. Synchronous and cheap: the store is opened at first use.
@@ -222,7 +222,7 @@ export class Session implements AsyncDisposable {
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
     return this.#inLine(async (ended) => {
       const messages = answered(await this.#store.readMessages(this.id)).filter(isSettled)
-      const starts = messages.flatMap(({ role }, at) => (role === 'user' ? [at] : []))
+      const starts = messages.flatMap((message, at) => (beginsTurn(message, messages[at - 1]) ? [at] : []))
       // A tool call that waits for its result is no past yet.
       const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
       const cut = recent === 0 ? messages.length : (starts.at(-recent) ?? 0)

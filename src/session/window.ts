@@ -100,9 +100,18 @@ export function cutToFit(history: readonly Said[], budget: number, model?: strin
   for (let at = history.length - 1; at >= 0; at--) {
     tokens += messageTokens(history[at] as Said)
     if (scaled(tokens, model) > budget) break
-    if (history[at]?.role === 'user') cut = at
+    if (beginsTurn(history[at], history[at - 1])) cut = at
   }
   return cut
+}
+
+/**
+ * Whether a turn begins here: a prompt may be several messages of its user. Results of tools go on with the turn of their
+ * calls, and what was added at once is as many turns as its user had.
+ */
+export function beginsTurn(message: Said | undefined, before: Said | undefined): boolean {
+  if (message?.role !== 'user') return false
+  return before?.role !== 'user' || before.turn !== message.turn
 }
 
 /** @throws ConvokeError `context_length_exceeded`: what has to be sent takes more than there is */
