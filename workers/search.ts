@@ -14,6 +14,17 @@ import { messageAt } from './messages.ts'
 const maxStepRows = 300
 const maxStepBytes = 256 * 1024
 const snippetTokens = 24
+/** Of a page behind the first, and those of it whose history is looked for at once. */
+const pageHits = 16_384
+const checkedHits = 512
+
+const snippet = `snippet(message_index, 0, '**', '**', '…', ${snippetTokens}) AS snippet`
+const selectHits = `SELECT rowid AS sequence, ${snippet}
+  FROM message_index WHERE message_index MATCH ? AND rowid >= ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?`
+const selectPage = `SELECT rowid AS sequence
+  FROM message_index WHERE message_index MATCH ? AND rowid >= ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?`
+const selectSnippets = `SELECT rowid AS sequence, ${snippet}
+  FROM message_index WHERE message_index MATCH ? AND rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC`
 
 /** Indexes one step of what is outstanding. Gives what is left. */
 export function indexStep(connection: Connection): number {
@@ -156,39 +167,41 @@ function lastOf(connection: Connection, owner: string): number {
 }
 
 /**
- * Few messages are in no history, such as replies that were repeated. Further pages are much larger: each looks through
- * the whole index again, since bounds of a sequence do not help it to find its place.
+ * Few messages are in no history, such as replies that were repeated. Where there are thousands of them the next page is
+ * much larger, since each looks through the whole index again (bounds of a sequence do not help it to find its place), and
+ * has no snippets, which cost the most.
  */
 function heldHits(
   connection: Connection,
   terms: readonly string[],
-  { to, ...range }: Range,
+  range: Range,
   limit: number,
   holdersOf: (sequences: readonly number[]) => Map<number, string>,
 ): HeldHit[] {
-  const found: HeldHit[] = []
-  for (let size = limit, last = to; last >= range.from; size *= 8) {
-    const page = hits(connection, terms, { ...range, to: last }, size)
-    const held = holdersOf(page.map(({ sequence }) => sequence))
-    for (const hit of page) {
-      const sessionId = held.get(hit.sequence)
-      if (sessionId !== undefined) found.push({ ...hit, sessionId })
+  const match = matchOf(terms, range.owner)
+  const first = connection.all<Hit>(selectHits, match, range.from, range.to, limit)
+  const held = holdersOf(first.map(({ sequence }) => sequence))
+  const found = first.filter(({ sequence }) => held.has(sequence))
+  for (let page: readonly { sequence: number }[] = first, size = limit; found.length < limit;) {
+    const last = page.at(-1)?.sequence
+    if (last === undefined || page.length < size) break
+    page = connection.all<{ sequence: number }>(selectPage, match, range.from, last - 1, (size = pageHits))
+    const wanted = limit - found.length
+    const sequences: number[] = []
+    for (let at = 0; at < page.length && sequences.length < wanted; at += checkedHits) {
+      const checked = page.slice(at, at + checkedHits).map(({ sequence }) => sequence)
+      const more = holdersOf(checked)
+      more.forEach((holder, sequence) => held.set(sequence, holder))
+      sequences.push(...checked.filter((sequence) => more.has(sequence)))
     }
-    if (found.length >= limit || page.length < size) break
-    last = (page.at(-1) as Hit).sequence - 1
+    found.push(...connection.all<Hit>(selectSnippets, match, JSON.stringify(sequences.slice(0, wanted))))
   }
-  return found.slice(0, limit)
+  return found.map((hit) => ({ ...hit, sessionId: held.get(hit.sequence) as string }))
 }
 
-function hits(connection: Connection, terms: readonly string[], range: Range, limit: number): Hit[] {
+function matchOf(terms: readonly string[], owner: string | undefined): string {
   const words = terms.map((term) => `"${term}"`).join(' AND ')
-  const owner =
-    range.owner === undefined
-      ? ''
-      : ` AND {owner} : "${Buffer.from(range.owner).toString('hex').toUpperCase()}"`
-  return connection.all<Hit>(
-    `SELECT rowid AS sequence, snippet(message_index, 0, '**', '**', '…', ${snippetTokens}) AS snippet
-      FROM message_index WHERE message_index MATCH ? AND rowid >= ? AND rowid <= ? ORDER BY rowid DESC LIMIT ?`,
-    ...[`{text} : (${words})${owner}`, range.from, range.to, limit],
-  )
+  const own =
+    owner === undefined ? '' : ` AND {owner} : "${Buffer.from(owner).toString('hex').toUpperCase()}"`
+  return `{text} : (${words})${own}`
 }
