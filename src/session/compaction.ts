@@ -7,6 +7,7 @@ import type { NewMessage, ReplyFields, Store } from '../store/store.ts'
 import { estimateInputTokens, estimateTokens } from '../tokens.ts'
 import type { GenerateResponse, Usage } from '../types.ts'
 import type { Said } from './history.ts'
+import { Transcript } from './transcript.ts'
 
 const instructions =
   'You keep the memory of a conversation. Summarise the transcript that the user sends, so that the assistant can go ' +
@@ -65,7 +66,7 @@ async function summarise(
   messages: readonly Said[],
   compaction: Compaction,
 ): Promise<{ text: string; fields: ReplyFields }> {
-  const transcript = messages.map(lineOf).filter(Boolean).join('\n\n')
+  const transcript = await Transcript.of(messages)
   const request = requestOf(compaction)
   let room = stepTokens(compaction)
   let summary = ''
@@ -81,7 +82,7 @@ async function summarise(
       summary = reply.content.trim()
       from = to
     } catch (error) {
-      const taken = estimateTokens(transcript.slice(from, to))
+      const taken = await tokensBetween(transcript, from, to)
       const isTooLong = isConvokeError(error) && error.code === 'context_length_exceeded'
       if (!isTooLong || taken < leastStepTokens) throw error
       // A window that is not known, or smaller than it was said to be, is found by halves.
@@ -119,15 +120,17 @@ function stepTokens(compaction: Compaction): number {
 }
 
 /** Where the piece of a text ends that takes so many tokens at most: between two messages, where that is not far back. */
-async function endOfStep(text: string, from: number, tokens: number): Promise<number> {
+async function endOfStep(text: Transcript, from: number, tokens: number): Promise<number> {
+  if (tokens === Infinity) return text.length
   let to = from
   for (let left = tokens; to < text.length;) {
     const piece = text.slice(to, to + unitsAtOnce)
-    const taken = left === Infinity ? 0 : estimateTokens(piece)
+    const taken = estimateTokens(piece)
     if (taken > left) {
       to += unitsWithin(piece, left)
-      const end = text.lastIndexOf('\n\n', to)
-      if (end > (from + to) / 2) return end
+      const half = Math.floor((from + to) / 2) + 1
+      const end = text.slice(half, to + 2).lastIndexOf('\n\n')
+      if (end >= 0) return half + end
       return Math.max(from + 1, isHalf(text, to) ? to - 1 : to)
     }
     left -= taken
@@ -135,6 +138,15 @@ async function endOfStep(text: string, from: number, tokens: number): Promise<nu
     await nextTurn()
   }
   return text.length
+}
+
+async function tokensBetween(text: Transcript, from: number, to: number): Promise<number> {
+  let tokens = 0
+  for (let at = from; at < to; at += unitsAtOnce) {
+    tokens += estimateTokens(text.slice(at, Math.min(at + unitsAtOnce, to)))
+    await nextTurn()
+  }
+  return tokens
 }
 
 /** How much of a text, from its beginning, takes so many tokens. */
@@ -148,7 +160,7 @@ function unitsWithin(text: string, tokens: number): number {
 }
 
 /** Whether a cut here would part the two halves of one character. */
-function isHalf(text: string, at: number): boolean {
+function isHalf(text: Transcript, at: number): boolean {
   return /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(text.slice(at - 1, at + 1))
 }
 
@@ -202,25 +214,4 @@ function sumOf(one: Usage, other: Usage): Usage {
     if (other[name] !== undefined) sum[name] = (one[name] ?? 0) + other[name]
   }
   return sum
-}
-
-function lineOf(message: Said): string {
-  const parts = message.content.map((part) => {
-    switch (part.type) {
-      case 'text':
-        return part.text
-      case 'image':
-        return '[an image]'
-      case 'file':
-        return `[a file: ${part.name ?? part.mediaType}]`
-      case 'tool-call':
-        return `[calls ${part.name} with ${JSON.stringify(part.arguments)}]`
-      case 'tool-result':
-        return `[${part.name ?? 'the tool'} gave ${JSON.stringify(part.result)}]`
-      default:
-        return ''
-    }
-  })
-  const text = parts.filter(Boolean).join('\n')
-  return text && `${message.role}: ${text}`
 }
