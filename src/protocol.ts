@@ -108,6 +108,9 @@ export interface AddedMessageRow extends NewMessageRow {
   reply: ReplyRow
 }
 
+/** JSON of some `AddedMessageRow`s, in memory that threads share. */
+export type RowSlice = Uint8Array<SharedArrayBuffer>
+
 export interface NewSessionRow {
   id: string
   system: string | null
@@ -145,7 +148,7 @@ export type HistoryWrite =
   | { kind: 'delete-session'; id: string }
   | { kind: 'clear-session'; id: string }
   | { kind: 'add-messages'; sessionId: string; messages: AddedMessageRow[] }
-  | { kind: 'import-session'; session: NewSessionRow; messages: AddedMessageRow[] }
+  | { kind: 'import-session'; session: NewSessionRow; messages: RowSlice[] }
   | { kind: 'compact'; sessionId: string; summary: NewMessageRow; reply: ReplyRow; upTo: string }
   | BeginTurn
   | { kind: 'append-delta'; replyId: string; number: number; parts: string; isAnew: boolean }

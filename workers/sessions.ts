@@ -135,7 +135,10 @@ export function addMessages(connection: Connection, write: Write<'add-messages'>
 
 /** All of it, or nothing: what was said in the session meanwhile would else be mixed with it. */
 export function importSession(connection: Connection, write: Write<'import-session'>): SessionRow {
-  const { session, messages } = write
+  const { session } = write
+  const messages = write.messages.flatMap(
+    (slice) => JSON.parse(Buffer.from(slice.buffer).toString()) as AddedMessageRow[],
+  )
   const { id, system, metadata } = session
   insertSession(connection, session)
   const first = messages[0] && sequenceOf(connection, messages[0].id)

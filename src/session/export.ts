@@ -65,12 +65,15 @@ async function* split(pieces: Iterable<string> | AsyncIterable<string>): AsyncGe
       const remedy = "Read the file as text: createReadStream(path, 'utf8')."
       throw new ConvokeError('invalid_request', `The session to import comes as ${typeof piece}. ${remedy}`)
     }
-    const [end = '', ...lines] = piece.split('\n')
-    gathered.push(end)
-    for (const line of lines) {
+    let from = 0
+    // One line at a time: the whole of an export may come as one piece.
+    for (let end = piece.indexOf('\n'); end >= 0; end = piece.indexOf('\n', from)) {
+      gathered.push(piece.slice(from, end))
       yield gathered.join('')
-      gathered = [line]
+      gathered = []
+      from = end + 1
     }
+    gathered.push(piece.slice(from))
   }
   yield gathered.join('')
 }

@@ -29,6 +29,7 @@ import {
   toJson,
   toMessageRow,
   toReplyRow,
+  toRowSlices,
   toSessionRow,
 } from './rows.ts'
 import { searchTerms } from './search-terms.ts'
@@ -214,7 +215,7 @@ class SqliteStore implements Store {
   }
 
   async importSession(session: NewSession, messages: readonly AddedMessage[]): Promise<SessionRecord> {
-    const write = { session: toSessionRow(session), messages: toAddedRows(messages) }
+    const write = { session: toSessionRow(session), messages: await toRowSlices(messages) }
     return fromSessionRow(await this.#write({ kind: 'import-session', ...write }))
   }
 

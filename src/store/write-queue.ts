@@ -104,7 +104,7 @@ function sizeOf(write: HistoryWrite): number {
     case 'begin-turn':
       return sizeOfAll(write.messages)
     case 'import-session':
-      return sizeOfAll(write.messages) + sizeOfSession(write.session)
+      return write.messages.reduce((sum, { length }) => sum + length, sizeOfSession(write.session))
     case 'compact':
       return write.summary.content.length + write.summary.text.length + 500
     case 'open-session':
