@@ -105,7 +105,7 @@ const stuck = { timeout: 30_000 }
 test('a store that fails for a while gets what it missed, in order and once', stuck, async (t) => {
   const file = path()
   const { store, text } = await recorded(t, file)
-  const recorder = new Recorder(store, 'r', 'p')
+  const recorder = new Recorder(store, 'r', () => 'p')
   const writes: Promise<void>[] = []
   const { appendDelta } = store
   store.appendDelta = (...delta) => {
@@ -132,7 +132,7 @@ test('a store that fails for a while gets what it missed, in order and once', st
 test('what was void by the time that the store takes it again is not written', stuck, async (t) => {
   const file = path()
   const { store, text } = await recorded(t, file)
-  const recorder = new Recorder(store, 'r', 'p')
+  const recorder = new Recorder(store, 'r', () => 'p')
   recorder.add(piece('one '))
   while (text() !== 'one ') await pause(10)
   renameSync(file, `${file}.away`)
@@ -148,7 +148,7 @@ test('what was void by the time that the store takes it again is not written', s
 
 test('a reply whose session is gone is recorded no more', stuck, async (t) => {
   const { store } = await recorded(t, path())
-  const recorder = new Recorder(store, 'r', 'p')
+  const recorder = new Recorder(store, 'r', () => 'p')
   let writes = 0
   const { appendDelta } = store
   store.appendDelta = (...delta) => {
