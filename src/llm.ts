@@ -237,6 +237,7 @@ export class LLM implements AsyncDisposable {
     return {
       target: () => ({ kind: 'llm', llm: this.plain() }),
       defaults: { ...defaults, ...(blocking ? { blocking } : {}) },
+      provider: this.provider,
     }
   }
 }

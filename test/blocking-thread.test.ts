@@ -15,11 +15,13 @@ let simulator: Simulator
 before(async () => {
   simulator = await startSimulator({
     reply: ({ prompt }) =>
-      prompt === 'slow'
-        ? { text: 'x', latencyMs: 60_000 }
-        : prompt === 'paced'
-          ? { chunks: ['a', 'b', 'c', 'd', 'e'], paceMs: 150 }
-          : { text: `You said: ${prompt}` },
+      prompt === 'half'
+        ? { chunks: ['one ', 'two'], paceMs: 3_600_000 }
+        : prompt === 'slow'
+          ? { text: 'x', latencyMs: 60_000 }
+          : prompt === 'paced'
+            ? { chunks: ['a', 'b', 'c', 'd', 'e'], paceMs: 150 }
+            : { text: `You said: ${prompt}` },
   })
 })
 after(() => simulator.close())
@@ -94,6 +96,23 @@ for (const way of ['exit', 'throw', 'reject', 'memory']) {
     assert.equal(code, 0, errors)
   })
 }
+
+test('a stream whose thread dies tells what had come, by whom, and about what it cost', async () => {
+  const script = `
+    ask('before')
+    const half = llm.generate('half', { stream: true })
+    while (half.next().value.content !== 'one ');
+    ask('exit')
+    try { half.next() } catch ({ code, provider, model, partial, message }) {
+      const { content, usage, finishReason } = partial
+      say(code, provider, model, content, usage.source, usage.inputTokens > 0, usage.outputTokens > 0, finishReason)
+      say(message.startsWith('[openai] '))
+    }`
+  const { lines, errors } = await run(script, [breaker])
+  const told = 'worker_lost openai gpt-4o-mini one  estimated true true error'
+  // The breaker listens a moment behind the thread's start.
+  assert.deepEqual(lines.slice(-3), ['worker_lost ', told, 'true'], errors)
+})
 
 test('a thread that died between two calls is replaced unseen', async () => {
   const script = `ask('before'); ask('exit later')

@@ -2,11 +2,14 @@
 import { ConvokeError } from '../errors.ts'
 import { checkCallOptions, mergeOptions, settingsOf } from '../options.ts'
 import { jsonSchemaOf } from '../output.ts'
+import { conversation } from '../prompt.ts'
 import { fromPlainError, withErrors } from '../protocol.ts'
 import type { Answer, BlockingTarget, PlainError } from '../protocol.ts'
+import { estimateInputTokens } from '../tokens.ts'
 import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
 import { beginBlocking } from './channel.ts'
 import type { BlockingCall, Owner } from './channel.ts'
+import type { Asked } from './arrived.ts'
 import { checkMayBlock, unavailable } from './in-flight.ts'
 import { Judge } from './judge.ts'
 import { portable } from './portable.ts'
@@ -28,6 +31,8 @@ export interface Blocker {
   target(): BlockingTarget
   /** What its calls take where they say nothing. */
   defaults: GenerateOptions & { blocking?: 'allow' }
+  /** @default that of the library itself */
+  provider?: string
   /** The session, by store and id. */
   session?: string
 }
@@ -47,7 +52,17 @@ export function generateBlocking<Response extends GenerateResponse>(
     const response = revived(valueOf(end, judge) as Response)
     return judge ? judge.response(response) : response
   }
-  return stream ? new BlockingStream(call, read) : read(endOf(call))
+  return stream ? new BlockingStream(call, read, askedOf(blocker, prompt, merged)) : read(endOf(call))
+}
+
+function askedOf({ provider = 'convoke' }: Blocker, prompt: Prompt, options: GenerateOptions): Asked {
+  const { model } = options
+  return {
+    provider,
+    model,
+    inputTokens: () =>
+      estimateInputTokens({ ...conversation(prompt, options, () => {}), model: model ?? '' }),
+  }
 }
 
 /** A call of the async side that takes and gives plain data. */

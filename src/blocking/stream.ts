@@ -3,6 +3,8 @@ import type { ConvokeError } from '../errors.ts'
 import { fromPlainError } from '../protocol.ts'
 import type { Answer, BlockingNews, PlainError } from '../protocol.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
+import { Arrived } from './arrived.ts'
+import type { Asked } from './arrived.ts'
 import type { BlockingCall } from './channel.ts'
 
 /**
@@ -15,6 +17,7 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
 {
   readonly #call: BlockingCall
   readonly #read: (end: Answer<unknown>) => Response
+  readonly #arrived: Arrived
   #chunks: StreamChunk[] = []
   /** Chunks of `#chunks` that were read already. */
   #taken = 0
@@ -25,8 +28,9 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   #isTold = false
 
   /** @internal */
-  constructor(call: BlockingCall, read: (end: Answer<unknown>) => Response) {
+  constructor(call: BlockingCall, read: (end: Answer<unknown>) => Response, asked: Asked) {
     this.#call = call
+    this.#arrived = new Arrived(asked)
     this.#read = read
   }
 
@@ -90,12 +94,15 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
     try {
       news = this.#call.wait()
     } catch (error) {
-      return this.#fail(error as ConvokeError)
+      return this.#fail(this.#arrived.told(error as ConvokeError))
     }
     const { chunks, end } = news
     if (this.#taken > 0) this.#chunks = this.#chunks.slice(this.#taken)
     this.#taken = 0
-    for (const chunk of chunks) this.#chunks.push(revived(chunk))
+    for (const chunk of chunks) {
+      this.#arrived.add(chunk)
+      this.#chunks.push(revived(chunk))
+    }
     if (end) this.#end(end)
     else this.#call.taken(chunks.length)
   }
