@@ -397,25 +397,3 @@ function fromPlainCause({ name, message, code, stack, cause }: PlainCause): Erro
   error.name = name
   return Object.assign(error, code === undefined ? {} : { code }, stack === undefined ? {} : { stack })
 }
-
-/** A value with errors anywhere inside, as data: they lose their class between threads. */
-export function withPlainErrors(value: unknown): unknown {
-  return replaced(value, (inner) => (isConvokeError(inner) ? { plainError: toPlainError(inner) } : undefined))
-}
-
-export function withErrors(value: unknown): unknown {
-  return replaced(value, (inner) => {
-    const { plainError } = inner as { plainError?: PlainError }
-    return plainError && fromPlainError(plainError)
-  })
-}
-
-/** A copy of lists and plain objects in which something stands for some of the objects. */
-export function replaced(value: unknown, replace: (inner: object) => unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
-  const other = replace(value)
-  if (other !== undefined) return other
-  if (Array.isArray(value)) return value.map((inner) => replaced(inner, replace))
-  if (Object.getPrototypeOf(value) !== Object.prototype) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, replaced(inner, replace)]))
-}

@@ -2,7 +2,7 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { createLLM } from '../src/llm.ts'
 import type { LLM } from '../src/llm.ts'
-import { replaced, withPlainErrors } from '../src/protocol.ts'
+import { replaced, withPlainErrors } from '../src/plain-values.ts'
 import type {
   BlockingOrder,
   BlockingTarget,
