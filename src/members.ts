@@ -3,7 +3,10 @@ import { ConvokeError, isConvokeError } from './errors.ts'
 import { maxTimerMs } from './policies/max-timer-ms.ts'
 import type { GenerateOptions, GenerateResponse, Prompt, StreamChunk, Usage } from './types.ts'
 
-/** Who can be asked: an LLM, or whatever answers as one does. It has to obey the signal of its options. */
+/**
+ * Who can be asked: an LLM, or whatever answers as one does. It has to obey the signal of its options: one that has not
+ * ended a second after that is left alone, and what it used is not known.
+ */
 export interface Member {
   readonly provider?: string
   readonly model?: string | undefined
@@ -146,6 +149,9 @@ export function promptFor(prompt: PromptForMembers, seat: MemberInfo): Prompt {
   }
 }
 
+/** What a member that was cancelled has to end: a session writes to its disk, a cache to its store. */
+const graceMs = 1_000
+
 /** One member's call: the caller's signal, its deadline and a cancel of its own in one signal. */
 export class MemberCall {
   readonly seat: Seat
@@ -188,7 +194,7 @@ export class MemberCall {
   async settle(ask: () => PromiseLike<GenerateResponse>): Promise<MemberResult> {
     this.#timer?.ref()
     try {
-      const response = await ask()
+      const response = await this.#unlessDeaf(ask())
       const { usage, costUsd } = response
       return { ...this.#facts(), response, usage, ...(costUsd === undefined ? {} : { costUsd }) }
     } catch (thrown) {
@@ -203,6 +209,23 @@ export class MemberCall {
     } finally {
       clearTimeout(this.#timer)
       this.#userSignal?.removeEventListener('abort', this.#onAbort)
+    }
+  }
+
+  /** The reply, or, of a member that does not listen to its signal, an end all the same. */
+  async #unlessDeaf(asked: PromiseLike<GenerateResponse>): Promise<GenerateResponse> {
+    let timer: NodeJS.Timeout | undefined
+    const left = new Promise<never>((_, reject) => {
+      const message = `The member did not end within ${graceMs} ms of its cancel.`
+      const leave = () => reject(new ConvokeError('cancelled', message))
+      const onAbort = () => (timer = setTimeout(leave, graceMs))
+      if (this.signal.aborted) onAbort()
+      else this.signal.addEventListener('abort', onAbort, { once: true })
+    })
+    try {
+      return await Promise.race([asked, left])
+    } finally {
+      clearTimeout(timer)
     }
   }
 

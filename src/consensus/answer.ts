@@ -132,7 +132,7 @@ function checked(response: GenerateResponse): GenerateResponse {
   )
 }
 
-function unusable(response: GenerateResponse, why: string): ConvokeError {
+export function unusable(response: GenerateResponse, why: string): ConvokeError {
   return new ConvokeError('invalid_output', `The reply is no answer: ${why}.`, factsOf(response))
 }
 

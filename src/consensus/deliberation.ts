@@ -2,8 +2,9 @@
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import { infoOf, MemberCall, promptFor } from '../members.ts'
 import type { Member, MemberResult, PromptForMembers, Seat } from '../members.ts'
+import { maxTimerMs } from '../policies/max-timer-ms.ts'
 import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
-import { withText } from './answer.ts'
+import { unusable, withText } from './answer.ts'
 import type { AnswerKind } from './answer.ts'
 import { rulingOf } from './count.ts'
 import { shuffler } from './exhibit.ts'
@@ -47,6 +48,9 @@ export class Deliberation {
   readonly #consultations: Consultation[] = []
   /** Calls in flight. */
   readonly #calls = new Set<MemberCall>()
+  /** Calls of a judge and the like, in flight. */
+  readonly #consulting = new Set<Promise<MemberResult>>()
+  readonly #ended = new AbortController()
   #round = 0
   #outstanding: readonly Seat[] = []
   #stopped: string[] = []
@@ -91,6 +95,7 @@ export class Deliberation {
     const message = `The consensus was cancelled${why ? `: ${why}` : ''}.`
     this.#cancelled ??= new ConvokeError('cancelled', message, { cause: reason })
     for (const call of this.#calls) call.cancel(reason)
+    this.#ended.abort()
   }
 
   #throwIfCancelled(): void {
@@ -109,7 +114,7 @@ export class Deliberation {
     this.#tell({ type: 'round', round, members: seats.map(({ key }) => key) })
     const calls = seats.map((seat) => this.#call(seat))
     let isCertain = false
-    await new Promise<void>((resolve) => {
+    await new Promise<void>((resolve, reject) => {
       const answers = calls.map(async (call) => {
         const result = await call.settle(async () => this.#stream(call, prompts.get(call.seat.index)))
         this.#calls.delete(call)
@@ -122,7 +127,7 @@ export class Deliberation {
         this.#stop(calls)
       })
       // Of those that are stopped too: what they used is known then, and their sockets are told to close.
-      void Promise.all(answers).then(() => resolve())
+      void Promise.all(answers).then(() => resolve(), reject)
     })
   }
 
@@ -168,7 +173,7 @@ export class Deliberation {
     this.#tell({ type: 'answer', round, member, response, timeMs })
     let answer: unknown
     try {
-      answer = this.#plan.kind.read(response)
+      answer = this.#read(response)
     } catch (error) {
       return this.#fail(result, error as ConvokeError)
     }
@@ -181,6 +186,17 @@ export class Deliberation {
       members: group.votes.map((vote) => vote.member),
     }))
     this.#tell({ type: 'vote', round, member, answer, standings, outstanding: this.#outstanding.length })
+  }
+
+  /** @throws ConvokeError `invalid_output`, for an answer too that cannot be compared: `normalize` is the caller's */
+  #read(response: GenerateResponse): unknown {
+    const answer = this.#plan.kind.read(response)
+    try {
+      this.#plan.sameness.isSame(answer, answer)
+    } catch (error) {
+      throw unusable(response, `normalize failed on it (${messageOf(error)})`)
+    }
+    return answer
   }
 
   #fail({ key: member, index, provider, model, timeMs }: MemberResult, error: ConvokeError): void {
@@ -241,8 +257,8 @@ export class Deliberation {
     const ballot = this.#ballot()
     if (ballot.votes.length === 0) return undefined
     const { strategy, prompt, options, seats, kind } = this.#plan
-    try {
-      return await strategy.decide(ballot, {
+    const decide = async () =>
+      strategy.decide(ballot, {
         get prompt() {
           return promptFor(prompt, seats[0] as Seat)
         },
@@ -252,10 +268,34 @@ export class Deliberation {
         shuffle: this.#shuffle,
         consult: (role, llm, question, given) => this.#consult(role, llm, question, given),
       })
+    try {
+      return await this.#inTime(decide())
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
-      const reason = `The strategy ${strategy.name} failed (${why}); this is the answer with the most votes.`
+      const reason = `The strategy ${strategy.name} failed (${messageOf(error)}); this is the answer with the most votes.`
       return { ...rulingOf(ballot), isAgreed: false, isDegraded: true, reason }
+    }
+  }
+
+  /** A ruling: a function that never gives one, as an embedding that hangs, holds neither the deadline nor a cancel. */
+  async #inTime(ruling: Promise<Ruling>): Promise<Ruling> {
+    const { timeoutMs = Infinity } = this.#plan
+    const { signal } = this.#ended
+    let timer: NodeJS.Timeout | undefined
+    let leave = () => {}
+    const late = new Promise<never>((_, reject) => {
+      const error = new Error(`no ruling within timeoutMs ${timeoutMs}`)
+      // Whom it asks ends by the same deadline, and what the strategy makes of that comes first.
+      leave = () => void Promise.all(this.#consulting).then(() => setImmediate(() => reject(error)))
+    })
+    if (signal.aborted) leave()
+    signal.addEventListener('abort', leave, { once: true })
+    const leftMs = Math.max(0, this.#timeLeft())
+    if (leftMs <= maxTimerMs) timer = setTimeout(leave, leftMs)
+    try {
+      return await Promise.race([ruling, late])
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', leave)
     }
   }
 
@@ -278,7 +318,10 @@ export class Deliberation {
     }
     this.#tell({ type: 'consultation', round, role })
     const call = this.#call({ key: role, index: -1, provider, model, member: llm })
-    const result = await call.settle(async () => llm.agenerate(prompt, { ...options, signal: call.signal }))
+    const asked = call.settle(async () => llm.agenerate(prompt, { ...options, signal: call.signal }))
+    this.#consulting.add(asked)
+    const result = await asked
+    this.#consulting.delete(asked)
     this.#calls.delete(call)
     const { key: _key, index: _index, ...facts } = result
     this.#consultations.push({ role, round, ...facts } as Consultation)
@@ -301,4 +344,8 @@ export class Deliberation {
       timeMs: performance.now() - this.#startedAtMs,
     })
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
