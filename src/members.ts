@@ -2,6 +2,7 @@
 import { ConvokeError, isConvokeError } from './errors.ts'
 import { maxTimerMs } from './policies/max-timer-ms.ts'
 import type { GenerateOptions, GenerateResponse, Prompt, StreamChunk, Usage } from './types.ts'
+import { noUsage, sumOf, usageOf } from './usage.ts'
 
 /**
  * Who can be asked: an LLM, or whatever answers as one does. It has to obey the signal of its options: one that has not
@@ -42,9 +43,12 @@ export type PromptForMembers = Prompt | ((member: MemberInfo) => Prompt)
 export type MemberResult<Output = unknown> = MemberInfo & {
   /** From the fan-out's start to this member's end, in milliseconds. */
   timeMs: number
-  /** Of a member that failed, what it had used by then; absent where nothing was sent. */
+  /**
+   * What it took, with what a combined LLM lost (`response.lost`): none where the reply is out of a cache, and of a
+   * member that failed, what it had used by then; absent where nothing was sent.
+   */
   usage?: Usage
-  /** US dollars, where the prices of its model are known. */
+  /** US dollars of the same, where prices are known. */
   costUsd?: number
 } & ({ response: GenerateResponse<Output>; error?: never } | { response?: never; error: ConvokeError })
 
@@ -149,6 +153,17 @@ export function promptFor(prompt: PromptForMembers, seat: MemberInfo): Prompt {
   }
 }
 
+/** What a call took: its reply, and what a combined LLM lost beside it. */
+function spentOn(reply: GenerateResponse): { usage: Usage; costUsd?: number } {
+  const { usage, costUsd, lost = [], fromCache } = reply
+  const own = fromCache ? noUsage : usage
+  const cost = sumOf([costUsd, ...lost.map((one) => one.costUsd)])
+  return {
+    usage: lost.length > 0 ? usageOf([own, ...lost.map((one) => one.usage)]) : own,
+    ...(cost === undefined ? {} : { costUsd: cost }),
+  }
+}
+
 /** What a member that was cancelled has to end: a session writes to its disk, a cache to its store. */
 const graceMs = 1_000
 
@@ -195,17 +210,10 @@ export class MemberCall {
     this.#timer?.ref()
     try {
       const response = await this.#unlessDeaf(ask())
-      const { usage, costUsd } = response
-      return { ...this.#facts(), response, usage, ...(costUsd === undefined ? {} : { costUsd }) }
+      return { ...this.#facts(), response, ...spentOn(response) }
     } catch (thrown) {
       const error = this.#failure(thrown)
-      const { usage, costUsd } = error.partial ?? {}
-      return {
-        ...this.#facts(),
-        error,
-        ...(usage ? { usage } : {}),
-        ...(costUsd === undefined ? {} : { costUsd }),
-      }
+      return { ...this.#facts(), error, ...(error.partial ? spentOn(error.partial) : {}) }
     } finally {
       clearTimeout(this.#timer)
       this.#userSignal?.removeEventListener('abort', this.#onAbort)

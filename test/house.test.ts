@@ -36,7 +36,7 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   { room: 'the wiring', files: /^vendor-caller\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },
   { room: 'LLMs out of LLMs', files: /^combinators\// },
-  { room: 'many members', files: /^(members|fan-out|fan-out-stream|fan-out-sync)\.ts$/ },
+  { room: 'many members', files: /^(members|usage|fan-out|fan-out-stream|fan-out-sync)\.ts$/ },
   { room: 'consensus', files: /^consensus\// },
   { room: 'sessions', files: /^session\// },
   { room: 'the public names', files: /^index\.ts$/ },

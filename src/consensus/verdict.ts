@@ -2,6 +2,7 @@
 import type { ConvokeError } from '../errors.ts'
 import type { MemberInfo, MemberResult } from '../members.ts'
 import type { Usage } from '../types.ts'
+import { sumOf, usageOf } from '../usage.ts'
 import type { Ballot, Consultation, FieldRuling, Ruling, Vote } from './strategy.ts'
 import { weightOf } from './tally.ts'
 
@@ -156,29 +157,5 @@ function costOf({ key, index }: MemberInfo, results: Findings['results'], ballot
     ...(costUsd === undefined ? {} : { costUsd }),
     timeMs: own.reduce((sum, { result }) => sum + result.timeMs, 0),
     outcome,
-  }
-}
-
-function sumOf(values: readonly (number | undefined)[]): number | undefined {
-  const known = values.filter((value) => value !== undefined)
-  return known.length ? known.reduce((sum, value) => sum + value, 0) : undefined
-}
-
-const detailed = ['cachedInputTokens', 'cacheWriteInputTokens', 'reasoningTokens'] as const
-
-function usageOf(parts: readonly (Usage | undefined)[]): Usage {
-  const known = parts.filter((part) => part !== undefined)
-  const sum = (name: Exclude<keyof Usage, 'source'>) => sumOf(known.map((part) => part[name])) ?? 0
-  const isEstimated = known.some(({ source, totalTokens }) => source === 'estimated' && totalTokens > 0)
-  return {
-    inputTokens: sum('inputTokens'),
-    outputTokens: sum('outputTokens'),
-    totalTokens: sum('totalTokens'),
-    ...Object.fromEntries(
-      detailed
-        .filter((name) => known.some((part) => part[name] !== undefined))
-        .map((name) => [name, sum(name)]),
-    ),
-    source: isEstimated ? 'estimated' : 'provider',
   }
 }
