@@ -211,8 +211,10 @@ export class CombinedCall implements RunningCall {
   }
 
   #withLost(response: GenerateResponse): GenerateResponse {
-    if (this.#lost.length > 0) response.lost = [...this.#lost, ...(response.lost ?? [])]
-    return response
+    // A copy: the reply is also the member's own, and that of a call which several wait for is theirs.
+    return this.#lost.length === 0
+      ? response
+      : { ...response, lost: [...this.#lost, ...(response.lost ?? [])] }
   }
 
   #unanswered(provider = this.#context.provider, model = this.#context.model): GenerateResponse {
