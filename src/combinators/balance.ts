@@ -165,15 +165,9 @@ class Crew {
     const soonest = this.#mates.reduce((one, other) => (other.coolUntilMs < one.coolUntilMs ? other : one))
     const waitMs = Math.max(soonest.coolUntilMs - performance.now(), 0)
     const limitMs = Math.min(settingsOf(call.options).retry.maxDelayMs, call.leftMs)
-    if (waitMs > limitMs) {
-      const many = this.#mates.length === 1 ? 'The only LLM cools' : `All ${this.#mates.length} LLMs cool`
-      const message = `${many} down. The first is ready in ${Math.ceil(waitMs / 1_000)} s, longer than the ${Math.ceil(limitMs / 1_000)} s that a call waits (retry.maxDelayMs, timeouts.totalMs).`
-      throw new ConvokeError('rate_limited', message, {
-        provider: call.provider,
-        retryAfterMs: Math.ceil(waitMs),
-        isRetryable: false,
-      })
-    }
+    const refused = this.#refusal(call, waitMs, limitMs)
+    // A fallback around it has another LLM, which need not be waited for.
+    if (waitMs > limitMs || call.setting.handsOver?.(refused)) throw refused
     let timer: NodeJS.Timeout | undefined
     // Spread, lest all callers come back at once; never early.
     const delayMs = waitMs * (1 + Math.random() * 0.15) + 1
@@ -182,6 +176,17 @@ class Crew {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  #refusal({ provider }: CombinedCall, waitMs: number, limitMs: number): ConvokeError {
+    const many = this.#mates.length === 1 ? 'The only LLM cools' : `All ${this.#mates.length} LLMs cool`
+    const soon = `${many} down. The first is ready in ${Math.ceil(waitMs / 1_000)} s`
+    const limit = `longer than the ${Math.ceil(limitMs / 1_000)} s that a call waits (retry.maxDelayMs, timeouts.totalMs)`
+    return new ConvokeError('rate_limited', waitMs > limitMs ? `${soon}, ${limit}.` : `${soon}.`, {
+      provider,
+      retryAfterMs: Math.ceil(waitMs),
+      isRetryable: false,
+    })
   }
 
   #mateOf(caller: Caller): Mate {

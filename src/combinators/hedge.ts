@@ -128,7 +128,11 @@ class Race {
         return this.#winner === racer ? sink.push(chunk) : undefined
       },
     }
-    const asked = this.#call.start(caller, view)
+    // The last one of all need not wait for its vendor, where a fallback around the hedge has another LLM.
+    const { handsOver } = this.#call.setting
+    const asked = this.#call.start(caller, view, (error) =>
+      this.#hasNext || this.#running.size > 1 ? false : (handsOver?.(error) ?? false),
+    )
     const racer: Racer = { caller, asked, startedAtMs: performance.now() }
     this.#first ??= racer
     this.#running.add(racer)

@@ -73,7 +73,8 @@ export async function askInTurn(
     const asked = member
     const handsOver = (error: ConvokeError) => {
       turns.onFailure?.(asked, error)
-      return replay !== 'never' && turns.handsOver(error) && helps(error) && turns.hasNext(tried)
+      const isOurs = replay !== 'never' && turns.handsOver(error) && helps(error) && turns.hasNext(tried)
+      return isOurs || (call.setting.handsOver?.(error) ?? false)
     }
     const helps = (error: ConvokeError) => helpsAfter(call, error, turns.on)
     try {
