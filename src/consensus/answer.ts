@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError } from '../errors.ts'
 import type { GenerateResponse, Message, Prompt } from '../types.ts'
+import { isFields } from './questions.ts'
 
 /** How exact numbers must agree: by so much, or by so large a part of the larger one. */
 export type Tolerance = number | { relative: number }
@@ -10,6 +11,8 @@ export interface AnswerOptions {
   choices?: readonly string[]
   tolerance?: Tolerance
   schema?: StandardSchemaV1
+  /** The answer is voted on field by field. */
+  byField?: boolean
 }
 
 /** Answers of one kind. */
@@ -21,7 +24,7 @@ export interface AnswerKind {
 }
 
 /** @throws ConvokeError `invalid_request` for options that contradict each other, or a wrong one */
-export function answerKind({ choices, tolerance, schema }: AnswerOptions): AnswerKind {
+export function answerKind({ choices, tolerance, schema, byField = false }: AnswerOptions): AnswerKind {
   if (choices !== undefined) {
     if (tolerance !== undefined || schema) {
       throw wrong(
@@ -31,7 +34,7 @@ export function answerKind({ choices, tolerance, schema }: AnswerOptions): Answe
     return choiceOf(checkedChoices(choices))
   }
   if (tolerance !== undefined) checkTolerance(tolerance)
-  if (schema) return { instruction: undefined, read: (response) => outputOf(response) }
+  if (schema) return { instruction: undefined, read: (response) => outputOf(response, byField) }
   if (tolerance !== undefined) return { instruction: numberInstruction, read: numberOf }
   return { instruction: undefined, read: textOf }
 }
@@ -61,13 +64,14 @@ function wrong(what: string): ConvokeError {
   return new ConvokeError('invalid_request', `The options are wrong: ${what}.`)
 }
 
-/** Texts that differ in case, white space, quotes, emphasis or the final dot are one answer. */
+/**
+ * Texts that differ in case, white space, quotes, emphasis or the final dot are one answer; those that are nothing else,
+ * as `[]` and `()`, are not.
+ */
 export function normalizeText(text: string): string {
-  return text
-    .normalize('NFKC')
-    .toLowerCase()
-    .replaceAll(/\s+/g, ' ')
-    .replaceAll(/^[\s"'`*_“”‘’«»([]+|[\s"'`*_“”‘’«».,;:!?。)\]]+$/g, '')
+  const plain = text.normalize('NFKC').toLowerCase().replaceAll(/\s+/g, ' ').trim()
+  const bare = plain.replaceAll(/^[\s"'`*_“”‘’«»([]+|[\s"'`*_“”‘’«».,;:!?。)\]]+$/g, '')
+  return bare || plain
 }
 
 function textOf(response: GenerateResponse): string {
@@ -76,10 +80,15 @@ function textOf(response: GenerateResponse): string {
   return text
 }
 
-function outputOf(response: GenerateResponse): unknown {
+function outputOf(response: GenerateResponse, byField: boolean): unknown {
   if (response.output === undefined) throw unusable(checked(response), 'it called a tool instead')
+  // Counted as an object that leaves out every field, it would outvote those that have them.
+  if (byField && !isFields(response.output)) throw unusable(response, 'it is no object with fields')
   return response.output
 }
+
+/** What makes another word or number of the one before it: `C++` is not `C`, nor 1.75 or 1,000 the number 1. */
+const goesOn = /^(?:[\p{L}\p{N}+#/]|-\p{L}|[-.,:]\p{N})/u
 
 /** The whole reply, or its first words, or its last line: a choice in mid-sentence may be one that is denied. */
 function choiceOf(choices: readonly string[]): AnswerKind {
@@ -89,7 +98,7 @@ function choiceOf(choices: readonly string[]): AnswerKind {
     .sort((a, b) => b.words.length - a.words.length)
   const exactly = (text: string) => known.find(({ words }) => words === text)
   const atStart = (text: string) =>
-    known.find(({ words }) => text.startsWith(words) && !/^[\p{L}\p{N}]/u.test(text.slice(words.length)))
+    known.find(({ words }) => text.startsWith(words) && !goesOn.test(text.slice(words.length)))
   return {
     instruction: `Answer with exactly one of these, and nothing else: ${choices.map((choice) => JSON.stringify(choice)).join(', ')}.`,
     read(response) {
@@ -107,7 +116,7 @@ function choiceOf(choices: readonly string[]): AnswerKind {
   }
 }
 
-const numberPattern = /[-−+]?(?:\d{1,3}(?:[,_  ]\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?/gi
+const numberPattern = /[-−+]?(?:(?:\d{1,3}(?:[,_  ]\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?/gi
 
 function numberOf(response: GenerateResponse): number {
   const text = textOf(response)

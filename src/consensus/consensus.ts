@@ -150,6 +150,7 @@ function planOf(llms: Members, prompt: PromptForMembers, options: ConsensusOptio
       ...(choices ? { choices } : {}),
       ...(tolerance === undefined ? {} : { tolerance }),
       ...(schema ? { schema } : {}),
+      byField: vote === 'fields',
     }),
     weights: strategy.weights?.(seats) ?? seats.map(() => 1),
     sameness: sameness(strategy.normalize ?? normalizeText, tolerance),

@@ -2,8 +2,9 @@
 import type { Question, Vote } from './strategy.ts'
 
 export function questionsOn(votes: readonly Vote[], byField: boolean): Question[] {
-  if (!byField) return [{ valueOf: (answer) => answer }]
   const fields = new Set(votes.flatMap(({ answer }) => (isFields(answer) ? Object.keys(answer) : [])))
+  // Without any field yet there is still something to settle.
+  if (!byField || fields.size === 0) return [{ valueOf: (answer) => answer }]
   return [...fields].map((field) => ({
     field,
     // A member that left it out votes for its absence.
@@ -11,6 +12,6 @@ export function questionsOn(votes: readonly Vote[], byField: boolean): Question[
   }))
 }
 
-function isFields(value: unknown): value is Record<string, unknown> {
+export function isFields(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
