@@ -86,10 +86,9 @@ export class VendorCaller implements Caller {
       metadata: _metadata,
       ...request
     } = labelled(this.provider, () => this.#request(prompt, options, setting, []).request)
-    const { api, client, headers } = this.#config
-    const { baseURL = (client as { baseURL?: unknown } | undefined)?.baseURL } = this.#config
-    const address = typeof baseURL === 'string' ? baseURL : ''
-    return { provider: this.provider, address, api, headers, request }
+    const { api, client, headers, baseURL } = this.#config
+    const own = client && clientIdentity(client)
+    return { provider: this.provider, address: baseURL ?? '', api, headers, client: own, request }
   }
 
   async countTokens(
@@ -232,4 +231,29 @@ export class VendorCaller implements Caller {
   #lacks(what: string): ConvokeError {
     return new ConvokeError('invalid_request', `This provider ${what}.`, { provider: this.provider })
   }
+}
+
+/** What vendors' clients tell of where they send, and on whose account: each SDK keeps it in a place of its own. */
+function clientIdentity(client: object): unknown {
+  const { baseURL, organization, project, config = {}, _options = {} } = client as ClientParts
+  const headers = _options.defaultHeaders ?? _options.headers ?? config.headers
+  return {
+    address: baseURL ?? config.host ?? _options.baseUrl ?? _options.environment,
+    headers: headers instanceof Headers ? Object.fromEntries(headers) : headers,
+    query: _options.defaultQuery,
+    organization,
+    project,
+  }
+}
+
+interface ClientParts {
+  baseURL?: unknown
+  organization?: unknown
+  project?: unknown
+  /** Of ollama. */
+  config?: { host?: unknown; headers?: unknown }
+  /** Of openai and @anthropic-ai/sdk (`default…`), and of cohere-ai. */
+  _options?: Partial<
+    Record<'baseUrl' | 'environment' | 'headers' | 'defaultHeaders' | 'defaultQuery', unknown>
+  >
 }

@@ -1,9 +1,12 @@
 /** cached, through the vendors' own SDKs against the simulator, over Keyv and others. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cached, createSession, withDefaults } from 'convoke'
+import { cached, createLLM, createSession, withDefaults } from 'convoke'
 import type { CacheStore, GenerateResponse } from 'convoke'
+import { CohereClientV2 } from 'cohere-ai'
 import Keyv from 'keyv'
+import { Ollama } from 'ollama'
+import OpenAI from 'openai'
 import { z } from 'zod'
 import { failure, member, pair, pause, read, thrown } from './combinators-kit.ts'
 import { connect, path, simulator as strict } from './session-kit.ts'
@@ -228,4 +231,35 @@ test('sessions that say the same share replies', async () => {
     )
   }
   assert.equal(strict.requests.length, 2)
+})
+
+test("clients of one's own are known by their address, headers and account", async (t) => {
+  const [a, b] = await Promise.all(
+    ['here', 'there'].map(async (reply) => (await member(t, 'openai', { reply })).simulator),
+  )
+  assert.ok(a && b)
+  const clients = {
+    ollama: (at: typeof a) => new Ollama({ host: at.baseURL('ollama') }),
+    cohere: (at: typeof a) => new CohereClientV2({ token: 'x', environment: at.baseURL('cohere') }),
+    openai: (at: typeof a) => new OpenAI({ apiKey: 'x', baseURL: at.baseURL('openai') }),
+  }
+  for (const make of Object.values(clients)) {
+    const store = new Map<string, unknown>()
+    const ask = async (client: object) =>
+      (await cached(createLLM(client, { model: 'm' }), store).agenerate('Hi')).content
+    assert.deepEqual([await ask(make(a)), await ask(make(b)), await ask(make(a))], ['here', 'there', 'here'])
+    assert.equal(store.size, 2)
+  }
+  const store = new Map<string, unknown>()
+  const openai = { apiKey: 'x', baseURL: a.baseURL('openai') }
+  const given = [
+    {},
+    { organization: 'o' },
+    { defaultHeaders: { t: '1' } },
+    { defaultHeaders: new Headers({ t: '2' }) },
+  ]
+  for (const own of [...given, ...given]) {
+    await cached(createLLM(new OpenAI({ ...openai, ...own }), { model: 'm' }), store).agenerate('Hi')
+  }
+  assert.equal(store.size, given.length)
 })
