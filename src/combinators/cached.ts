@@ -31,7 +31,8 @@ export interface CachedOptions {
  * reply or as a stream, however it was asked for first. Kept is what ended by `stop` or `tool-calls`: no error, nothing
  * cancelled, nothing cut off. A reply out of the store has `fromCache: true`, `costUsd: 0`, `timing.attempts` 0 and no
  * `raw`. Equal requests at the same time share one call; streams do not, since the slowest reader would hold the others.
- * A store that fails costs a warning in the reply, never the call.
+ * A store that fails costs a warning in the reply, never the call. Who pays is not part of the request: LLMs with different
+ * API keys over one store share replies.
  *
  * @example
  * const llm = cached(createLLM('openai/gpt-4o-mini'), new Keyv(), { ttlMs: 3_600_000 })
