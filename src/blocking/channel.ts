@@ -258,10 +258,13 @@ function started(url: URL, options: WorkerOptions): Worker {
   }
 }
 
-/** Whether this is still the descriptor that the thread opened, and no other of its number. */
+let nullDevice: number | undefined
+
+/** Whether this is still the descriptor that the thread opened, and no other of its number. Asked before each call. */
 function isOpen(descriptor: number): boolean {
   try {
-    return fstatSync(descriptor).rdev === statSync(devNull).rdev
+    nullDevice ??= statSync(devNull).rdev
+    return fstatSync(descriptor).rdev === nullDevice
   } catch {
     return false
   }
