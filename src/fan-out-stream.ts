@@ -120,25 +120,27 @@ async function* inTurns(readings: readonly Reading[]): AsyncGenerator<MemberChun
       ({ done, value }) => queue(done ? { reading } : { reading, iterator, chunk: value as StreamChunk }),
       () => queue({ reading, error: true }),
     )
-  let open = readings.length
+  const open = new Set(readings)
   for (const reading of readings) {
     const iterator = reading.stream?.[Symbol.asyncIterator]()
     // Behind the start of the reading: asked for before, `response` would read the stream without bound.
-    void settled(reading)
+    void settled(reading).then(() => reading.call.isLeft && queue({ reading, error: true }))
     if (iterator) ask(reading, iterator)
     else queue({ reading, error: true })
   }
-  for (let count = 1; open > 0; count++) {
+  for (let count = 1; open.size > 0; count++) {
     if (count % chunksInARow === 0) await nextTurn()
     if (line.length === 0) await new Promise<void>((resolve) => (wake = resolve))
     const { reading, iterator, chunk, error } = line.shift() as (typeof line)[number]
+    // One that was left may speak up yet.
+    if (!open.has(reading)) continue
     const { key: member, index } = reading.call.seat
     if (chunk && iterator) {
       yield { ...chunk, member, index }
       ask(reading, iterator)
       continue
     }
-    open--
+    open.delete(reading)
     const result = error && (await settled(reading))
     if (result?.error) yield { type: 'error', content: '', error: result.error, member, index }
   }

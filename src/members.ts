@@ -171,6 +171,8 @@ const graceMs = 1_000
 export class MemberCall {
   readonly seat: Seat
   readonly startedAtMs = performance.now()
+  /** It did not listen to its cancel: nothing more of it is waited for. */
+  isLeft = false
   readonly #controller = new AbortController()
   readonly #userSignal: AbortSignal | undefined
   readonly #onAbort = () => this.cancel(this.#userSignal?.reason)
@@ -225,7 +227,10 @@ export class MemberCall {
     let timer: NodeJS.Timeout | undefined
     const left = new Promise<never>((_, reject) => {
       const message = `The member did not end within ${graceMs} ms of its cancel.`
-      const leave = () => reject(new ConvokeError('cancelled', message))
+      const leave = () => {
+        this.isLeft = true
+        reject(new ConvokeError('cancelled', message))
+      }
       const onAbort = () => (timer = setTimeout(leave, graceMs))
       if (this.signal.aborted) onAbort()
       else this.signal.addEventListener('abort', onAbort, { once: true })

@@ -64,3 +64,16 @@ test('a member that does not listen to its signal is left at its deadline', { ti
   const results = await fanOut({ deaf }, 'Hi', { timeoutMs: 100 })
   assert.equal(results.deaf.error?.code, 'timeout')
 })
+
+test(
+  'a stream of many goes on when a member that listens to nothing is left',
+  { timeout: 5_000 },
+  async () => {
+    await using members = await panel({ a: 'yes' })
+    const seen: string[] = []
+    const stream = fanOut({ ...members.llms, deaf }, 'Hi', { timeoutMs: 300, stream: true })
+    for await (const { member, type } of stream) seen.push(`${member} ${type}`)
+    assert.deepEqual(seen, ['a start', 'a text', 'a finish', 'deaf error'])
+    for await (const _ of fanOut({ ...members.llms, deaf }, 'Hi', { stream: true })) break
+  },
+)
