@@ -282,6 +282,21 @@ test('what has a form of its own in JSON crosses in that form', async () => {
   assert.match(JSON.stringify(blocking?.body), /"user":"v7"/)
 })
 
+test('data may have any names, those of what convoke notes beside its own objects too', async () => {
+  const llm = llmOf('openai')
+  const flight = { id: 'call_1', name: 'flight', arguments: { origin: 'Oslo', plain: true } }
+  const prompt = [
+    { role: 'user' as const, content: 'Find a flight.' },
+    { role: 'assistant' as const, content: '', toolCalls: [flight] },
+    { role: 'tool' as const, toolCallId: 'call_1', content: { origin: { name: 'OSL' } } },
+  ]
+  llm.generate(prompt, { metadata: { origin: 'web' } })
+  await llm.agenerate(prompt, { metadata: { origin: 'web' } })
+  const [blocking, awaited] = (await simulator.requests()).slice(-2)
+  assert.deepEqual(blocking?.body, awaited?.body)
+  assert.match(JSON.stringify(blocking?.body), /Oslo.*OSL/)
+})
+
 test('a key of the environment is the one that was there when the LLM was made', () => {
   process.env['GROQ_API_KEY'] = 'sk-secret-key-1234567890'
   const llm = createLLM('groq', { baseURL: simulator.baseURL('openai'), model: 'gpt-4o-mini' })

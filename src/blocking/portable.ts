@@ -35,19 +35,25 @@ function copy(value: unknown, name: string, around: readonly object[]): unknown 
   )
 }
 
+/** How objects of functions were made. Kept beside them: a field of that name may stand in anybody's data. */
+const origins = new WeakMap<object, { name: string; args: readonly unknown[] }>()
+
+/** Notes the function and the arguments that made it, for another thread to make it again. */
+export function madeBy<Made extends object>(name: string, args: readonly unknown[], made: Made): Made {
+  origins.set(made, { name, args })
+  return made
+}
+
 /** LLMs and strategies among the arguments: the other thread makes them again. */
 function madeAgain(value: object, name: string): MadeAgain | undefined {
-  const { plain, origin, agenerate } = value as {
-    plain?: () => PlainLLM
-    origin?: { name: string; args: readonly unknown[] }
-    agenerate?: unknown
-  }
+  const { plain, agenerate } = value as { plain?: () => PlainLLM; agenerate?: unknown }
   if (typeof agenerate === 'function') {
     if (typeof plain === 'function') return { remade: 'llm', llm: plain.call(value) }
     throw unavailable(
       `${name} is no LLM of createLLM or a combinator, and cannot cross to the thread that runs blocking calls. Await the call instead.`,
     )
   }
+  const origin = origins.get(value)
   if (!origin) return undefined
   const args = origin.args.map((arg) => portable(arg, `${name} (${origin.name})`))
   return { remade: 'strategy', strategy: origin.name, args }

@@ -1,4 +1,5 @@
 /** cluster: answers that are near each other are one answer. */
+import { madeBy } from '../blocking/portable.ts'
 import { ConvokeError } from '../errors.ts'
 import { normalizeText } from './answer.ts'
 import { shownAnswer } from './exhibit.ts'
@@ -39,9 +40,9 @@ export function cluster(
   if (!(threshold > 0 && threshold <= 1)) {
     throw new ConvokeError('invalid_request', `The threshold is ${threshold}; it takes a number up to 1.`)
   }
-  return {
+  const given = similarity === textSimilarity ? undefined : similarity
+  return madeBy<Strategy>('cluster', [given, options], {
     name: 'cluster',
-    origin: { name: 'cluster', args: [similarity === textSimilarity ? undefined : similarity, options] },
     async decide(ballot) {
       const nearness = isEmbedding
         ? await byVectors(ballot.votes, similarity)
@@ -49,7 +50,7 @@ export function cluster(
       const isNear = (a: Vote, b: Vote) => (nearness.get(a)?.get(b) ?? 0) >= threshold
       return rulingAround(ballot, isNear)
     },
-  }
+  })
 }
 
 function rulingAround(ballot: Ballot, isNear: (a: Vote, b: Vote) => boolean) {

@@ -1,4 +1,5 @@
 /** Strategies that count votes: majority, weighted, unanimous. */
+import { madeBy } from '../blocking/portable.ts'
 import { ConvokeError } from '../errors.ts'
 import { perMember } from '../members.ts'
 import type { PerMember } from '../members.ts'
@@ -16,7 +17,7 @@ export interface CountOptions {
  * with the most votes; of equals, the one of the member that stands first in the order that the LLMs were given in.
  */
 export function majority(options: CountOptions = {}): Strategy {
-  return { ...counting(options), name: 'majority', origin: { name: 'majority', args: [options] } }
+  return madeBy('majority', [options], { ...counting(options), name: 'majority' })
 }
 
 /**
@@ -35,12 +36,11 @@ export function weighted({ weights, ...options }: CountOptions & { weights: PerM
     isRight: (value: unknown) => typeof value === 'number' && value > 0 && Number.isFinite(value),
     wanted: 'numbers above 0',
   }
-  return {
+  return madeBy<Strategy>('weighted', [{ weights, ...options }], {
     ...counting(options),
     name: 'weighted',
-    origin: { name: 'weighted', args: [{ weights, ...options }] },
     weights: (members) => perMember(weights, members, rule).map((weight) => weight ?? 1),
-  }
+  })
 }
 
 /**
@@ -61,9 +61,8 @@ export function unanimous({ normalize }: CountOptions = {}): Strategy {
     const reason = 'Not all gave the same answer.'
     return { isAgreed: false, needsNoQuorum: true, agreement, supporters: [], reason }
   }
-  return {
+  return madeBy<Strategy>('unanimous', [{ normalize }], {
     name: 'unanimous',
-    origin: { name: 'unanimous', args: [{ normalize }] },
     normalize,
     votesOnFields: true,
     quorum: (members) => members,
@@ -72,7 +71,7 @@ export function unanimous({ normalize }: CountOptions = {}): Strategy {
       const ruling = decide(ballot)
       return ruling.isAgreed && ballot.outstanding.length > 0 ? undefined : ruling
     },
-  }
+  })
 }
 
 function counting({ normalize }: CountOptions): Omit<Strategy, 'name'> {

@@ -1,4 +1,5 @@
 /** Strategies that ask one more LLM: it picks the best answer, or writes one out of all. */
+import { madeBy } from '../blocking/portable.ts'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { Member } from '../members.ts'
 import type { GenerateResponse } from '../types.ts'
@@ -24,9 +25,8 @@ export interface JudgeOptions {
 export function judge(llm: Member, options: JudgeOptions = {}): Strategy {
   const { criteria, normalize } = options
   checkMember(llm, 'judge')
-  return {
+  return madeBy<Strategy>('judge', [llm, options], {
     name: 'judge',
-    origin: { name: 'judge', args: [llm, options] },
     normalize,
     decide: (ballot, context) =>
       advised(ballot, 'judge', async (groups) => {
@@ -40,7 +40,7 @@ export function judge(llm: Member, options: JudgeOptions = {}): Strategy {
         const reason = 'The judge chose this answer.'
         return { answer: chosen.value, isAgreed: true, supporters: chosen.votes, reason }
       }),
-  }
+  })
 }
 
 /**
@@ -51,9 +51,8 @@ export function judge(llm: Member, options: JudgeOptions = {}): Strategy {
 export function synthesize(llm: Member, options: JudgeOptions = {}): Strategy {
   const { criteria, normalize } = options
   checkMember(llm, 'synthesize')
-  return {
+  return madeBy<Strategy>('synthesize', [llm, options], {
     name: 'synthesize',
-    origin: { name: 'synthesize', args: [llm, options] },
     normalize,
     decide: (ballot, context) =>
       advised(ballot, 'synthesizer', async (groups, counted) => {
@@ -66,7 +65,7 @@ export function synthesize(llm: Member, options: JudgeOptions = {}): Strategy {
         const reason = 'One answer was written out of all.'
         return { answer, isAgreed: true, agreement, supporters: ballot.votes, reason }
       }),
-  }
+  })
 }
 
 /** What a further LLM says, or, without it, the count. */

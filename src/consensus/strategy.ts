@@ -98,11 +98,6 @@ export interface StrategyContext {
 /** How a consensus is found. Make one by `majority()`, `weighted()` and so on, or write a function. */
 export interface Strategy {
   readonly name: string
-  /**
-   * The function and the arguments that made it, for another thread to make it again.
-   * @internal
-   */
-  readonly origin?: { readonly name: string; readonly args: readonly unknown[] }
   /** Votes that it needs where the caller says nothing. @default more than half of the members */
   quorum?(members: number): number
   /** @default each 1 */
