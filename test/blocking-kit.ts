@@ -1,8 +1,9 @@
 /** What the tests of blocking calls share. */
-import assert from 'node:assert/strict'
-import { createLLM, isConvokeError } from 'convoke'
-import type { ConvokeError, LLM, LLMOptions } from 'convoke'
+import { createLLM } from 'convoke'
+import type { LLM, LLMOptions } from 'convoke'
 import type { RemoteSimulator } from './simulator-thread.ts'
+
+export { rejected, thrown } from './errors-kit.ts'
 
 const models = {
   openai: 'gpt-4o-mini',
@@ -17,23 +18,4 @@ export const vendors = Object.keys(models) as Vendor[]
 export function blockingLLM(simulator: RemoteSimulator, vendor: Vendor, options: LLMOptions = {}): LLM {
   const address = { apiKey: 'sk-secret-key-1234567890', baseURL: simulator.baseURL(vendor) }
   return createLLM(vendor, { ...address, model: models[vendor], retry: { attempts: 1 }, ...options })
-}
-
-export function thrown(act: () => unknown): ConvokeError {
-  try {
-    act()
-  } catch (error) {
-    assert.ok(isConvokeError(error), String(error))
-    return error
-  }
-  assert.fail('no error')
-}
-
-export async function rejected(promise: Promise<unknown>): Promise<ConvokeError> {
-  const error: unknown = await promise.then(
-    () => assert.fail('no error'),
-    (reason: unknown) => reason,
-  )
-  assert.ok(isConvokeError(error), String(error))
-  return error
 }

@@ -1,10 +1,12 @@
 /** What tests of combinators share: a simulator for each vendor's part, its LLM, and what became of requests. */
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
-import { createLLM, isConvokeError } from 'convoke'
-import type { ConvokeError, LLM, LLMOptions, ResponseStream, StreamChunk } from 'convoke'
+import { createLLM } from 'convoke'
+import type { LLM, LLMOptions, ResponseStream, StreamChunk } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator, SimulatorOptions } from 'convoke/simulator'
+
+export { rejected as failure, thrown } from './errors-kit.ts'
 
 export interface Member {
   llm: LLM
@@ -39,25 +41,6 @@ export async function pair(context: TestContext, a: SimulatorOptions = {}, b: Si
 }
 
 export const pause = (delayMs: number) => new Promise((resolve) => setTimeout(resolve, delayMs))
-
-export async function failure(promise: Promise<unknown>): Promise<ConvokeError> {
-  const error: unknown = await promise.then(
-    () => assert.fail('no error'),
-    (reason: unknown) => reason,
-  )
-  assert.ok(isConvokeError(error), String(error))
-  return error
-}
-
-export function thrown(act: () => unknown): ConvokeError {
-  try {
-    act()
-  } catch (error) {
-    assert.ok(isConvokeError(error), String(error))
-    return error
-  }
-  assert.fail('no error')
-}
 
 /** The types of a stream's chunks and its text from the last reset on. */
 export async function read(

@@ -87,17 +87,14 @@ export function askBlocking<Value>(
   given: BlockingOptions<object> = {},
 ): Value {
   const { blocking, schema, signal, ...options } = given as BlockingOptions & Record<string, unknown>
-  const { timeouts } = checked(
-    { defaults: {} },
-    { ...(blocking ? { blocking } : {}), ...(signal ? { signal } : {}) },
-  )
+  checked({ defaults: {} }, { ...(blocking ? { blocking } : {}), ...(signal ? { signal } : {}) })
   if (schema) {
     throw unavailable(
       `A schema judges on this thread, which one call at a time can ask. Use ${method}() without Sync.`,
     )
   }
   const args = [portable(llms, 'llms'), portable(prompt, 'The prompt'), portable(options, 'options')]
-  const { totalMs } = settingsOf({ timeouts: { ...timeouts, ...(options['timeouts'] as object) } }).timeouts
+  const { totalMs } = settingsOf(options).timeouts
   const call = beginBlocking({ target: { kind: 'library' }, method, args }, totalMs, { llms })
   return withErrors(valueOf(endOf(call))) as Value
 }

@@ -5,7 +5,8 @@ import type { LLM } from '../llm.ts'
 import { messageId } from '../store/message-id.ts'
 import type { NewMessage, ReplyFields, Store } from '../store/store.ts'
 import { estimateInputTokens, estimateTokens } from '../tokens.ts'
-import type { GenerateResponse, Usage } from '../types.ts'
+import type { GenerateResponse } from '../types.ts'
+import { sumOf, usageOf } from '../usage.ts'
 import type { Said } from './history.ts'
 import { Transcript } from './transcript.ts'
 
@@ -193,25 +194,16 @@ function noSummary(message: string, { llm }: Compaction, partial: GenerateRespon
 /** What is kept of the calls beside the summary: all that they cost. */
 function fieldsOf(replies: readonly GenerateResponse[]): ReplyFields {
   const { provider = '', model = '' } = replies.at(-1) ?? {}
-  const costs = replies.flatMap(({ costUsd }) => (costUsd === undefined ? [] : [costUsd]))
+  const costUsd = sumOf(replies.map((reply) => reply.costUsd))
   return {
     provider,
     model,
-    usage: replies.map(({ usage }) => usage).reduce(sumOf),
+    usage: usageOf(replies.map(({ usage }) => usage)),
     timing: {
       firstChunkMs: replies[0]?.timing.firstChunkMs ?? 0,
       totalMs: replies.reduce((sum, { timing }) => sum + timing.totalMs, 0),
       attempts: replies.reduce((sum, { timing }) => sum + timing.attempts, 0),
     },
-    ...(costs.length > 0 ? { costUsd: costs.reduce((sum, cost) => sum + cost) } : {}),
+    ...(costUsd === undefined ? {} : { costUsd }),
   }
-}
-
-function sumOf(one: Usage, other: Usage): Usage {
-  const sum: Usage = { ...one, ...(other.source === 'estimated' ? { source: 'estimated' } : {}) }
-  for (const name of ['inputTokens', 'outputTokens', 'totalTokens'] as const) sum[name] += other[name]
-  for (const name of ['cachedInputTokens', 'cacheWriteInputTokens', 'reasoningTokens'] as const) {
-    if (other[name] !== undefined) sum[name] = (one[name] ?? 0) + other[name]
-  }
-  return sum
 }

@@ -1,0 +1,23 @@
+/** The error that an act or a promise ends with: a ConvokeError, or the test fails. */
+import assert from 'node:assert/strict'
+import { isConvokeError } from 'convoke'
+import type { ConvokeError } from 'convoke'
+
+export function thrown(act: () => unknown): ConvokeError {
+  try {
+    act()
+  } catch (error) {
+    assert.ok(isConvokeError(error), String(error))
+    return error
+  }
+  assert.fail('no error')
+}
+
+export async function rejected(promise: Promise<unknown>): Promise<ConvokeError> {
+  const error: unknown = await promise.then(
+    () => assert.fail('no error'),
+    (reason: unknown) => reason,
+  )
+  assert.ok(isConvokeError(error), String(error))
+  return error
+}
