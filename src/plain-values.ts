@@ -1,7 +1,7 @@
 /** Values that hold what loses its class between threads. */
 import { isConvokeError } from './errors.ts'
-import { fromPlainError, toPlainError } from './protocol.ts'
-import type { PlainError } from './protocol.ts'
+import { fromPlainError, toPlainError } from './plain-errors.ts'
+import type { PlainError } from './plain-errors.ts'
 
 /** A value with errors anywhere inside, as data: they lose their class between threads. */
 export function withPlainErrors(value: unknown): unknown {

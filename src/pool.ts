@@ -5,7 +5,7 @@
 import type { Piscina } from 'piscina'
 import type { Transferable } from 'node:worker_threads'
 import { ConvokeError } from './errors.ts'
-import { fromPlainError } from './protocol.ts'
+import { fromPlainError } from './plain-errors.ts'
 import type { Answer } from './protocol.ts'
 import { threadArguments } from './thread-arguments.ts'
 

@@ -1,8 +1,7 @@
-/** Every message that crosses a thread, and how errors do. */
+/** Every message that crosses a thread. */
 import type { MessagePort } from 'node:worker_threads'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { ConvokeError, isConvokeError } from './errors.ts'
-import type { ConvokeErrorOptions, ErrorCode } from './errors.ts'
+import type { PlainError } from './plain-errors.ts'
 import type { LLMOptions } from './providers/provider.ts'
 import type {
   MessageStatus,
@@ -33,24 +32,6 @@ export interface TokenizeValue {
 /** What counts: one of OpenAI's vocabularies, or the characters alone. */
 export type Vocabulary = 'o200k_base' | 'cl100k_base' | 'estimate'
 
-/** A ConvokeError as data. */
-export interface PlainError {
-  code: ErrorCode
-  message: string
-  stack?: string
-  cause?: PlainCause
-  fields: Omit<ConvokeErrorOptions, 'cause'>
-}
-
-/** Any other error, as far as it is worth telling. */
-export interface PlainCause {
-  name: string
-  message: string
-  code?: string
-  stack?: string
-  cause?: PlainCause
-}
-
 /** The file of a store, sent with every task: the thread that runs it may be a new one that has yet to open it. */
 export interface StoreFile {
   /** Absolute. */
@@ -59,8 +40,9 @@ export interface StoreFile {
   busyTimeoutMs: number
   /** It was open before: a file that is missing now is not made anew. */
   wasOpened: boolean
-  /** Who asks: turns of this process are never those of a dead one. */
+  /** Who asks: turns of this process are never those of a dead one, but for those of its threads that died. */
   writer: Writer
+  lostThreads: number[]
 }
 
 /** A message as its table has it, JSON in `content`, `usage`, `timing`, `warnings` and `error`. */
@@ -336,6 +318,8 @@ export type Verdict =
 /** What the blocking thread begins with. */
 export interface BlockingStart {
   port: MessagePort
+  /** That died before this one. */
+  lostThreads: number[]
   /** Seen by both threads: see `cells`. */
   memory: Int32Array
 }
@@ -349,51 +333,3 @@ export const cells = {
   /** A file descriptor of the thread, plus 1; 0 while it starts. Its end closes it, however it ends. */
   pledge: 2,
 } as const
-
-export function toPlainError(error: unknown): PlainError {
-  if (isConvokeError(error)) {
-    const { code, message, stack, cause, name: _name, ...fields } = error
-    return {
-      code,
-      message,
-      fields,
-      ...(stack === undefined ? {} : { stack }),
-      ...(cause === undefined ? {} : { cause: toPlainCause(cause) }),
-    }
-  }
-  const cause = toPlainCause(error)
-  return { code: 'worker_lost', message: cause.message, cause, fields: {} }
-}
-
-export function fromPlainError({ code, message, stack, cause, fields }: PlainError): ConvokeError {
-  // The message has its provider's name in front already.
-  const { provider, ...rest } = fields
-  const error = new ConvokeError(code, message, {
-    ...rest,
-    ...(cause === undefined ? {} : { cause: fromPlainCause(cause) }),
-  })
-  return Object.assign(
-    error,
-    provider === undefined ? {} : { provider },
-    stack === undefined ? {} : { stack },
-  )
-}
-
-function toPlainCause(value: unknown): PlainCause {
-  if (!(value instanceof Error)) return { name: 'Error', message: String(value) }
-  const { name, message, stack, cause } = value
-  const { code } = value as { code?: unknown }
-  return {
-    name,
-    message,
-    ...(typeof code === 'string' ? { code } : {}),
-    ...(stack === undefined ? {} : { stack }),
-    ...(cause === undefined ? {} : { cause: toPlainCause(cause) }),
-  }
-}
-
-function fromPlainCause({ name, message, code, stack, cause }: PlainCause): Error {
-  const error = new Error(message, cause === undefined ? undefined : { cause: fromPlainCause(cause) })
-  error.name = name
-  return Object.assign(error, code === undefined ? {} : { code }, stack === undefined ? {} : { stack })
-}

@@ -114,6 +114,27 @@ test('a stream whose thread dies tells what had come, by whom, and about what it
   assert.deepEqual(lines.slice(-3), ['worker_lost ', told, 'true'], errors)
 })
 
+for (const side of ['generate', 'agenerate']) {
+  test(`a session's turn whose thread died is interrupted, and ${side}() does not wait for it`, async () => {
+    const script = `
+      import { createSession } from 'convoke'
+      const session = createSession(llm, { id: 'alice' })
+      session.generate('before')
+      await session.agenerate('on the other side')
+      const half = session.generate('half', { stream: true })
+      while (half.next().value.content !== 'one ');
+      ask('exit')
+      const startedAt = performance.now()
+      const { content } = await session.${side}('after')
+      say(content, performance.now() - startedAt < 5_000)
+      say((await session.history()).map(({ status }) => status).join())
+      await session.close()`
+    const { lines, errors } = await run(script, [breaker])
+    const statuses = 'complete,complete,complete,complete,complete,interrupted,complete,complete'
+    assert.deepEqual(lines, ['worker_lost ', 'You said: after true', statuses], errors)
+  })
+}
+
 test('a thread that died between two calls is replaced unseen', async () => {
   const script = `ask('before'); ask('exit later')
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000)
@@ -130,6 +151,24 @@ test('a thread that cannot start is worker_lost at once', async () => {
   const script = `const startedAt = performance.now(); ask('one'); ask('two'); say(performance.now() - startedAt < 10_000)`
   const { lines } = await run(script, [inThread(`throw new Error('It does not load.')`)])
   assert.deepEqual(lines, ['worker_lost ', 'worker_lost ', 'true'])
+})
+
+test('a host that refuses at each of its addresses is told with all of them, on both sides', async () => {
+  const resolver = `import dns from 'node:dns'
+    const addresses = [{ address: '::1', family: 6 }, { address: '127.0.0.1', family: 4 }]
+    dns.lookup = (host, options, callback) => callback(null, addresses)`
+  const script = `
+    const nobody = createLLM('ollama', { baseURL: 'http://two.test:1', model: 'llama3.2', retry: { attempts: 1 } })
+    const tell = ({ message, cause }) => say(message, cause instanceof AggregateError, cause.code, ...cause.errors)
+    await nobody.agenerate('Hi').catch(tell)
+    try { nobody.generate('Hi') } catch (error) { tell(error) }`
+  const { lines, errors } = await run(script, [
+    `--import=data:text/javascript,${encodeURIComponent(resolver)}`,
+  ])
+  const both = ['connect ECONNREFUSED ::1:1', 'connect ECONNREFUSED 127.0.0.1:1']
+  const message = `[ollama] The connection failed: ${both.join('; ')}. Is the server of this baseURL running, or the proxy on the way to it?`
+  const told = `${message} true ECONNREFUSED Error: ${both.join(' Error: ')}`
+  assert.deepEqual(lines, [told, told], errors)
 })
 
 test('a process that may have no threads is told so', async () => {

@@ -265,6 +265,7 @@ test('the connection is set as the durability says: full syncs each commit, norm
       durability,
       busyTimeoutMs: 10_000,
       wasOpened: false,
+      lostThreads: [],
       writer: store.writer,
     })
     const read = (name: string) => database.pragma(name, { simple: true })

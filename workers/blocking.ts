@@ -6,12 +6,15 @@
 import { openSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { workerData } from 'node:worker_threads'
-import { cells, toPlainError } from '../src/protocol.ts'
+import { toPlainError } from '../src/plain-errors.ts'
+import { cells } from '../src/protocol.ts'
 import type { Answer, BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../src/protocol.ts'
+import { noteLostThreads } from '../src/store/lost-threads.ts'
 import type { ResponseStream } from '../src/stream.ts'
 import { StreamFlow } from './stream-flow.ts'
 
-const { port, memory } = workerData as BlockingStart
+const { port, memory, lostThreads } = workerData as BlockingStart
+noteLostThreads(...lostThreads)
 Atomics.store(memory, cells.pledge, openSync(devNull, 'r') + 1)
 
 const beatMs = 50

@@ -8,7 +8,8 @@ import { openDatabase } from './open-database.ts'
 type Value = string | number | null
 
 export class Connection {
-  readonly file: StoreFile
+  /** As the task has it that uses the connection. */
+  file: StoreFile
   readonly database: Database
   readonly #statements = new Map<string, Statement<Value[]>>()
   readonly #inode: bigint

@@ -3,7 +3,7 @@
  * another died) opens it first.
  */
 import { existsSync } from 'node:fs'
-import { toPlainError } from '../src/protocol.ts'
+import { toPlainError } from '../src/plain-errors.ts'
 import type {
   Answer,
   HistoryJob,
@@ -54,6 +54,7 @@ function opened(file: StoreFile): Connection {
     }
     connection = fresh
   }
+  connection.file = file
   return connection
 }
 

@@ -1,5 +1,5 @@
 /** The chunks of one stream on their way to a thread that waits for them. */
-import { toPlainError } from '../src/protocol.ts'
+import { toPlainError } from '../src/plain-errors.ts'
 import type { ResponseStream } from '../src/stream.ts'
 import type { StreamChunk } from '../src/types.ts'
 

@@ -2,7 +2,7 @@
 import { setPriority } from 'node:os'
 import { isMainThread } from 'node:worker_threads'
 import { estimateTokenCount } from 'tokenx'
-import { toPlainError } from '../src/protocol.ts'
+import { toPlainError } from '../src/plain-errors.ts'
 import type { Answer, TokenizeTask, TokenizeValue } from '../src/protocol.ts'
 import type { Encoding } from '../src/tokenizer/encodings.ts'
 import { Pairs } from '../src/tokenizer/pairs.ts'

@@ -1,9 +1,16 @@
 /** Turns: one of a session at a time, whichever process writes it, and what becomes of those whose writer died. */
 import { ConvokeError } from '../src/errors.ts'
-import type { BeginTurn, HistoryWrite, MessageRow, ReplyRow, TurnAnswerRow } from '../src/protocol.ts'
+import type {
+  BeginTurn,
+  HistoryWrite,
+  MessageRow,
+  ReplyRow,
+  StoreFile,
+  TurnAnswerRow,
+} from '../src/protocol.ts'
 import { processStart } from '../src/store/process-start.ts'
+import { isOfThreads } from '../src/store/lost-threads.ts'
 import { messageText } from '../src/store/rows.ts'
-import type { Writer } from '../src/store/store.ts'
 import type { Connection } from './connection.ts'
 import {
   addOutstanding,
@@ -45,7 +52,7 @@ export function beginTurn(connection: Connection, write: BeginTurn): TurnAnswerR
   const done = operationId === undefined ? undefined : doneBefore(connection, sessionId, operationId)
   if (done !== undefined) return { kind: 'done', reply: messageAt(connection, done) }
   const running = runningOf(connection, sessionId)
-  if (running && isAlive(running, connection.file.writer)) return busy(running)
+  if (running && isAlive(running, connection.file)) return busy(running)
   if (running) interrupt(connection, running)
 
   // An interrupted reply is the head now.
@@ -126,9 +133,11 @@ function busy({ replyId, operationId, writer, pid, host, started, beat }: Runnin
   }
 }
 
-/** No clock says that a writer is dead: only its process does, and that on this host alone. */
-function isAlive({ writer, pid, host, started }: Running, self: Writer): boolean {
+/** No clock says that a writer is dead: only its process does, on this host, and who saw its thread die. */
+function isAlive({ writer, pid, host, started }: Running, file: StoreFile): boolean {
+  const self = file.writer
   if (writer === self.id || host !== self.host) return true
+  if (pid === self.pid && started === self.started && isOfThreads(writer, file.lostThreads)) return false
   try {
     process.kill(pid, 0)
     // Another process may have its id by now; after the restart of a container, this very one.
@@ -158,13 +167,13 @@ function settle(connection: Connection, sessionId: string, reply: number): void 
 
 /** Of processes that died. Called as the store is opened. */
 export function interruptDead(connection: Connection): void {
-  interruptAll(connection, (running) => !isAlive(running, connection.file.writer))
+  interruptAll(connection, (running) => !isAlive(running, connection.file))
 }
 
 /** Of one session, that is about to be read. */
 export function interruptDeadOf(connection: Connection, sessionId: string): void {
   const running = runningOf(connection, sessionId)
-  if (running && !isAlive(running, connection.file.writer)) interruptDead(connection)
+  if (running && !isAlive(running, connection.file)) interruptDead(connection)
 }
 
 /** Of this writer, which is about to go. */

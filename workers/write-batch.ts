@@ -1,6 +1,6 @@
 /** Group commit: many writes, one transaction, each with a result of its own. */
 import type { Answer, HistoryWrite, WriteValues } from '../src/protocol.ts'
-import { toPlainError } from '../src/protocol.ts'
+import { toPlainError } from '../src/plain-errors.ts'
 import type { Connection } from './connection.ts'
 import {
   addMessages,

@@ -10,6 +10,7 @@ import type { MessagePort, WorkerOptions } from 'node:worker_threads'
 import { ConvokeError } from '../errors.ts'
 import { cells } from '../protocol.ts'
 import type { BlockingNews, BlockingOrder, BlockingStart } from '../protocol.ts'
+import { lostThreads, noteLostThreads } from '../store/lost-threads.ts'
 import { threadArguments } from '../thread-arguments.ts'
 import { unavailable } from './in-flight.ts'
 import type { Judge } from './judge.ts'
@@ -47,7 +48,10 @@ let lastId = 0
  */
 export function beginBlocking(call: Call, totalMs: number, owner: Owner): BlockingCall {
   // One that died between two calls has lost nothing.
-  if (!channel?.isAlive) channel = new Channel()
+  if (!channel?.isAlive) {
+    channel?.bury()
+    channel = new Channel()
+  }
   return new BlockingCall(channel, call, Math.min(totalMs, longestSilenceMs) + graceMs, owner)
 }
 
@@ -107,6 +111,7 @@ export class BlockingCall {
 
 class Channel {
   readonly #worker: Worker
+  readonly #threadId: number
   readonly #port: MessagePort
   readonly #memory = new Int32Array(new SharedArrayBuffer(Object.keys(cells).length * 4))
   /** Of the calls that run. */
@@ -120,7 +125,7 @@ class Channel {
   constructor() {
     const { port1, port2 } = new MessageChannel()
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const workerData: BlockingStart = { port: port2, memory: this.#memory }
+    const workerData: BlockingStart = { port: port2, memory: this.#memory, lostThreads: lostThreads() }
     this.#port = port1
     this.#worker = started(new URL(`../../workers/blocking.${extension}`, import.meta.url), {
       name: 'convoke blocking',
@@ -132,6 +137,9 @@ class Channel {
       transferList: [port2],
     })
     this.#tellsEnd = this.#isConnected
+    this.#threadId = this.#worker.threadId
+    // Not told while this thread blocks.
+    this.#worker.once('exit', () => this.bury())
     // Told as `worker_lost` to the call that waits; unheard, it would end the process.
     this.#worker.on('error', () => {})
     this.#worker.unref()
@@ -151,6 +159,11 @@ class Channel {
   get #isConnected(): boolean {
     const post: (order: BlockingOrder) => unknown = this.#port.postMessage.bind(this.#port)
     return post({ kind: 'look' }) === true
+  }
+
+  /** It is dead, or will be: nobody waits for the turns of its sessions. */
+  bury(): void {
+    noteLostThreads(this.#threadId)
   }
 
   send(order: BlockingOrder): void {
@@ -231,6 +244,7 @@ class Channel {
   /** The next call gets a new thread. */
   #lose(error: ConvokeError): void {
     this.#lost = error
+    this.bury()
     if (channel === this) channel = undefined
     // Its last words count.
     this.#sort()

@@ -1,7 +1,8 @@
 /** BlockingStream: a reply as it comes, for a thread that waits for each piece of it. */
 import type { ConvokeError } from '../errors.ts'
-import { fromPlainError } from '../protocol.ts'
-import type { Answer, BlockingNews, PlainError } from '../protocol.ts'
+import { fromPlainError } from '../plain-errors.ts'
+import type { PlainError } from '../plain-errors.ts'
+import type { Answer, BlockingNews } from '../protocol.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
 import { Arrived } from './arrived.ts'
 import type { Asked } from './arrived.ts'

@@ -1,5 +1,4 @@
 /** The store over a SQLite file. This side makes rows and gathers writes; a thread of its own has the file open. */
-import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
@@ -17,6 +16,7 @@ import type {
   WriteValues,
 } from '../protocol.ts'
 import { writeEnds } from './kept-ends.ts'
+import { lostThreads, newWriterId } from './lost-threads.ts'
 import { ownStart } from './process-start.ts'
 import {
   checkId,
@@ -90,13 +90,13 @@ export function sqliteStore(options: SqliteStoreOptions = {}): Store {
 class SqliteStore implements Store {
   readonly name: string
   readonly writer: Writer = {
-    id: randomUUID(),
+    id: newWriterId(),
     pid: process.pid,
     host: hostname(),
     started: ownStart(),
   }
   readonly #place: StorePlace
-  readonly #file: Omit<StoreFile, 'wasOpened'>
+  readonly #file: Omit<StoreFile, 'wasOpened' | 'lostThreads'>
   readonly #isTemporary: boolean
   readonly #pool = new WorkerPool<HistoryTask, HistoryValues[HistoryJob['kind']]>('history', {
     maxThreads: 1,
@@ -320,7 +320,7 @@ class SqliteStore implements Store {
   async #run<J extends HistoryJob>(job: J): Promise<HistoryValues[J['kind']]> {
     this.#isUsed = true
     try {
-      const file = { ...this.#file, wasOpened: this.#wasOpened }
+      const file = { ...this.#file, wasOpened: this.#wasOpened, lostThreads: lostThreads() }
       const value = (await this.#pool.run({ file, job })) as HistoryValues[J['kind']]
       if (job.kind !== 'close') this.#wasOpened = true
       return value

@@ -115,7 +115,7 @@ export interface TurnRequest {
 
 /** A process that writes turns. */
 export interface Writer {
-  /** Made at random when the store is opened. */
+  /** Made at random when the store is opened; it ends with the thread, `@0` for the main one. */
   id: string
   pid: number
   /** Of the machine: the id of a process says nothing to others. */

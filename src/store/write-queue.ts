@@ -1,6 +1,6 @@
 /** Group commit: what is written while a commit is in flight goes to the disk together with the next one. */
 import { ConvokeError } from '../errors.ts'
-import { fromPlainError } from '../protocol.ts'
+import { fromPlainError } from '../plain-errors.ts'
 import type { Answer, HistoryWrite, NewMessageRow, NewSessionRow, WriteValues } from '../protocol.ts'
 
 /** Of one commit, so that reads get their turn between two, and this thread takes its answers in a few milliseconds. */

@@ -58,8 +58,15 @@ export class Secrets {
 
   /** A copy that has the name, the code and the causes of an error: fetches put requests into theirs, parsers replies. */
   cleanError(error: unknown, depth = 0): Error {
-    const { name, message, code, cause } = (error ?? {}) as NodeJS.ErrnoException
-    const copy: NodeJS.ErrnoException = new Error(this.redact(message ?? String(error)))
+    const { name, message, code, cause, errors } = (error ?? {}) as NodeJS.ErrnoException &
+      Partial<AggregateError>
+    const inner =
+      Array.isArray(errors) && depth < 3 ? errors.map((one) => this.cleanError(one, depth + 1)) : undefined
+    // Node's own, of a host with several addresses, says nothing itself.
+    const said = message || inner?.map((one) => one.message).join('; ') || String(error)
+    const copy: NodeJS.ErrnoException = inner
+      ? new AggregateError(inner, this.redact(said))
+      : new Error(this.redact(said))
     copy.name = name ?? 'Error'
     if (code) copy.code = code
     if (cause instanceof Error && depth < 3) copy.cause = this.cleanError(cause, depth + 1)
