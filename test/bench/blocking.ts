@@ -2,7 +2,7 @@
  * `npm run bench:blocking`: what a call that blocks costs beside the same call awaited, the bare SDK, synckit and
  * spawnSync, held to the goals.
  *
- * node test/bench/blocking.ts [--only call,first,stream,throughput] [--vendors openai,ollama]
+ * node test/bench/blocking.ts [--only call,pinned,first,stream,throughput] [--vendors openai,ollama]
  *   [--callers blocking,awaited,bare,synckit,spawn] [--rounds 3] [--markdown]
  *
  * The table goes to stdout, the progress to stderr; only the ratios within one run are to be trusted. The exit code is
@@ -73,6 +73,7 @@ async function runTask(task: Omit<BlockingTask, 'baseURL'>): Promise<BlockingOut
   const { figures, firstError } = await measureRun<BlockingFigures>({
     server: { file: 'blocking/server.ts', parameters: [task.vendor, task.load] },
     client: { file: 'blocking/client.ts', task },
+    ...(loads[task.load].isPinned && { isPinned: true }),
   })
   process.stderr.write(
     `: simulator at ${percent(figures.serverShare)}, others ${percent(figures.othersShare)}\n`,

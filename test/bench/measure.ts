@@ -22,6 +22,8 @@ export type ClientSays<Own> =
 export interface Run {
   server: { file: string; parameters: string[] }
   client: { file: string; task: object }
+  /** Each process stays on a core of its own (Linux). @default the scheduler's choice */
+  isPinned?: boolean
 }
 
 /** CPU of the simulator over the time that passed, and of everything else over what the machine has. */
@@ -40,11 +42,11 @@ export function measure(task: Omit<ClientTask, 'baseURL'>): Promise<Measured<Fig
 }
 
 export async function measureRun<Own extends { cpuMs: number }>(run: Run): Promise<Measured<Own & Shares>> {
-  const server = start(run.server.file, run.server.parameters)
+  const server = start(run.server.file, run.server.parameters, run.isPinned ? 1 : undefined)
   try {
     const { baseURL } = await message<ServerMessage, 'listening'>(server, 'listening')
     return await measureClient<Own>(
-      start(run.client.file, [JSON.stringify({ ...run.client.task, baseURL })]),
+      start(run.client.file, [JSON.stringify({ ...run.client.task, baseURL })], run.isPinned ? 0 : undefined),
       server,
     )
   } finally {
@@ -82,9 +84,10 @@ export function machineMs(): number {
 }
 
 /** Without the user's variables: a proxy, a key or a tracer of theirs would be measured too. */
-export function start(file: string, parameters: string[]): ChildProcess {
+export function start(file: string, parameters: string[], core?: number): ChildProcess {
   return fork(join(import.meta.dirname, file), parameters, {
     execArgv: [],
+    ...(core !== undefined && { execPath: 'taskset', execArgv: ['-c', String(core), process.execPath] }),
     env: { PATH: process.env['PATH'] },
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })

@@ -30,6 +30,7 @@ process.send?.({ kind: 'result', figures, firstError } satisfies ClientSays<Bloc
 function run(): Promise<Figures> {
   switch (task.load) {
     case 'call':
+    case 'pinned':
       return call()
     case 'first':
       return first()
