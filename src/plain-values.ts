@@ -3,15 +3,20 @@ import { isConvokeError } from './errors.ts'
 import { fromPlainError, toPlainError } from './plain-errors.ts'
 import type { PlainError } from './plain-errors.ts'
 
+/** What no data of users or vendors is called. */
+const plainError = '\0plain error'
+
 /** A value with errors anywhere inside, as data: they lose their class between threads. */
 export function withPlainErrors(value: unknown): unknown {
-  return replaced(value, (inner) => (isConvokeError(inner) ? { plainError: toPlainError(inner) } : undefined))
+  return replaced(value, (inner) =>
+    isConvokeError(inner) ? { [plainError]: toPlainError(inner) } : undefined,
+  )
 }
 
 export function withErrors(value: unknown): unknown {
   return replaced(value, (inner) => {
-    const { plainError } = inner as { plainError?: PlainError }
-    return plainError && fromPlainError(plainError)
+    const plain = (inner as { [plainError]?: PlainError })[plainError]
+    return plain && fromPlainError(plain)
   })
 }
 

@@ -39,6 +39,12 @@ function comparable({ timeMs: _timeMs, members, votes, dissent, consultations, .
   }
 }
 
+test('data that looks like an error of ours stays data', () => {
+  const call = { id: 'call_1', name: 'log', arguments: { plainError: { code: 'timeout', message: 'late' } } }
+  const { plainError } = fanOutSync({ plainError: llmOf('openai') }, answeredBy({ toolCalls: [call] }))
+  assert.deepEqual(plainError.response?.toolCalls, [call])
+})
+
 test('all are asked at once, and each has its own response or error, as on the async side', async () => {
   const bad = llmOf('openai', { baseURL: 'http://127.0.0.1:9/v1' })
   const gpt = llmOf('openai')

@@ -25,7 +25,7 @@ export class Judge {
         // What comes of it concerns nobody any more.
         result.catch(() => {})
         throw unavailable(
-          'The schema validates asynchronously, which a blocked thread cannot wait for. Use agenerate().',
+          'The schema answered with a promise, which a blocked thread cannot wait for: one of its checks is asynchronous, or threw (zod). Use agenerate().',
         )
       }
       if (!result.issues) {
