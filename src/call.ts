@@ -4,7 +4,8 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from './blocking/in-flight.ts'
-import { Collector, isContentChunk } from './collect.ts'
+import { collectorOf, isContentChunk } from './collect.ts'
+import type { Collector } from './collect.ts'
 import { ConvokeError, costsNothing, isConvokeError } from './errors.ts'
 import type { CallSetting, RunningCall } from './caller.ts'
 import type { Gate } from './gate.ts'
@@ -65,7 +66,7 @@ export class Call implements RunningCall {
 
   constructor(context: CallContext) {
     this.#context = context
-    this.#collector = new Collector(context.name, context.request)
+    this.#collector = collectorOf(context.name, context.request)
   }
 
   get provider(): string {
@@ -301,7 +302,7 @@ export class Call implements RunningCall {
   }
 
   #restart(error: ConvokeError, attempt: number, sink: StreamSink | undefined): void {
-    this.#collector = new Collector(this.#context.name, this.#context.request)
+    this.#collector = collectorOf(this.#context.name, this.#context.request)
     this.#progress.firstChunkAtMs = undefined
     if (this.#isVisible) void sink?.push({ type: 'reset', content: '', attempt, error })
     this.#isVisible = false

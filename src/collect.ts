@@ -4,9 +4,24 @@ import { pieceOf, ReplyParts } from './reply-parts.ts'
 import { estimateInputTokens, estimateTokens, scaled } from './tokens.ts'
 import type { FinishReason, GenerateResponse, ToolCall, Usage } from './types.ts'
 
+/** What was asked. */
+export interface Asked {
+  model: string
+  /** Estimated, where the vendor has not told. */
+  inputTokens(): number
+}
+
+/** Of what answers a request. */
+export function collectorOf(provider: string, request: ChatRequest): Collector {
+  return new Collector(provider, {
+    model: request.model,
+    inputTokens: () => estimateInputTokens(request),
+  })
+}
+
 export class Collector {
   readonly #provider: string
-  readonly #request: ChatRequest
+  readonly #asked: Asked
   #id = ''
   #model: string
   readonly #parts = new ReplyParts()
@@ -22,10 +37,10 @@ export class Collector {
   #hasBegun = false
   #hasFinished = false
 
-  constructor(provider: string, request: ChatRequest) {
+  constructor(provider: string, asked: Asked) {
     this.#provider = provider
-    this.#request = request
-    this.#model = request.model
+    this.#asked = asked
+    this.#model = asked.model
   }
 
   /** Whether the vendor sent anything of a reply. */
@@ -100,7 +115,7 @@ export class Collector {
   #usageSoFar(isWhole: boolean, wasConsumed: boolean): Usage {
     const told = this.#usage
     if (!wasConsumed) return { inputTokens: 0, outputTokens: 0, totalTokens: 0, source: 'estimated' }
-    const input = told.inputTokens ?? (this.#estimatedInput ??= estimateInputTokens(this.#request))
+    const input = told.inputTokens ?? (this.#estimatedInput ??= this.#asked.inputTokens())
     const output =
       isWhole && told.outputTokens !== undefined
         ? told.outputTokens
@@ -126,7 +141,7 @@ export class Collector {
     const added = estimateTokens(content.slice(length))
     this.#estimatedContent = { length: content.length, tokens: tokens + added }
     const beside = estimateTokens(this.#parts.textOf('reasoning') + this.#refusal + this.#openArguments)
-    return scaled(tokens + added + beside, this.#request.model)
+    return scaled(tokens + added + beside, this.#asked.model)
   }
 }
 

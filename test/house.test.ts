@@ -28,10 +28,11 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
     files: /^(options|output|tokens|prices|prompt|request)\.ts$/,
   },
   { room: 'stores', files: /^store\// },
+  { room: 'replies', files: /^(reply-parts|collect)\.ts$/ },
   { room: 'the thread that waits', files: /^blocking\// },
   {
     room: 'calls and streams',
-    files: /^(reply-parts|replayed|collect|gate|stream|caller|call|requests)\.ts$/,
+    files: /^(replayed|gate|stream|caller|call|requests)\.ts$/,
   },
   { room: 'the wiring', files: /^vendor-caller\.ts$/ },
   { room: 'the facade', files: /^llm\.ts$/ },

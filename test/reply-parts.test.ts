@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createLLM, createSession, registerProvider, sqliteStore } from 'convoke'
 import type { ConvokeError, ProviderChunk, StreamChunk } from 'convoke'
-import { Collector } from '../src/collect.ts'
+import { collectorOf } from '../src/collect.ts'
 import { Recorder } from '../src/session/recorder.ts'
 import { folderFor, user } from './store-kit.ts'
 
@@ -51,7 +51,7 @@ const endsInHalf = (chunk: Chunk | undefined) =>
   /[\uD800-\uDBFF]$/.test(chunk?.type === 'reasoning' ? chunk.reasoning : (chunk?.content ?? ''))
 
 function collected(chunks: readonly Chunk[]) {
-  const collector = new Collector('p', { model: 'm', messages: [], connectMs: 1, idleMs: 1, warn: () => {} })
+  const collector = collectorOf('p', { model: 'm', messages: [], connectMs: 1, idleMs: 1, warn: () => {} })
   for (const chunk of chunks) collector.add(chunk)
   const timing = { firstChunkMs: 0, totalMs: 0, attempts: 1 }
   return collector.response('error', { timing, warnings: [] }).message.content

@@ -11,7 +11,7 @@ import { estimateInputTokens } from '../tokens.ts'
 import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
 import { beginBlocking } from './channel.ts'
 import type { BlockingCall, Owner } from './channel.ts'
-import type { Asked } from './arrived.ts'
+import { Arrived } from './arrived.ts'
 import { checkMayBlock, unavailable } from './in-flight.ts'
 import { Judge } from './judge.ts'
 import { portable } from './portable.ts'
@@ -54,17 +54,15 @@ export function generateBlocking<Response extends GenerateResponse>(
     const response = revived(valueOf(end, judge) as Response)
     return judge ? judge.response(response) : response
   }
-  return stream ? new BlockingStream(call, read, askedOf(blocker, prompt, merged)) : read(endOf(call))
+  return stream ? new BlockingStream(call, read, arrivedOf(blocker, prompt, merged)) : read(endOf(call))
 }
 
-function askedOf({ provider = 'convoke' }: Blocker, prompt: Prompt, options: GenerateOptions): Asked {
-  const { model } = options
-  return {
-    provider,
+function arrivedOf({ provider = 'convoke' }: Blocker, prompt: Prompt, options: GenerateOptions): Arrived {
+  const { model = '' } = options
+  return new Arrived(provider, {
     model,
-    inputTokens: () =>
-      estimateInputTokens({ ...conversation(prompt, options, () => {}), model: model ?? '' }),
-  }
+    inputTokens: () => estimateInputTokens({ ...conversation(prompt, options, () => {}), model }),
+  })
 }
 
 /** A call of the async side that takes and gives plain data. */

@@ -4,8 +4,7 @@ import { fromPlainError } from '../plain-errors.ts'
 import type { PlainError } from '../plain-errors.ts'
 import type { Answer, BlockingNews } from '../protocol.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
-import { Arrived } from './arrived.ts'
-import type { Asked } from './arrived.ts'
+import type { Arrived } from './arrived.ts'
 import type { BlockingCall } from './channel.ts'
 
 /**
@@ -29,9 +28,9 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   #isTold = false
 
   /** @internal */
-  constructor(call: BlockingCall, read: (end: Answer<unknown>) => Response, asked: Asked) {
+  constructor(call: BlockingCall, read: (end: Answer<unknown>) => Response, arrived: Arrived) {
     this.#call = call
-    this.#arrived = new Arrived(asked)
+    this.#arrived = arrived
     this.#read = read
   }
 
