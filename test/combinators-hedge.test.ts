@@ -126,12 +126,24 @@ test('until it has seen enough, afterQuantile waits for afterMs', async (t) => {
   assert.equal((await llm.agenerate('Hi')).provider, 'anthropic')
 })
 
+test('maxExtraLoad bounds what hedging sends when everything is slow', async (t) => {
+  const { a, b } = await pair(t, { latencyMs: 150 }, { latencyMs: 2_000 })
+  const llm = hedge(a.llm, b.llm, { afterMs: 10, maxExtraLoad: 0.1 })
+  const ask = (calls: number) => Promise.all(Array.from({ length: calls }, () => llm.agenerate('Hi')))
+  assert.ok((await ask(40)).every(({ provider }) => provider === 'openai'))
+  assert.equal(b.simulator.requests.length, 10)
+  await ask(20)
+  assert.equal(b.simulator.requests.length, 12)
+  assert.equal(a.simulator.requests.length, 60)
+})
+
 test('without a time to wait it is refused', async (t) => {
   const { a, b } = await pair(t)
   const error = thrown(() => hedge(a.llm, b.llm))
   assert.deepEqual([error.code, /afterMs/.test(error.message)], ['configuration', true])
   assert.equal(thrown(() => hedge(a.llm, b.llm, { afterMs: -1 })).code, 'configuration')
   assert.equal(thrown(() => hedge(a.llm, b.llm, { afterQuantile: 1 })).code, 'configuration')
+  assert.equal(thrown(() => hedge(a.llm, b.llm, { afterMs: 1, maxExtraLoad: 0 })).code, 'configuration')
 })
 
 test('a session with a hedge keeps the winner alone', async (t) => {

@@ -20,6 +20,12 @@ export interface HedgeOptions {
    * their reply (others), from 20 calls on; until then nothing is hedged. 0.95 hedges about one call in twenty.
    */
   afterQuantile?: number
+  /**
+   * How many further requests slowness may cost, as a share of the calls: 0.05 is one for twenty calls, ten of them at
+   * once. A vendor that slows down for everybody is not asked twice by everybody. Requests after a failure do not count.
+   * @default every call may have them
+   */
+  maxExtraLoad?: number
 }
 
 /**
@@ -37,6 +43,7 @@ export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM {
   checkOptions<HedgeOptions>('hedge', options, {
     afterMs: [(value) => value === 0 || isAmount(value), 'milliseconds from 0'],
     afterQuantile: [(value) => isAmount(value) && (value as number) < 1, 'a share between 0 and 1'],
+    maxExtraLoad: [isAmount, 'a number above 0, in requests per call'],
   })
   if (options.afterMs === undefined && options.afterQuantile === undefined) {
     const message = 'hedge takes { afterMs }, or { afterQuantile }: when the next LLM is asked.'
@@ -44,11 +51,15 @@ export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM {
   }
   const members = llms.map(({ caller }) => caller)
   const delays = { stream: new Delays(options), plain: new Delays(options) }
+  const budget = new ExtraLoad(options.maxExtraLoad)
   return combine({
     name: 'hedge',
     members: llms,
     options,
-    work: (call, sink) => new Race(call, sink, members, sink ? delays.stream : delays.plain).run(),
+    work: (call, sink) => {
+      budget.add()
+      return new Race(call, sink, members, sink ? delays.stream : delays.plain, budget).run()
+    },
   })
 }
 
@@ -78,6 +89,31 @@ class Delays {
   }
 }
 
+/** Requests that may be spent at once, after calls that needed none. */
+const mostSaved = 10
+
+/** What is left for further requests: a token bucket that calls fill. */
+class ExtraLoad {
+  readonly #perCall: number
+  #saved = mostSaved
+
+  constructor(perCall = Infinity) {
+    this.#perCall = perCall
+  }
+
+  add(): void {
+    this.#saved = Math.min(mostSaved, this.#saved + this.#perCall)
+  }
+
+  /** One of them; false when none is left. */
+  take(): boolean {
+    if (this.#perCall === Infinity) return true
+    if (this.#saved < 1) return false
+    this.#saved -= 1
+    return true
+  }
+}
+
 interface Racer {
   caller: Caller
   asked: Asked
@@ -89,6 +125,7 @@ class Race {
   readonly #sink: StreamSink | undefined
   readonly #members: readonly Caller[]
   readonly #delays: Delays
+  readonly #budget: ExtraLoad
   readonly #waitMs: number
   readonly #running = new Set<Racer>()
   readonly #isSeen = new WeakSet<Racer>()
@@ -100,11 +137,18 @@ class Race {
   /** How it ends, once nobody runs any more. */
   #end: (() => void) | undefined
 
-  constructor(call: CombinedCall, sink: StreamSink | undefined, members: readonly Caller[], delays: Delays) {
+  constructor(
+    call: CombinedCall,
+    sink: StreamSink | undefined,
+    members: readonly Caller[],
+    delays: Delays,
+    budget: ExtraLoad,
+  ) {
     this.#call = call
     this.#sink = sink
     this.#members = members
     this.#delays = delays
+    this.#budget = budget
     this.#waitMs = delays.waitMs
   }
 
@@ -141,7 +185,9 @@ class Race {
       (error: ConvokeError) => this.#failed(racer, error),
     )
     if (this.#hasNext && this.#waitMs < Infinity) {
-      this.#timer = setTimeout(() => this.#startBeside(), this.#waitMs)
+      this.#timer = setTimeout(() => {
+        if (this.#budget.take()) this.#startBeside()
+      }, this.#waitMs)
     }
   }
 
