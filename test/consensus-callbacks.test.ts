@@ -34,12 +34,14 @@ test('a reply that normalize cannot read is a failure of its member, not the end
 
 test('a strategy that never rules is left at timeoutMs, with what a majority would say', async () => {
   await using members = await panel({ a: 'yes', b: 'no', c: 'yes' })
+  // The SDK loads: the time is for the strategies.
+  await consensus(members.llms, 'Is 97 prime?')
   for (const strategy of [cluster({ embed: never }), cluster(never), never]) {
     const startedAtMs = performance.now()
-    const verdict = await consensus(members.llms, 'Is 97 prime?', { strategy, timeoutMs: 300 })
+    const verdict = await consensus(members.llms, 'Is 97 prime?', { strategy, timeoutMs: 500 })
     assert.deepEqual([verdict.status, verdict.answer], ['degraded', 'yes'])
-    assert.match(verdict.reason, /timeoutMs 300/)
-    assert.ok(performance.now() - startedAtMs < 1_000)
+    assert.match(verdict.reason, /timeoutMs 500/)
+    assert.ok(performance.now() - startedAtMs < 1_500)
   }
 })
 

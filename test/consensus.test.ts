@@ -262,6 +262,25 @@ test('leaving the loop, and an abort, cancel all and reject with cancelled', asy
   assert.ok((await untilQuiet(members.simulator)) < 250)
 })
 
+test('a consensus that was cancelled says what it cost', async () => {
+  await using members = await panel({ a: 'Yes.', b: hang, c: hang })
+  const run = consensus(members.llms, question)
+  for await (const { type } of run) if (type === 'vote') break
+  const error: unknown = await run.then(undefined, (thrown: unknown) => thrown)
+  assert.ok(isConvokeError(error))
+  const { usage, lost = [], finishReason, content } = error.partial ?? {}
+  assert.deepEqual([error.code, error.attempts, finishReason, content], ['cancelled', 3, 'cancelled', ''])
+  assert.deepEqual(
+    lost.map(({ model, code, attempts }) => [model, code, attempts]),
+    Object.values(members.llms).map(({ model }) => [model, 'cancelled', 1]),
+  )
+  assert.ok(lost.every((one) => one.usage.inputTokens > 0))
+  assert.equal(
+    usage?.totalTokens,
+    lost.reduce((sum, one) => sum + one.usage.totalTokens, 0),
+  )
+})
+
 test('bad input is thrown at once, before anything is sent', async () => {
   await using members = await panel({ a: 'x', b: 'y' })
   const bad: [object, RegExp][] = [

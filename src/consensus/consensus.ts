@@ -52,7 +52,7 @@ export interface ConsensusOptions extends GenerateOptions {
  * and cancels the rest. `await` gives the verdict; `for await` the progress.
  *
  * Members that fail, or are late, are listed in the verdict and do not reject it: it rejects only with `cancelled`, when
- * `signal` or `cancel()` ends it.
+ * `signal` or `cancel()` ends it; `error.partial` has the usage of all that were asked, and each in `lost`.
  *
  * @throws ConvokeError `invalid_request` at once, where there is nobody to ask or an option is wrong
  */

@@ -13,7 +13,7 @@ import { questionsOn } from './questions.ts'
 import { rebuttal } from './rebuttal.ts'
 import type { Ballot, Consultation, Ruling, Strategy, Vote } from './strategy.ts'
 import { tally } from './tally.ts'
-import { statusOf, support, verdictOf } from './verdict.ts'
+import { spentBy, statusOf, support, verdictOf } from './verdict.ts'
 import type { Findings, MemberFailure, Verdict } from './verdict.ts'
 
 /** What was asked for, checked. */
@@ -63,7 +63,7 @@ export class Deliberation {
     this.#shuffle = shuffler(plan.shuffleSeed)
   }
 
-  /** @throws ConvokeError `cancelled` */
+  /** @throws ConvokeError `cancelled`, with what it cost */
   async run(): Promise<Verdict> {
     const { signal, rounds } = this.#plan
     const onAbort = () => this.cancel(signal?.reason)
@@ -84,7 +84,11 @@ export class Deliberation {
         const isLast = this.#round >= rounds || this.#votes.size < 2 || this.#timeLeft() <= 0
         if (isLast || this.#isEnough(ruling)) break
       }
-      return this.#verdict(ruling)
+      return verdictOf(this.#findings(ruling))
+    } catch (error) {
+      if (error !== this.#cancelled) throw error
+      const partial = spentBy(this.#findings())
+      throw this.#cancelled?.amend({ partial, attempts: partial.timing.attempts })
     } finally {
       signal?.removeEventListener('abort', onAbort)
     }
@@ -329,8 +333,8 @@ export class Deliberation {
     throw isConvokeError(result.error) ? result.error : new ConvokeError('malformed_response', role)
   }
 
-  #verdict(ruling: Ruling | undefined): Verdict {
-    return verdictOf({
+  #findings(ruling?: Ruling): Findings {
+    return {
       seats: this.#plan.seats,
       ballot: this.#ballot(),
       ruling,
@@ -342,7 +346,7 @@ export class Deliberation {
       stopped: this.#stopped,
       savedAtMostMs: this.#savedAtMostMs,
       timeMs: performance.now() - this.#startedAtMs,
-    })
+    }
   }
 }
 

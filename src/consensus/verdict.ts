@@ -1,7 +1,8 @@
 /** The verdict, and how a ruling becomes one without claiming more than it is. */
+import { Collector } from '../collect.ts'
 import type { ConvokeError } from '../errors.ts'
 import type { MemberInfo, MemberResult } from '../members.ts'
-import type { Usage } from '../types.ts'
+import type { GenerateResponse, LostReply, Usage } from '../types.ts'
 import { sumOf, usageOf } from '../usage.ts'
 import type { Ballot, Consultation, FieldRuling, Ruling, Vote } from './strategy.ts'
 import { weightOf } from './tally.ts'
@@ -88,6 +89,11 @@ export interface Findings {
   timeMs: number
 }
 
+type Spending = Pick<
+  MemberResult | Consultation,
+  'provider' | 'model' | 'usage' | 'costUsd' | 'response' | 'error'
+>
+
 export function statusOf(ballot: Ballot, ruling: Ruling | undefined): VerdictStatus {
   if (!ruling || ballot.votes.length === 0) return 'failed'
   if (ruling.isDegraded) return 'degraded'
@@ -133,6 +139,32 @@ export function verdictOf(findings: Findings): Verdict {
     ...(savedAtMostMs === undefined ? {} : { savedAtMostMs }),
     timeMs,
   }
+}
+
+/** What one that was cancelled cost: no reply, and all that were asked as `lost`. */
+export function spentBy({ results, consultations, timeMs }: Findings): GenerateResponse {
+  const inOrder = results.toSorted((a, b) => a.round - b.round || a.result.index - b.result.index)
+  const lost = [...inOrder.map(({ result }) => result), ...consultations].flatMap(lostBy)
+  const attempts = lost.reduce((sum, one) => sum + one.attempts, 0)
+  const empty = new Collector('consensus', { model: '', inputTokens: () => 0 })
+  const costUsd = sumOf(lost.map((one) => one.costUsd))
+  return {
+    ...empty.response('cancelled', {
+      timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
+      warnings: [],
+    }),
+    usage: usageOf(lost.map(({ usage }) => usage)),
+    ...(costUsd === undefined ? {} : { costUsd }),
+    ...(lost.length ? { lost } : {}),
+  }
+}
+
+/** Nothing of one that sent no request. */
+function lostBy({ provider, model = '', usage, costUsd, response, error }: Spending): LostReply[] {
+  const attempts = response?.timing.attempts ?? error?.attempts ?? 0
+  if (!usage || attempts === 0) return []
+  const code = error?.code ?? 'cancelled'
+  return [{ provider, model, code, usage, ...(costUsd === undefined ? {} : { costUsd }), attempts }]
 }
 
 function reasonOf({ votes, quorum }: Ballot, ruling: Ruling | undefined, status: VerdictStatus): string {
