@@ -11,20 +11,24 @@ export interface PlainError {
   fields: Omit<ConvokeErrorOptions, 'cause'>
 }
 
-/** What an error comes from: another ConvokeError, or any other error, as far as it is worth telling. */
-export type PlainCause = { convoke: PlainError } | PlainOther
+/** What an error comes from: another ConvokeError, any other error, or what was given for a reason. */
+export type PlainCause = { convoke: PlainError } | { error: PlainOther } | { value: unknown }
 
 interface PlainOther {
   name: string
   message: string
-  code?: string
   stack?: string
   cause?: PlainCause
   /** Of an AggregateError: a connection that was tried at several addresses, say. */
   errors?: PlainCause[]
+  /** Its own: a code, or the vendor's status, headers and body. */
+  fields: Record<string, unknown>
 }
 
-export function toPlainError(error: unknown): PlainError {
+/** A chain of causes may be a circle. */
+const maxDepth = 8
+
+export function toPlainError(error: unknown, depth = 0): PlainError {
   if (isConvokeError(error)) {
     const { code, message, stack, cause, name: _name, ...fields } = error
     return {
@@ -32,11 +36,11 @@ export function toPlainError(error: unknown): PlainError {
       message,
       fields,
       ...(stack === undefined ? {} : { stack }),
-      ...(cause === undefined ? {} : { cause: toPlainCause(cause) }),
+      ...causeOf(cause, depth),
     }
   }
-  const cause = toPlainOther(error)
-  return { code: 'worker_lost', message: cause.message, cause, fields: {} }
+  const { message } = error instanceof Error ? error : { message: String(error) }
+  return { code: 'worker_lost', message, cause: toPlainCause(error, depth), fields: {} }
 }
 
 export function fromPlainError({ code, message, stack, cause, fields }: PlainError): ConvokeError {
@@ -53,31 +57,53 @@ export function fromPlainError({ code, message, stack, cause, fields }: PlainErr
   )
 }
 
-function toPlainCause(value: unknown): PlainCause {
-  return isConvokeError(value) ? { convoke: toPlainError(value) } : toPlainOther(value)
+function causeOf(cause: unknown, depth: number): { cause?: PlainCause } {
+  return cause === undefined || depth >= maxDepth ? {} : { cause: toPlainCause(cause, depth + 1) }
 }
 
-function toPlainOther(value: unknown): PlainOther {
-  if (!(value instanceof Error)) return { name: 'Error', message: String(value) }
+function toPlainCause(value: unknown, depth: number): PlainCause {
+  if (isConvokeError(value)) return { convoke: toPlainError(value, depth) }
+  if (!(value instanceof Error)) return { value: canCross(value) ? value : String(value) }
   const { name, message, stack, cause } = value
-  const { code, errors } = value as { code?: unknown; errors?: unknown }
+  const { errors, code } = value as Partial<AggregateError> & { code?: unknown }
   return {
-    name,
-    message,
-    ...(typeof code === 'string' ? { code } : {}),
-    ...(stack === undefined ? {} : { stack }),
-    ...(cause === undefined ? {} : { cause: toPlainCause(cause) }),
-    ...(value instanceof AggregateError && Array.isArray(errors) ? { errors: errors.map(toPlainCause) } : {}),
+    error: {
+      name,
+      message,
+      fields: { ...(typeof code === 'string' ? { code } : {}), ...ownFields(value) },
+      ...(stack === undefined ? {} : { stack }),
+      ...causeOf(cause, depth),
+      ...(Array.isArray(errors) && depth < maxDepth
+        ? { errors: errors.map((one) => toPlainCause(one, depth + 1)) }
+        : {}),
+    },
   }
 }
 
-function fromPlainCause(plain: PlainCause): Error {
+function fromPlainCause(plain: PlainCause): unknown {
   if ('convoke' in plain) return fromPlainError(plain.convoke)
-  const { name, message, code, stack, cause, errors } = plain
+  if ('value' in plain) return plain.value
+  const { name, message, stack, cause, errors, fields } = plain.error
   const options = cause === undefined ? undefined : { cause: fromPlainCause(cause) }
   const error = errors
     ? new AggregateError(errors.map(fromPlainCause), message, options)
     : new Error(message, options)
   if (error.name !== name) error.name = name
-  return Object.assign(error, code === undefined ? {} : { code }, stack === undefined ? {} : { stack })
+  return Object.assign(error, fields, stack === undefined ? {} : { stack })
+}
+
+const told = new Set(['name', 'message', 'stack', 'cause', 'errors'])
+
+function ownFields(error: Error): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(error).filter(([key, value]) => !told.has(key) && canCross(value)))
+}
+
+/** What cannot be cloned is not worth an error about an error. */
+function canCross(value: unknown): boolean {
+  try {
+    structuredClone(value)
+    return true
+  } catch {
+    return false
+  }
 }

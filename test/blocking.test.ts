@@ -18,13 +18,23 @@ function comparable(response: GenerateResponse): object {
 
 function comparableError(error: ConvokeError): object {
   const { partial, stack: _stack, cause, ...fields } = error
-  const { name, message, code } = (cause ?? {}) as Error & { code?: string }
   return {
     ...fields,
     message: error.message,
     partial: partial && comparable(partial),
-    cause: cause === undefined ? undefined : { name, message, code },
+    // With what the vendor said: its status, headers and body.
+    cause:
+      cause instanceof Error
+        ? { ...comparableFields(cause), name: cause.name, message: cause.message }
+        : cause,
   }
+}
+
+/** Without what is another at each request. */
+function comparableFields(error: Error): object {
+  const { headers = {}, ...fields } = error as { headers?: object }
+  const plain = JSON.stringify(fields).replaceAll(/\b[a-z]+_simulated\w+|[0-9a-f-]{36}/gi, 'id')
+  return { ...(JSON.parse(plain) as object), headers: Object.keys(headers).sort() }
 }
 
 const rich = answeredBy({
