@@ -288,6 +288,8 @@ export type BlockingOrder =
       /** Of the async side, with plain data for arguments. */
       method: string
       args: unknown[]
+      /** The limit of the whole call, in milliseconds. */
+      totalMs: number
       /** JSON Schema of the output, whose validation cannot cross. */
       outputSchema?: Record<string, unknown>
     }
@@ -298,6 +300,8 @@ export type BlockingOrder =
   /** So many chunks were read. */
   | { kind: 'taken'; id: number; count: number }
   | { kind: 'cancel'; id: number; reason: string }
+  /** The one that is waited for, of several. */
+  | { kind: 'awaits'; id: number }
   /** The LLM or session of this id was closed, or is gone. */
   | { kind: 'forget'; id: number }
 

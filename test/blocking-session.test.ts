@@ -151,6 +151,16 @@ test('a call within a loop over a stream waits for what the loop holds, and gets
   assert.deepEqual(roles, ['user', 'assistant', 'user', 'assistant'])
 })
 
+test('totalMs bounds a turn that waits for another process as well', async () => {
+  await using store = sqliteStore({ path: newFile() })
+  await using session = createSession(llmOf('openai'), { store })
+  await session.agenerate('one')
+  const { writer } = store
+  await store.beginTurn({ sessionId: session.id, replyId: 'of another', messages: [], writer })
+  const error = thrown(() => session.generate('two', { timeouts: { totalMs: 200 } }))
+  assert.deepEqual([error.code, error.phase, error.attempts], ['timeout', 'total', 0])
+})
+
 test('a slow reader stops the stream', async () => {
   const endless = answeredBy({ chunks: Array.from({ length: 50_000 }, (_, at) => `${at} `.repeat(20)) })
   const stream = llmOf('openai').generate(endless, { stream: true })
@@ -160,4 +170,18 @@ test('a slow reader stops the stream', async () => {
   assert.equal(request?.outcome, 'open')
   assert.ok((request?.eventsSent ?? Infinity) < 40_000, `${request?.eventsSent} events`)
   stream.cancel()
+})
+
+test('a slow reader stops the stream, though another that nobody waits for is empty', async () => {
+  const llm = llmOf('openai')
+  const endless = answeredBy({ chunks: Array.from({ length: 50_000 }, (_, at) => `${at} `.repeat(20)) })
+  const idle = llm.generate(answeredBy({ text: 'late', latencyMs: 3_600_000 }), { stream: true })
+  const stream = llm.generate(endless, { stream: true })
+  stream.next()
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  const request = (await simulator.requests()).at(-1)
+  assert.equal(request?.outcome, 'open')
+  assert.ok((request?.eventsSent ?? Infinity) < 40_000, `${request?.eventsSent} events`)
+  stream.cancel()
+  idle.cancel()
 })

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { after, before, test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
@@ -21,7 +22,7 @@ before(async () => {
           ? { text: 'x', latencyMs: 60_000 }
           : prompt === 'paced'
             ? { chunks: ['a', 'b', 'c', 'd', 'e'], paceMs: 150 }
-            : { text: `You said: ${prompt}` },
+            : { text: prompt === 'long' ? 'x'.repeat(300_000) : `You said: ${prompt}` },
   })
 })
 after(() => simulator.close())
@@ -143,6 +144,39 @@ test('a thread that died between two calls is replaced unseen', async () => {
   assert.deepEqual(lines, ['You said: before', 'You said: exit later', 'You said: after'])
 })
 
+test('a thread that died is known, whoever has the number of its descriptor now', async () => {
+  const script = `ask('before'); ask('exit later')
+    const { openSync } = process.getBuiltinModule('node:fs')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000)
+    for (let opened = 0; opened < 50; opened++) openSync('/dev/null', 'r')
+    ask('after', { timeouts: { totalMs: 1_000 } })`
+  const { lines } = await run(script, [breaker])
+  assert.deepEqual(lines, ['You said: before', 'You said: exit later', 'You said: after'])
+})
+
+test('a stream that nobody has any more is cancelled, and its text is kept by nobody', async () => {
+  const script = `
+    import { setTimeout } from 'node:timers/promises'
+    const rest = async () => { for (let round = 0; round < 3; round++) { globalThis.gc(); await setTimeout(10) } }
+    const drop = (prompt) => void llm.generate(prompt, { stream: true }).next()
+    drop('long')
+    await rest()
+    const before = process.memoryUsage().heapUsed
+    for (let dropped = 0; dropped < 100; dropped++) { drop('long'); if (dropped % 10 === 9) await rest() }
+    drop('half')
+    ask('after')
+    await rest()
+    const grownMb = (process.memoryUsage().heapUsed - before) / 2 ** 20
+    say(grownMb < 8 || grownMb)
+    say('ready')
+    await setTimeout(500)`
+  let openStreams = Infinity
+  const watch = () => setTimeout(() => (openStreams = simulator.openStreams), 300)
+  const { lines, errors } = await run(script, ['--expose-gc'], watch)
+  assert.deepEqual(lines, ['You said: after', 'true', 'ready'], errors)
+  assert.equal(openStreams, 0)
+})
+
 /** Code that runs in the blocking thread before anything of convoke. */
 const inThread = (code: string) =>
   `--import=data:text/javascript,${encodeURIComponent(`import { isMainThread, workerData } from 'node:worker_threads'; if (!isMainThread) { ${code} }`)}`
@@ -247,4 +281,26 @@ test('it works in node -e and in the REPL', async () => {
   repl.stdin.end(`${oneLiner()}; ask('repl')\n.exit\n`)
   await once(repl, 'close')
   assert.match(shown, /You said: repl/)
+})
+
+test('Ctrl-C in the REPL cancels the call that it interrupts', async () => {
+  const repl = spawn(process.execPath, [source, '-i'], { cwd: import.meta.dirname })
+  let shown = ''
+  repl.stdout.on('data', (data) => (shown += String(data)))
+  repl.stderr.on('data', (data) => (shown += String(data)))
+  const until = async (words: RegExp) => {
+    for (const end = performance.now() + 10_000; !words.test(shown); await pause(20))
+      assert.ok(performance.now() < end, shown)
+  }
+  const script = oneLiner().replace('retry:', 'maxConcurrent: 1, retry:')
+  repl.stdin.write(`${script}; say('rea' + 'dy')\n`)
+  await until(/ready/)
+  repl.stdin.write(`ask('slow')\n`)
+  await pause(700)
+  repl.kill('SIGINT')
+  await until(/interrupted/)
+  repl.stdin.write(`ask('again')\n`)
+  await until(/You said: again/)
+  repl.stdin.end('.exit\n')
+  await once(repl, 'close')
 })

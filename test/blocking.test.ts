@@ -202,13 +202,13 @@ test('what a restart takes back is told with its error', () => {
   assert.equal(reset.error.code, 'stream_truncated')
 })
 
-test('a call that waits for its slot for longer than its own limit is not taken for a thread that hangs', () => {
+test('a call that waits for its slot has its own time behind that, as on the async side', () => {
   const llm = llmOf('openai', { maxConcurrent: 1 })
-  const prompt = answeredBy({ chunks: ['a', 'b', 'c', 'd', 'e', 'f', 'g'], paceMs: 600 })
+  const prompt = answeredBy({ chunks: ['a', 'b', 'c', 'd'], paceMs: 200 })
   const open = llm.generate(prompt, { stream: true })
   open.next()
   assert.ok(llm.generate('Hi', { timeouts: { totalMs: 500 } }).content)
-  assert.equal(open.response.content, 'abcdefg')
+  assert.equal(open.response.content, 'abcd')
 })
 
 test('a schema judges on this side, and its value is what it makes', async () => {
@@ -312,6 +312,20 @@ test('a key of the environment is the one that was there when the LLM was made',
   const llm = createLLM('groq', { baseURL: simulator.baseURL('openai'), model: 'gpt-4o-mini' })
   delete process.env['GROQ_API_KEY']
   assert.ok(llm.generate('Hi').content)
+})
+
+test('totalMs bounds a call that waits in line as well, a second later', () => {
+  const llm = llmOf('openai', { rateLimit: { requestsPerMinute: 1 } })
+  llm.generate('one')
+  const startedAt = performance.now()
+  const { code, phase, attempts, partial } = thrown(() => llm.generate('two', { timeouts: { totalMs: 200 } }))
+  assert.deepEqual([code, phase, attempts, partial?.finishReason], ['timeout', 'total', 0, 'error'])
+  const stream = llm.generate('three', { stream: true, timeouts: { totalMs: 200 } })
+  assert.deepEqual(
+    [thrown(() => stream.response).code, thrown(() => stream.next()).phase],
+    ['timeout', 'total'],
+  )
+  assert.ok(performance.now() - startedAt < 8_000)
 })
 
 test('no key is seen in what crosses back', () => {

@@ -3,9 +3,9 @@
  * the waiting thread sees whether this one is still there; what it needs is loaded behind that, so that what is missing
  * can be told.
  */
-import { openSync } from 'node:fs'
-import { devNull } from 'node:os'
 import { workerData } from 'node:worker_threads'
+import { pledge } from '../src/blocking/pledge.ts'
+import { ConvokeError, isConvokeError } from '../src/errors.ts'
 import { toPlainError } from '../src/plain-errors.ts'
 import { cells } from '../src/protocol.ts'
 import type { Answer, BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../src/protocol.ts'
@@ -15,14 +15,25 @@ import { StreamFlow } from './stream-flow.ts'
 
 const { port, memory, lostThreads } = workerData as BlockingStart
 noteLostThreads(...lostThreads)
-Atomics.store(memory, cells.pledge, openSync(devNull, 'r') + 1)
+Atomics.store(memory, cells.pledge, pledge() + 1)
 
 const beatMs = 50
+/** A call keeps `totalMs` itself, from when it left the line; this much later it is ended wherever it stands. */
+const lineMs = 1_000
 
 const twins = import('./twins.ts')
 twins.catch(() => {})
-/** The calls that run, and of streams how they flow. */
-const running = new Map<number, StreamFlow | undefined>()
+interface Running {
+  /** Of a stream. */
+  flow: StreamFlow | undefined
+  controller: AbortController
+  dueAtMs: number
+  isOverdue: boolean
+}
+
+const running = new Map<number, Running>()
+/** The call that is waited for, as far as this thread was told. */
+let awaited = 0
 /** Of the schemas that were asked. */
 const verdicts = new Map<number, (verdict: Verdict) => void>()
 let beating: NodeJS.Timeout | undefined
@@ -36,29 +47,37 @@ port.on('message', (order: BlockingOrder) => {
     case 'judged':
       return verdicts.get(order.id)?.(order.verdict)
     case 'taken':
-      running.get(order.id)?.take(order.count)
+      running.get(order.id)?.flow?.take(order.count)
       return letFlow()
     case 'cancel':
-      return running.get(order.id)?.cancel(order.reason)
+      return cancel(order.id, order.reason)
+    case 'awaits':
+      awaited = order.id
+      return letFlow()
     case 'forget':
       return void twins.then(({ forget }) => forget(order.id))
   }
 })
 
 async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<void> {
-  const { id, method } = order
+  const { id, method, totalMs } = order
   const flow = method === 'stream' ? new StreamFlow((chunks) => tell({ id, chunks }), isAwaited) : undefined
-  running.set(id, flow)
-  beating ??= setInterval(() => Atomics.add(memory, cells.beats, 1), beatMs)
+  const dueAtMs = performance.now() + totalMs + lineMs
+  const controller = new AbortController()
+  const call = { flow, controller, dueAtMs, isOverdue: false }
+  running.set(id, call)
+  if (!flow) awaited = id
+  beating ??= setInterval(beat, beatMs)
   letFlow()
   let end: Answer<unknown>
   try {
     const calls = await twins
     const ask = (value: unknown) => verdictOf(id, value)
-    const value = await calls.run(order, ask, (given) => (flow ? flow.read(given as ResponseStream) : given))
+    const read = (given: unknown) => (flow ? flow.read(given as ResponseStream) : given)
+    const value = await calls.run(order, ask, read, controller.signal)
     end = { isOk: true, value: plain(value) }
   } catch (error) {
-    end = { isOk: false, error: toPlainError(error) }
+    end = { isOk: false, error: toPlainError(call.isOverdue ? overdue(error, totalMs) : error) }
   }
   running.delete(id)
   verdicts.delete(id)
@@ -70,12 +89,46 @@ async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<voi
   tell({ id, chunks: flow?.rest() ?? [], end })
 }
 
+/** Says that this thread lives, and ends what takes too long. */
+function beat(): void {
+  Atomics.add(memory, cells.beats, 1)
+  const nowMs = performance.now()
+  for (const call of running.values()) {
+    if (call.isOverdue || nowMs < call.dueAtMs) continue
+    call.isOverdue = true
+    call.controller.abort('totalMs is over')
+  }
+}
+
+function cancel(id: number, reason: string): void {
+  const call = running.get(id)
+  if (call?.flow) call.flow.cancel(reason)
+  else call?.controller.abort(reason)
+}
+
+/** The caller did not cancel it: its time was over, in line or while something was loaded. */
+function overdue(error: unknown, totalMs: number): unknown {
+  if (!isConvokeError(error) || error.code !== 'cancelled') return error
+  const { code: _code, message: _message, name: _name, cause: _cause, partial, ...fields } = error
+  return new ConvokeError(
+    'timeout',
+    `The call took longer than totalMs ${totalMs}, its wait in line included.`,
+    {
+      ...fields,
+      phase: 'total',
+      isRetryable: false,
+      ...(partial ? { partial: { ...partial, finishReason: 'error' } } : {}),
+    },
+  )
+}
+
 /**
- * Whether the waiting thread may be waiting for another call. Then this one must not wait to be read: that one may need
- * its slot, or its place in the session.
+ * Whether the thread that waits does so for another call. Then this one must not wait to be read: that one may need its
+ * slot, or its place in the session.
  */
 function isAwaited(flow: StreamFlow): boolean {
-  return [...running.values()].some((other) => other !== flow && (!other || other.isEmpty))
+  const other = running.get(awaited)
+  return other !== undefined && other.flow !== flow && (!other.flow || other.flow.isEmpty)
 }
 
 function verdictOf(id: number, value: unknown): Promise<Verdict> {
@@ -86,7 +139,7 @@ function verdictOf(id: number, value: unknown): Promise<Verdict> {
 }
 
 function letFlow(): void {
-  for (const flow of running.values()) flow?.goOn()
+  for (const { flow } of running.values()) flow?.goOn()
 }
 
 function tell(news: BlockingNews): void {

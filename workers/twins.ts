@@ -58,21 +58,25 @@ export async function run<Value>(
   order: Call,
   ask: Ask,
   read: (given: unknown) => Value,
+  signal: AbortSignal,
 ): Promise<Awaited<Value>> {
   const owner = await ownerOf(order.target)
   const shared = order.target.kind === 'session' ? stores.get(order.target.session.store.path) : undefined
   if (shared) shared.turns++
   try {
-    return await read(call(owner, order, ask))
+    return await read(call(owner, order, ask, signal))
   } finally {
     if (shared) shared.turns--
     makeRoom()
   }
 }
 
-function call(owner: object, { method, args, outputSchema }: Call, ask: Ask): unknown {
+function call(owner: object, { method, args, outputSchema }: Call, ask: Ask, signal: AbortSignal): unknown {
   const given = [...args]
-  if (outputSchema) given.push({ ...(given.pop() as object), schema: schemaOf(outputSchema, ask) })
+  // All take options last. Only what counts here, without a request, takes no signal.
+  const isCounting = owner === functions && method === 'countTokens'
+  const schema = outputSchema ? { schema: schemaOf(outputSchema, ask) } : {}
+  if (!isCounting) given.push({ ...(given.pop() as object), ...schema, signal })
   const methods = owner as Record<string, (...args: unknown[]) => unknown>
   // Not awaited: a stream is no promise, and begins at once.
   return methods[method]?.(...given)

@@ -3,19 +3,18 @@
  * The event loop of a thread that sleeps so stands still, so all that it knows of the other is what they share: memory,
  * the messages that wait in a port, and a file descriptor that ends with its thread.
  */
-import { fstatSync, statSync } from 'node:fs'
-import { devNull } from 'node:os'
 import { MessageChannel, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads'
 import type { MessagePort, WorkerOptions } from 'node:worker_threads'
 import { ConvokeError } from '../errors.ts'
 import { cells } from '../protocol.ts'
-import type { BlockingNews, BlockingOrder, BlockingStart } from '../protocol.ts'
+import type { BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../protocol.ts'
 import { lostThreads, noteLostThreads } from '../store/lost-threads.ts'
 import { threadArguments } from '../thread-arguments.ts'
 import { unavailable } from './in-flight.ts'
 import type { Judge } from './judge.ts'
+import { isKept, threadFile } from './pledge.ts'
 
-type Call = Omit<Extract<BlockingOrder, { kind: 'call' }>, 'kind' | 'id'>
+type Call = Omit<Extract<BlockingOrder, { kind: 'call' }>, 'kind' | 'id' | 'totalMs'>
 
 /** Whose a call is: an LLM or a session. */
 export interface Owner {
@@ -33,6 +32,8 @@ const startMs = 15_000
 const longestSilenceMs = 30_000
 /** And this longer than the call's own limit: the thread keeps that itself while it lives, and may load another SDK. */
 const graceMs = 2_000
+/** A thread that lives ends a call in time; where something in it does not let it, the call is given up. */
+const giveUpMs = 6_000
 
 const ended = 'The thread that runs blocking calls ended before the call did.'
 const endedAtStart =
@@ -43,7 +44,7 @@ let lastId = 0
 
 /**
  * Begins a call in the blocking thread, which is started at the first one.
- * @param totalMs after so long without a sign of life of the thread, the call ends with `timeout`
+ * @param totalMs the limit of the whole call
  * @param owner whose call it is
  */
 export function beginBlocking(call: Call, totalMs: number, owner: Owner): BlockingCall {
@@ -52,7 +53,7 @@ export function beginBlocking(call: Call, totalMs: number, owner: Owner): Blocki
     channel?.bury()
     channel = new Channel()
   }
-  return new BlockingCall(channel, call, Math.min(totalMs, longestSilenceMs) + graceMs, owner)
+  return new BlockingCall(channel, call, totalMs, owner)
 }
 
 /** LLMs and sessions that nobody has any more, by the ids of their twins. */
@@ -79,25 +80,34 @@ export class Twin {
 export class BlockingCall {
   readonly #channel: Channel
   readonly #id = nextId()
-  readonly #silenceMs: number
+  readonly #totalMs: number
+  readonly #startedAtMs = performance.now()
   /** Kept: were it collected, its twin would be closed, and this call with it. */
   readonly owner: Owner
 
-  constructor(on: Channel, call: Call, silenceMs: number, owner: Owner) {
+  constructor(on: Channel, call: Call, totalMs: number, owner: Owner) {
     this.#channel = on
-    this.#silenceMs = silenceMs
+    this.#totalMs = totalMs
     this.owner = owner
-    on.begin({ kind: 'call', id: this.#id, ...call }, owner.judge)
+    on.begin({ kind: 'call', id: this.#id, totalMs, ...call }, owner.judge)
   }
 
   /**
    * Blocks until there is news of it.
-   * @throws ConvokeError `timeout` when the thread hangs, `worker_lost` when it died; both make way for a new one
+   * @throws ConvokeError `timeout` when the thread hangs, `worker_lost` when it died; both make way for a new one.
+   * `timeout` also where a thread that lives did not end the call
    */
   wait(): BlockingNews {
-    const news = this.#channel.wait(this.#id, this.#silenceMs)
+    const totalMs = this.#totalMs
+    const silenceMs = Math.min(totalMs, longestSilenceMs) + graceMs
+    const news = this.#channel.wait(this.#id, silenceMs, this.#startedAtMs + totalMs + giveUpMs)
     if (news.end) this.#channel.end(this.#id)
     return news
+  }
+
+  /** Nobody will wait for it any more. */
+  drop(): void {
+    this.#channel.drop(this.#id)
   }
 
   taken(count: number): void {
@@ -119,15 +129,23 @@ class Channel {
   readonly #judges = new Map<number, Judge>()
   #lost: ConvokeError | undefined
   #hasSpoken = false
+  #hasExited = false
+  /** Of the calls that are waited for, the innermost last. One that Ctrl-C tore away, in a REPL, is left behind. */
+  #waiting: number[] = []
+  /** A schema is being asked, and may block in its turn. */
+  #isJudging = false
+  /** Streams, which may be read on after such a Ctrl-C. */
+  readonly #streams = new Set<number>()
+  /** The call that the thread knows to be waited for. */
+  #awaited = 0
   /** Whether its port is one that says when its other end is gone. */
   readonly #tellsEnd: boolean
 
   constructor() {
     const { port1, port2 } = new MessageChannel()
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
     const workerData: BlockingStart = { port: port2, memory: this.#memory, lostThreads: lostThreads() }
     this.#port = port1
-    this.#worker = started(new URL(`../../workers/blocking.${extension}`, import.meta.url), {
+    this.#worker = started(threadFile, {
       name: 'convoke blocking',
       env: SHARE_ENV,
       // As a main thread has; a thread's own default lets 200 MB of dead objects lie.
@@ -139,7 +157,10 @@ class Channel {
     this.#tellsEnd = this.#isConnected
     this.#threadId = this.#worker.threadId
     // Not told while this thread blocks.
-    this.#worker.once('exit', () => this.bury())
+    this.#worker.once('exit', () => {
+      this.#hasExited = true
+      this.bury()
+    })
     // Told as `worker_lost` to the call that waits; unheard, it would end the process.
     this.#worker.on('error', () => {})
     this.#worker.unref()
@@ -148,8 +169,9 @@ class Channel {
 
   /** Whether the thread has not ended. */
   get isAlive(): boolean {
+    if (this.#hasExited) return false
     const pledge = Atomics.load(this.#memory, cells.pledge)
-    return pledge > 0 ? isOpen(pledge - 1) : !this.#tellsEnd || this.#isConnected
+    return pledge > 0 ? isKept(pledge - 1) : !this.#tellsEnd || this.#isConnected
   }
 
   /**
@@ -171,6 +193,7 @@ class Channel {
   }
 
   begin(order: Extract<BlockingOrder, { kind: 'call' }>, judge: Judge | undefined): void {
+    if (!this.#isJudging) this.#dropTorn()
     try {
       this.#port.postMessage(order)
     } catch (cause) {
@@ -180,15 +203,39 @@ class Channel {
       )
     }
     this.#news.set(order.id, { id: order.id, chunks: [] })
+    if (order.method === 'stream') this.#streams.add(order.id)
+    else this.#awaited = order.id
     if (judge) this.#judges.set(order.id, judge)
   }
 
   end(id: number): void {
     this.#news.delete(id)
     this.#judges.delete(id)
+    this.#streams.delete(id)
   }
 
-  wait(id: number, silenceMs: number): BlockingNews {
+  /** Nobody waits for it any more. */
+  drop(id: number): void {
+    if (!this.#news.has(id)) return
+    this.end(id)
+    this.send({ kind: 'cancel', id, reason: 'nobody reads it' })
+  }
+
+  #dropTorn(): void {
+    for (const id of this.#waiting.splice(0)) if (!this.#streams.has(id)) this.drop(id)
+  }
+
+  /** @param untilMs by performance.now(): then the call is given up */
+  wait(id: number, silenceMs: number, untilMs: number): BlockingNews {
+    this.#waiting.push(id)
+    try {
+      return this.#wait(id, silenceMs, untilMs)
+    } finally {
+      this.#waiting.pop()
+    }
+  }
+
+  #wait(id: number, silenceMs: number, untilMs: number): BlockingNews {
     let beats = Atomics.load(this.#memory, cells.beats)
     let aliveAtMs = performance.now()
     for (;;) {
@@ -196,13 +243,28 @@ class Channel {
       const news = this.#take(id)
       if (news) return news
       if (this.#lost) throw this.#lost
+      this.#tellAwaited(id)
       if (Atomics.wait(this.#memory, cells.news, seen, lookMs) !== 'timed-out') continue
       const now = Atomics.load(this.#memory, cells.beats)
       if (now !== beats) {
         beats = now
         aliveAtMs = performance.now()
       } else this.#check(performance.now() - aliveAtMs, silenceMs)
+      if (performance.now() > untilMs + (this.#hasSpoken ? 0 : startMs)) throw this.#givenUp(id)
     }
+  }
+
+  /** What flows beside it must not wait to be read: this one may need its slot, or its place in the session. */
+  #tellAwaited(id: number): void {
+    if (this.#news.size === 1 || this.#awaited === id) return
+    this.#awaited = id
+    this.send({ kind: 'awaits', id })
+  }
+
+  #givenUp(id: number): ConvokeError {
+    this.drop(id)
+    const message = 'The call took longer than totalMs, and did not end when it was told to.'
+    return new ConvokeError('timeout', message, { phase: 'total', isRetryable: false })
   }
 
   /** What came of a call, in one; nothing while nothing came. */
@@ -225,8 +287,18 @@ class Channel {
       if (!news) continue
       for (const chunk of chunks) news.chunks.push(chunk)
       if (end) news.end = end
-      const verdict = judge && this.#judges.get(id)?.judge(judge.value)
+      const verdict = judge && this.#judge(id, judge.value)
       if (verdict) this.send({ kind: 'judged', id, verdict })
+    }
+  }
+
+  #judge(id: number, value: unknown): Verdict | undefined {
+    const wasJudging = this.#isJudging
+    this.#isJudging = true
+    try {
+      return this.#judges.get(id)?.judge(value)
+    } finally {
+      this.#isJudging = wasJudging
     }
   }
 
@@ -269,17 +341,5 @@ function started(url: URL, options: WorkerOptions): Worker {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw unavailable(`The thread that runs blocking calls cannot start: ${reason}`, cause)
-  }
-}
-
-let nullDevice: number | undefined
-
-/** Whether this is still the descriptor that the thread opened, and no other of its number. Asked before each call. */
-function isOpen(descriptor: number): boolean {
-  try {
-    nullDevice ??= statSync(devNull).rdev
-    return fstatSync(descriptor).rdev === nullDevice
-  } catch {
-    return false
   }
 }

@@ -7,6 +7,9 @@ import type { GenerateResponse, StreamChunk } from '../types.ts'
 import type { Arrived } from './arrived.ts'
 import type { BlockingCall } from './channel.ts'
 
+/** Streams that nobody has any more: their calls are cancelled, and what came of them is forgotten. */
+const dropped = new FinalizationRegistry<BlockingCall>((call) => call.drop())
+
 /**
  * What `generate(prompt, { stream: true })` gives. The request is sent at once, and its reply read in another thread;
  * `next()` blocks until there is a chunk. Leaving the loop cancels the request and closes the socket. It ends by a
@@ -32,6 +35,7 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
     this.#call = call
     this.#arrived = arrived
     this.#read = read
+    dropped.register(this, call)
   }
 
   /**
