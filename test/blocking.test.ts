@@ -328,6 +328,13 @@ test('totalMs bounds a call that waits in line as well, a second later', () => {
   assert.ok(performance.now() - startedAt < 8_000)
 })
 
+test('an LLM keeps its rate, however many others are called meanwhile', () => {
+  const limited = llmOf('openai', { rateLimit: { requestsPerMinute: 1 } })
+  limited.generate('one')
+  for (let made = 0; made < 110; made++) llmOf('openai').generate('other')
+  assert.equal(thrown(() => limited.generate('two', { timeouts: { totalMs: 1 } })).code, 'timeout')
+})
+
 test('no key is seen in what crosses back', () => {
   const llm = llmOf('openai')
   const error = thrown(() =>

@@ -38,6 +38,7 @@ const functions = {
 /** Loaded with the first LLM that is made of others. */
 let combinators: typeof import('../src/combinators/combined.ts')
 const llms = new Map<number, LLM>()
+const counting = new Set<number>()
 const sessions = new Map<number, Session>()
 /** By path, the last one used behind all others. */
 const stores = new Map<string, SharedStore>()
@@ -86,6 +87,7 @@ function call(owner: object, { method, args, outputSchema }: Call, ask: Ask, sig
 export async function forget(id: number): Promise<void> {
   const llm = llms.get(id)
   llms.delete(id)
+  counting.delete(id)
   const session = sessions.get(id)
   sessions.delete(id)
   await Promise.allSettled([llm?.close(), session?.close()])
@@ -137,6 +139,8 @@ async function revived(value: unknown): Promise<unknown> {
 
 /** One that was long unused is made anew: a script that never waits is never told which of its LLMs are gone. */
 const maxLLMs = 100
+/** Of those that would forget what they count: their rate, or what a vendor's failures were. */
+const maxCounting = 1_000
 
 function llmOf(plain: PlainLLM): LLM {
   const { id } = plain
@@ -144,8 +148,20 @@ function llmOf(plain: PlainLLM): LLM {
   // The last one used stands last.
   llms.delete(id)
   llms.set(id, llm)
-  if (llms.size > maxLLMs) llms.delete(llms.keys().next().value as number)
+  if ('rateLimit' in plain.options || 'circuitBreaker' in plain.options) counting.add(id)
+  if (llms.size > maxLLMs) makeRoomForLLMs()
   return llm
+}
+
+/** The one that is longest unused goes, if it counts nothing, nor has calls that run. */
+function makeRoomForLLMs(): void {
+  for (const [id, { activity }] of llms) {
+    if (activity.running + activity.queued > 0) continue
+    if (counting.has(id) && counting.size <= maxCounting) continue
+    llms.delete(id)
+    counting.delete(id)
+    return
+  }
 }
 
 function madeOf(plain: PlainLLM): LLM {
