@@ -242,6 +242,14 @@ test('a thread that hangs is timeout, soon behind the limit of the call, and is 
   assert.ok(performance.now() - startedAt < 15_000)
 })
 
+test('a call that a living thread does not end is timeout all the same, and the next one works', async () => {
+  const deaf = inThread(`AbortController.prototype.abort = () => {}`)
+  const { lines } = await run(`ask('before'); ask('slow', { timeouts: { totalMs: 100 } }); ask('after')`, [
+    deaf,
+  ])
+  assert.deepEqual(lines, ['You said: before', 'timeout total', 'You said: after'])
+})
+
 test('Ctrl-C ends a process that blocks', async () => {
   const startedAt = performance.now()
   const { signal } = await run(`say('ready'); ask('slow')`, [], (pid) =>

@@ -33,7 +33,7 @@ const longestSilenceMs = 30_000
 /** And this longer than the call's own limit: the thread keeps that itself while it lives, and may load another SDK. */
 const graceMs = 2_000
 /** A thread that lives ends a call in time; where something in it does not let it, the call is given up. */
-const giveUpMs = 6_000
+const giveUpMs = 4_000
 
 const ended = 'The thread that runs blocking calls ended before the call did.'
 const endedAtStart =
@@ -244,13 +244,15 @@ class Channel {
       if (news) return news
       if (this.#lost) throw this.#lost
       this.#tellAwaited(id)
-      if (Atomics.wait(this.#memory, cells.news, seen, lookMs) !== 'timed-out') continue
+      const woken = Atomics.wait(this.#memory, cells.news, seen, lookMs)
+      const nowMs = performance.now()
+      if (nowMs > untilMs + (this.#hasSpoken ? 0 : startMs)) throw this.#givenUp(id)
+      if (woken !== 'timed-out') continue
       const now = Atomics.load(this.#memory, cells.beats)
       if (now !== beats) {
         beats = now
-        aliveAtMs = performance.now()
-      } else this.#check(performance.now() - aliveAtMs, silenceMs)
-      if (performance.now() > untilMs + (this.#hasSpoken ? 0 : startMs)) throw this.#givenUp(id)
+        aliveAtMs = nowMs
+      } else this.#check(nowMs - aliveAtMs, silenceMs)
     }
   }
 
