@@ -211,6 +211,7 @@ async function inProcess(env: Record<string, string>, baseURL: string, proxyOpti
       cwd: `${import.meta.dirname}/..`,
       env: {
         PATH: process.env['PATH'] ?? '',
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
         NODE_EXTRA_CA_CERTS: certificate,
         GIVEN: JSON.stringify([baseURL, proxyOption]),
         ...env,
