@@ -10,10 +10,13 @@ const cpuMs = () => {
   return (user + system) / 1_000
 }
 
-/** The longest turn of the event loop, in CPU of this thread: other tests run beside. The best of five. */
+/**
+ * The longest turn of the event loop, in CPU of this thread: other tests run beside. The best of five, or the first
+ * that meets the goal: no later one could miss it any more.
+ */
 async function longestTurn(work: () => Promise<unknown>): Promise<number> {
   let bestMs = Infinity
-  for (let time = 0; time < 5 && bestMs > goalMs * 0.7; time++) {
+  for (let time = 0; time < 5 && bestMs >= goalMs; time++) {
     let longestMs = 0
     let before = cpuMs()
     const look = () => {

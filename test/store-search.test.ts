@@ -219,10 +219,10 @@ test('100,000 messages: the last 50 within 20 ms, no search beyond 50 ms', { tim
   const again = sqliteStore({ path })
   t.after(() => again.close())
   await again.find('s')
-  /** CPU of all threads, the best of five: other tests run beside. */
-  const best = async (work: () => Promise<unknown>) => {
+  /** CPU of all threads, the best of five, or the first that meets the goal: other tests run beside. */
+  const best = async (goalMs: number, work: () => Promise<unknown>) => {
     let bestMs = Infinity
-    for (let time = 0; time < 5 && bestMs > 10; time++) {
+    for (let time = 0; time < 5 && bestMs >= goalMs; time++) {
       const before = process.cpuUsage()
       await work()
       const { user: own, system } = process.cpuUsage(before)
@@ -235,7 +235,7 @@ test('100,000 messages: the last 50 within 20 ms, no search beyond 50 ms', { tim
   assert.deepEqual(found(await again.search('word7', { sessionId: 'fork' })), ['m0-7'])
   const { user: first } = process.cpuUsage(before)
   assert.ok(first < 20_000, `${first / 1_000} ms for the first search in a long fork`)
-  const lastMs = await best(() => again.readMessages('s', { limit: 50 }))
+  const lastMs = await best(20, () => again.readMessages('s', { limit: 50 }))
   assert.ok(lastMs < 20, `${lastMs} ms`)
   const hostile = [
     words.join(' '),
@@ -253,7 +253,7 @@ test('100,000 messages: the last 50 within 20 ms, no search beyond 50 ms', { tim
   let slowestMs = 0
   for (const query of hostile)
     for (const sessionId of [undefined, 's', 'fork', 'small', 'empty']) {
-      const tookMs = await best(() => again.search(query, sessionId ? { sessionId } : {}))
+      const tookMs = await best(50, () => again.search(query, sessionId ? { sessionId } : {}))
       slowestMs = Math.max(slowestMs, tookMs)
       assert.ok(tookMs < 50, `${tookMs} ms for ${query.slice(0, 60)} in ${sessionId}`)
     }
@@ -284,7 +284,7 @@ test('100,000 messages of a cleared session: the first search takes no walk of a
   ] as const) {
     let bestMs = Infinity
     // Each time anew: what a walk takes is taken by the first search alone.
-    for (let time = 0; time < 5 && bestMs > 20; time++) {
+    for (let time = 0; time < 5 && bestMs >= 40; time++) {
       const again = sqliteStore({ path })
       await again.find('s')
       const before = process.cpuUsage()
@@ -325,7 +325,7 @@ test('one reply that was repeated thousands of times is passed by in a few steps
   for (const options of [{}, { sessionId: 's' }]) {
     assert.deepEqual(found(await store.search('answer', options)), expected)
     let bestMs = Infinity
-    for (let time = 0; time < 5 && bestMs > 20; time++) {
+    for (let time = 0; time < 5 && bestMs >= 40; time++) {
       const before = process.cpuUsage()
       await store.search('answer', options)
       const { user: own, system } = process.cpuUsage(before)
