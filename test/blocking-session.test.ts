@@ -79,7 +79,8 @@ test(
     assert.ok(threads() - before <= 12, `${threads() - before} threads more`)
     assert.equal(open?.response.content, 'abc')
     for (const session of sessions) session.generate('two')
-    for (const session of sessions) assert.equal((await session.history()).length, 4)
+    const histories = await Promise.all(sessions.map((session) => session.history()))
+    for (const history of histories) assert.equal(history.length, 4)
     await Promise.all(sessions.map((session) => session.close()))
   },
 )
