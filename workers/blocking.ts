@@ -9,7 +9,7 @@ import { ConvokeError, isConvokeError } from '../src/errors.ts'
 import { toPlainError } from '../src/plain-errors.ts'
 import { cells } from '../src/protocol.ts'
 import type { Answer, BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../src/protocol.ts'
-import { noteLostThreads } from '../src/store/lost-threads.ts'
+import { noteLostThreads } from '../src/store/writers.ts'
 import type { ResponseStream } from '../src/stream.ts'
 import { StreamFlow } from './stream-flow.ts'
 

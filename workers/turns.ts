@@ -8,8 +8,7 @@ import type {
   StoreFile,
   TurnAnswerRow,
 } from '../src/protocol.ts'
-import { processStart } from '../src/store/process-start.ts'
-import { isOfThreads } from '../src/store/lost-threads.ts'
+import { isOfThreads, processStart } from '../src/store/writers.ts'
 import { messageText } from '../src/store/rows.ts'
 import type { Connection } from './connection.ts'
 import {

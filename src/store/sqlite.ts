@@ -16,8 +16,6 @@ import type {
   WriteValues,
 } from '../protocol.ts'
 import { writeEnds } from './kept-ends.ts'
-import { lostThreads, newWriterId } from './lost-threads.ts'
-import { ownStart } from './process-start.ts'
 import {
   checkId,
   checkText,
@@ -53,6 +51,7 @@ import type {
 } from './store.ts'
 import { claimBackup, removeTemporary, temporaryPath } from './store-paths.ts'
 import { WriteQueue } from './write-queue.ts'
+import { lostThreads, newWriterId, ownStart } from './writers.ts'
 
 export interface SqliteStoreOptions {
   /**
