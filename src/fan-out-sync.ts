@@ -8,7 +8,7 @@ import type { Prompt } from './types.ts'
 /**
  * `fanOut`, while this thread waits: all are asked at once by the blocking thread.
  * @throws ConvokeError as `fanOut`, and `blocking_unavailable` as `LLM.generate`: also for a member that is no LLM, a
- * prompt that is a function, and a `schema`
+ * prompt that is a function, and a `schema`, of the call or of a member
  */
 export function fanOutSync<const Given extends Members>(
   llms: Given,

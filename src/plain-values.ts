@@ -21,7 +21,7 @@ export function withErrors(value: unknown): unknown {
 }
 
 /** A copy of lists and plain objects in which something stands for some of the objects. */
-export function replaced(value: unknown, replace: (inner: object) => unknown): unknown {
+function replaced(value: unknown, replace: (inner: object) => unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   const other = replace(value)
   if (other !== undefined) return other

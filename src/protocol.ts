@@ -274,10 +274,16 @@ export interface PlainSession {
 export type BlockingTarget =
   { kind: 'llm'; llm: PlainLLM } | { kind: 'session'; session: PlainSession } | { kind: 'library' }
 
-/** Stands for an LLM, or for a strategy by the function that made it, among the arguments of a function. */
-export type MadeAgain =
-  | { remade: 'llm'; llm: PlainLLM; strategy?: never }
-  | { remade: 'strategy'; strategy: string; args: unknown[]; llm?: never }
+/** An argument of a function of the library. Told by its place and its kind, so that data may look like anything. */
+export type PlainArgument =
+  | { kind: 'data'; value: unknown }
+  | { kind: 'llm'; llm: PlainLLM }
+  /** An LLM that cannot be asked, and the error of who does. */
+  | { kind: 'failed'; provider: string; model: string | undefined; error: PlainError }
+  /** By the function that made it. */
+  | { kind: 'strategy'; strategy: string; args: PlainArgument[] }
+  | { kind: 'list'; values: PlainArgument[] }
+  | { kind: 'fields'; values: Record<string, PlainArgument> }
 
 /** What the blocking thread is told. */
 export type BlockingOrder =

@@ -15,6 +15,7 @@ import {
   synthesize,
   unanimous,
   weighted,
+  withDefaults,
 } from 'convoke'
 import type { ConsensusOptions, LLMOptions, Strategy, Verdict } from 'convoke'
 import { z } from 'zod'
@@ -129,4 +130,100 @@ test('calls in flight would stand still', async () => {
   assert.equal(thrown(() => fanOutSync(all, yes)).code, 'blocking_unavailable')
   assert.equal(fanOutSync(all, yes, { blocking: 'allow' }).length, 5)
   await waiting
+})
+
+test('a schema or a signal of a member\u2019s own is refused as one of the call is', () => {
+  const schema = z.object({ city: z.string() })
+  const ok = llmOf('openai')
+  const later = new AbortController().signal
+  const cases: [string, RegExp, () => unknown][] = [
+    [
+      'blocking_unavailable',
+      /llms\[1\] has a schema/,
+      () => fanOutSync([ok, llmOf('openai', { schema })], 'Hi'),
+    ],
+    [
+      'blocking_unavailable',
+      /signal cannot fire/,
+      () => fanOutSync({ a: llmOf('openai', { signal: later }) }, 'Hi'),
+    ],
+    [
+      'cancelled',
+      /cancelled/,
+      () => consensusSync([ok, llmOf('openai', { signal: AbortSignal.abort() })], 'Hi'),
+    ],
+    [
+      'blocking_unavailable',
+      /strategy.* has a schema/,
+      () => consensusSync([ok], 'Hi', { strategy: judge(llmOf('openai', { schema })) }),
+    ],
+    [
+      'blocking_unavailable',
+      /has a schema/,
+      () => fanOutSync([withDefaults(ok, { schema }), fallback(llmOf('openai', { schema }))], 'Hi'),
+    ],
+  ]
+  for (const [code, message, blocked] of cases) {
+    const error = thrown(blocked)
+    assert.equal(error.code, code, error.message)
+    assert.match(error.message, message)
+  }
+})
+
+test('data that looks like an LLM or a strategy on its way stays data', () => {
+  const metadata = { remade: 'llm', kind: 'llm' }
+  assert.equal(consensusSync([llmOf('openai'), llmOf('cohere')], yes, { metadata }).status, 'agreed')
+  const { kind } = fanOutSync({ kind: llmOf('openai') }, yes, {
+    metadata,
+    vendor: { user: 'x', kind: 'strategy' },
+  })
+  assert.equal(kind.response?.content, 'Yes.')
+})
+
+test('a member that is closed fails alone, as on the async side', async () => {
+  const closed = llmOf('openai')
+  const gone = fallback(llmOf('openai'), llmOf('cohere'))
+  await Promise.all([closed.close(), gone.close()])
+  const llms = { closed, ok: llmOf('openai'), gone }
+  const awaited = await fanOut(llms, yes)
+  const blocking = fanOutSync(llms, yes)
+  for (const key of ['closed', 'ok', 'gone'] as const) {
+    const [{ timeMs: _ours, ...mine }, { timeMs: _theirs, ...theirs }] = [blocking[key], awaited[key]]
+    assert.deepEqual(
+      { ...mine, response: mine.response?.content, error: { ...mine.error, message: mine.error?.message } },
+      {
+        ...theirs,
+        response: theirs.response?.content,
+        error: { ...theirs.error, message: theirs.error?.message },
+      },
+    )
+  }
+  assert.equal(blocking.closed.error?.code, 'configuration')
+  const options = { quorum: 1, shuffleSeed: 1 }
+  const verdict = consensusSync([closed, llmOf('cohere')], yes, options)
+  assert.deepEqual(
+    comparable(verdict).members,
+    comparable((await consensus([closed, llmOf('cohere')], yes, options)) as Verdict).members,
+  )
+  // Each reply names its model, so that there is something to judge.
+  const judged: ConsensusOptions = { strategy: judge(closed), shuffleSeed: 1 }
+  const split = consensusSync(all, 'What is it?', judged)
+  const { status, reason } = await consensus(all, 'What is it?', judged)
+  assert.deepEqual([split.status, split.reason], [status, reason])
+  assert.match(reason, /no ruling of the judge \(configuration\)/)
+})
+
+test('members that may block, all of them, need no word of the call', async () => {
+  const free = () => llmOf('openai', { blocking: 'allow' })
+  const waiting = llmOf('openai').agenerate(answeredBy({ text: 'x', latencyMs: 200 }))
+  assert.equal(fanOutSync([free(), withDefaults(free(), { seed: 1 })], yes).length, 2)
+  assert.equal(consensusSync({ a: free(), b: free() }, yes).status, 'agreed')
+  assert.equal(thrown(() => fanOutSync([free(), llmOf('openai')], yes)).code, 'blocking_unavailable')
+  await waiting
+})
+
+test('options that are none are the error of the async side', async () => {
+  const none = null as unknown as object
+  for (const blocked of [() => fanOutSync(all, 'Hi', none), () => consensusSync(all, 'Hi', none)])
+    assert.equal(thrown(blocked).code, 'invalid_request')
 })

@@ -2,17 +2,19 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { createLLM } from '../src/llm.ts'
 import type { LLM } from '../src/llm.ts'
-import { replaced, withPlainErrors } from '../src/plain-values.ts'
+import { fromPlainError } from '../src/plain-errors.ts'
+import { withPlainErrors } from '../src/plain-values.ts'
 import type {
   BlockingOrder,
   BlockingTarget,
-  MadeAgain,
+  PlainArgument,
   PlainLLM,
   PlainSession,
   Verdict,
 } from '../src/protocol.ts'
 import type { ConsensusOptions } from '../src/consensus/consensus.ts'
-import type { Members } from '../src/members.ts'
+import type { Strategy } from '../src/consensus/strategy.ts'
+import type { Member, Members } from '../src/members.ts'
 import type { Prompt } from '../src/types.ts'
 import type { Session } from '../src/session/session.ts'
 import type { Store } from '../src/store/store.ts'
@@ -25,14 +27,16 @@ type Call = Extract<BlockingOrder, { kind: 'call' }>
 /** Of the library itself. Most scripts ask one LLM at a time, and need not load what asks many. */
 const functions = {
   countTokens,
-  async fanOut(llms: unknown, prompt: Prompt, options: object) {
+  async fanOut(llms: PlainArgument, prompt: Prompt, options: object, strategy?: PlainArgument) {
     const { fanOut } = await import('../src/fan-out.ts')
-    return withPlainErrors(await fanOut((await revived(llms)) as Members, prompt, options))
+    const given: object = { ...options, ...(strategy ? { strategy: await revived(strategy) } : {}) }
+    return withPlainErrors(await fanOut((await revived(llms)) as Members, prompt, given))
   },
-  async consensus(llms: unknown, prompt: Prompt, options: object) {
+  async consensus(llms: PlainArgument, prompt: Prompt, options: object, strategy?: PlainArgument) {
     const { consensus } = await import('../src/consensus/consensus.ts')
-    const made = (await revived(options)) as ConsensusOptions
-    return withPlainErrors(await consensus((await revived(llms)) as Members, prompt, made))
+    const made = strategy ? { strategy: (await revived(strategy)) as Strategy } : {}
+    const given: ConsensusOptions = { ...options, ...made }
+    return withPlainErrors(await consensus((await revived(llms)) as Members, prompt, given))
   },
 }
 /** Loaded with the first LLM that is made of others. */
@@ -120,21 +124,44 @@ function ownerOf(target: BlockingTarget): object | Promise<object> {
   }
 }
 
-/** What of the arguments stands for LLMs and strategies, made again. */
-async function revived(value: unknown): Promise<unknown> {
+/** An argument, with its LLMs and strategies made again. */
+async function revived(value: PlainArgument): Promise<unknown> {
   const [{ strategies }] = await Promise.all([
     import('../src/consensus/strategies.ts'),
     import('../src/combinators/combined.ts').then((module) => (combinators ??= module)),
   ])
-  const revive = (inner: unknown): unknown =>
-    replaced(inner, (object) => {
-      const made = object as MadeAgain
-      if (made.remade === 'llm') return llmOf(made.llm)
-      if (made.remade !== 'strategy') return undefined
-      const make = strategies[made.strategy as keyof typeof strategies] as (...args: unknown[]) => unknown
-      return make(...made.args.map(revive))
-    })
+  const revive = (plain: PlainArgument): unknown => {
+    switch (plain.kind) {
+      case 'data':
+        return plain.value
+      case 'llm':
+        return llmOf(plain.llm)
+      case 'failed':
+        return failing(plain)
+      case 'strategy': {
+        const make = strategies[plain.strategy as keyof typeof strategies] as (...args: unknown[]) => unknown
+        return make(...plain.args.map(revive))
+      }
+      case 'list':
+        return plain.values.map(revive)
+      case 'fields':
+        return Object.fromEntries(Object.entries(plain.values).map(([key, inner]) => [key, revive(inner)]))
+    }
+  }
   return revive(value)
+}
+
+/** A member that has its error already. */
+function failing({ provider, model, error }: Extract<PlainArgument, { kind: 'failed' }>): Member {
+  const failure = () => fromPlainError(error)
+  return {
+    provider,
+    model,
+    agenerate: () => Promise.reject(failure()),
+    stream() {
+      throw failure()
+    },
+  }
 }
 
 /** One that was long unused is made anew: a script that never waits is never told which of its LLMs are gone. */

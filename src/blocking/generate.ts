@@ -12,8 +12,9 @@ import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
 import { beginBlocking } from './channel.ts'
 import type { BlockingCall, Owner } from './channel.ts'
 import { Arrived } from './arrived.ts'
-import { checkMayBlock, unavailable } from './in-flight.ts'
+import { checkMayBlock, refuseSignal, unavailable } from './in-flight.ts'
 import { Judge } from './judge.ts'
+import { blockingOf, plainArgument, plainMembers } from './plain-arguments.ts'
 import { portable } from './portable.ts'
 import { thrownHere } from './thrown-here.ts'
 import { BlockingStream } from './stream.ts'
@@ -85,14 +86,21 @@ export function askBlocking<Value>(
   prompt: unknown,
   given: BlockingOptions<object> = {},
 ): Value {
-  const { blocking, schema, signal, ...options } = given as BlockingOptions & Record<string, unknown>
-  checked({ defaults: {} }, { ...(blocking ? { blocking } : {}), ...(signal ? { signal } : {}) })
+  const {
+    blocking = blockingOf(llms),
+    schema,
+    signal,
+    ...more
+  } = (given ?? {}) as BlockingOptions & Record<string, unknown>
+  checked({ defaults: {} }, given && { ...(blocking ? { blocking } : {}), ...(signal ? { signal } : {}) })
   if (schema) {
     throw unavailable(
       `A schema judges on this thread, which one call at a time can ask. Use ${method}() without Sync.`,
     )
   }
-  const args = [portable(llms, 'llms'), portable(prompt, 'The prompt'), portable(options, 'options')]
+  const { strategy, ...options } = more
+  const args = [plainMembers(llms), portable(prompt, 'The prompt'), portable(options, 'options')]
+  if (strategy !== undefined) args.push(plainArgument(strategy, 'options.strategy'))
   const { totalMs } = settingsOf(options).timeouts
   const call = beginBlocking({ target: { kind: 'library' }, method, args }, totalMs, { llms })
   return withErrors(valueOf(endOf(call))) as Value
@@ -151,14 +159,7 @@ function checked(
   checkMayBlock(blocking === 'allow', blocker.session)
   const { blocking: _blocking, ...defaults } = blocker.defaults
   const merged = mergeOptions(defaults, options)
-  const { signal } = merged
-  if (signal?.aborted)
-    throw new ConvokeError('cancelled', 'The call was cancelled.', { cause: signal.reason })
-  if (signal) {
-    throw unavailable(
-      'A signal cannot fire while this thread is blocked. Set timeouts.totalMs, or use agenerate().',
-    )
-  }
+  refuseSignal(merged.signal)
   return merged
 }
 

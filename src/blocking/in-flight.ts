@@ -41,6 +41,17 @@ export function checkMayBlock(isAllowed: boolean, session?: string): void {
   )
 }
 
+/** @throws ConvokeError `blocking_unavailable`; `cancelled` where it has fired already */
+export function refuseSignal(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) {
+    throw new ConvokeError('cancelled', 'The call was cancelled.', { cause: signal.reason })
+  }
+  if (!signal) return
+  throw unavailable(
+    'A signal cannot fire while this thread is blocked. Set timeouts.totalMs, or use agenerate().',
+  )
+}
+
 export function unavailable(message: string, cause?: unknown): ConvokeError {
   return new ConvokeError('blocking_unavailable', message, { cause })
 }

@@ -1,6 +1,5 @@
 /** What of a call can cross to another thread. */
 import { ConvokeError } from '../errors.ts'
-import type { MadeAgain, PlainLLM } from '../protocol.ts'
 import { unavailable } from './in-flight.ts'
 
 /**
@@ -23,8 +22,6 @@ function copy(value: unknown, name: string, around: readonly object[]): unknown 
   // Of a Buffer, the pool around it would cross as well.
   if (value instanceof Uint8Array) return new Uint8Array(value)
   if (value instanceof Date || value instanceof Error) return value
-  const again = madeAgain(value, name)
-  if (again) return again
   if (around.includes(value)) throw new ConvokeError('invalid_request', `${name} contains itself.`)
   const path = [...around, value]
   // The thread that sends it would see but its fields.
@@ -33,28 +30,4 @@ function copy(value: unknown, name: string, around: readonly object[]): unknown 
   return Object.fromEntries(
     Object.entries(value).map(([key, entry]) => [key, copy(entry, `${name}.${key}`, path)]),
   )
-}
-
-/** How objects of functions were made. Kept beside them: a field of that name may stand in anybody's data. */
-const origins = new WeakMap<object, { name: string; args: readonly unknown[] }>()
-
-/** Notes the function and the arguments that made it, for another thread to make it again. */
-export function madeBy<Made extends object>(name: string, args: readonly unknown[], made: Made): Made {
-  origins.set(made, { name, args })
-  return made
-}
-
-/** LLMs and strategies among the arguments: the other thread makes them again. */
-function madeAgain(value: object, name: string): MadeAgain | undefined {
-  const { plain, agenerate } = value as { plain?: () => PlainLLM; agenerate?: unknown }
-  if (typeof agenerate === 'function') {
-    if (typeof plain === 'function') return { remade: 'llm', llm: plain.call(value) }
-    throw unavailable(
-      `${name} is no LLM of createLLM or a combinator, and cannot cross to the thread that runs blocking calls. Await the call instead.`,
-    )
-  }
-  const origin = origins.get(value)
-  if (!origin) return undefined
-  const args = origin.args.map((arg) => portable(arg, `${name} (${origin.name})`))
-  return { remade: 'strategy', strategy: origin.name, args }
 }

@@ -1,5 +1,5 @@
 /** cluster: answers that are near each other are one answer. */
-import { madeBy } from '../blocking/portable.ts'
+import { madeBy } from '../blocking/plain-arguments.ts'
 import { ConvokeError } from '../errors.ts'
 import { normalizeText } from './answer.ts'
 import { shownAnswer } from './exhibit.ts'

@@ -1,5 +1,5 @@
 /** Strategies that count votes: majority, weighted, unanimous. */
-import { madeBy } from '../blocking/portable.ts'
+import { madeBy } from '../blocking/plain-arguments.ts'
 import { ConvokeError } from '../errors.ts'
 import { perMember } from '../members.ts'
 import type { PerMember } from '../members.ts'

@@ -1,5 +1,5 @@
 /** Strategies that ask one more LLM: it picks the best answer, or writes one out of all. */
-import { madeBy } from '../blocking/portable.ts'
+import { madeBy } from '../blocking/plain-arguments.ts'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { Member } from '../members.ts'
 import type { GenerateResponse } from '../types.ts'
