@@ -110,6 +110,7 @@ export class LLM implements AsyncDisposable {
   ): GenerateResponse<Output>
   generate(prompt: Prompt, options: BlockingOptions & { stream: true }): BlockingStream
   generate(prompt: Prompt, options?: BlockingOptions & { stream?: false }): GenerateResponse
+  generate(prompt: Prompt, options: BlockingOptions & { stream: boolean }): GenerateResponse | BlockingStream
   generate(
     prompt: Prompt,
     options: BlockingOptions & { stream?: boolean } = {},

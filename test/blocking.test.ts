@@ -1,7 +1,7 @@
 /** generate(): calls that block, against what the same calls give on the async side. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { countTokens, countTokensSync, createLLM, isConvokeError } from 'convoke'
+import { countTokens, countTokensSync, createLLM, createSession, isConvokeError } from 'convoke'
 import type { ConvokeError, GenerateResponse, LLMOptions, StreamChunk } from 'convoke'
 import { z } from 'zod'
 import { blockingLLM, rejected, thrown, vendors } from './blocking-kit.ts'
@@ -160,6 +160,18 @@ test('the text of a stream, its whole, cancelling it and disposing of it', () =>
   assert.equal(whole.response.content, 'abc')
   whole.cancel()
   assert.equal(whole.response.content, 'abc')
+})
+
+test('whether it streams may be known only when it runs', async () => {
+  const llm = llmOf('openai')
+  const session = createSession(llm)
+  for (const stream of [true, false] as boolean[]) {
+    for (const made of [llm.generate('Hi', { stream }), session.generate('Hi', { stream })])
+      assert.ok('response' in made ? made.response.content : made.content)
+    const turn = session.agenerate('Hi', { stream })
+    assert.ok((await ('response' in turn ? turn.response : turn)).persisted)
+  }
+  await session.close()
 })
 
 test('the time-outs of a call hold', () => {

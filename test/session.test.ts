@@ -262,7 +262,7 @@ test('a store that fails while the reply comes costs its keeping, not the reply'
     text += chunk.content
   }
   assert.equal(text, 'A reply of some length, slowly.')
-  const response = (await stream.response) as Awaited<ReturnType<typeof session.agenerate>>
+  const response = await stream.response
   assert.equal(response.persisted, false)
   assert.equal(response.storeError?.code, 'store_failed')
   assert.equal(await codeOf(session.agenerate('And now?')), 'store_failed')

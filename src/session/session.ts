@@ -121,6 +121,10 @@ export class Session implements AsyncDisposable {
   agenerate(prompt: Prompt, options?: SessionCallOptions & { stream?: false }): Promise<SessionResponse>
   agenerate(
     prompt: Prompt,
+    options: SessionCallOptions & { stream: boolean },
+  ): Promise<SessionResponse> | ResponseStream<SessionResponse>
+  agenerate(
+    prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
   ): Promise<SessionResponse> | ResponseStream<SessionResponse> {
     if (options.stream) return this.stream(prompt, options)
@@ -162,6 +166,10 @@ export class Session implements AsyncDisposable {
     prompt: Prompt,
     options?: BlockingOptions<SessionCallOptions> & { stream?: false },
   ): SessionResponse
+  generate(
+    prompt: Prompt,
+    options: BlockingOptions<SessionCallOptions> & { stream: boolean },
+  ): SessionResponse | BlockingStream<SessionResponse>
   generate(
     prompt: Prompt,
     options: BlockingOptions<SessionCallOptions> & { stream?: boolean } = {},
