@@ -1,5 +1,6 @@
 /** fanOut: one prompt to many LLMs, each with its own answer or error. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { beginCall } from './blocking/in-flight.ts'
 import { FanOutStream } from './fan-out-stream.ts'
 import { deadlineRule, MemberCall, perMember, promptFor, seatsOf } from './members.ts'
 import type { MemberResult, Members, PerMember, PromptForMembers, Seat } from './members.ts'
@@ -46,7 +47,13 @@ export function fanOut<const Given extends Members>(
 ): Promise<FanOutResults<Given>> | FanOutStream<FanOutResults<Given>> {
   if (options?.stream) {
     const { calls, callOptions, shaped } = prepare(llms, options)
-    return new FanOutStream(calls, prompt, callOptions, shaped)
+    // While prompts are made: from then on each stream counts by itself, read or not.
+    const end = beginCall()
+    try {
+      return new FanOutStream(calls, prompt, callOptions, shaped)
+    } finally {
+      end()
+    }
   }
   return settleAll(llms, prompt, options)
 }
@@ -57,13 +64,19 @@ async function settleAll<Given extends Members>(
   options: FanOutOptions & { stream?: boolean },
 ): Promise<FanOutResults<Given>> {
   const { calls, callOptions, shaped } = prepare(llms, options)
-  const results = calls.map((call) =>
-    call.settle(async () => {
-      const { seat, signal } = call
-      return seat.member.agenerate(promptFor(prompt, seat), { ...callOptions, signal })
-    }),
-  )
-  return shaped(await Promise.all(results))
+  // The prompt of the first member is made before any call of a member begins.
+  const end = beginCall()
+  try {
+    const results = calls.map((call) =>
+      call.settle(async () => {
+        const { seat, signal } = call
+        return seat.member.agenerate(promptFor(prompt, seat), { ...callOptions, signal })
+      }),
+    )
+    return shaped(await Promise.all(results))
+  } finally {
+    end()
+  }
 }
 
 function prepare<Given extends Members>(llms: Given, options: FanOutOptions & { stream?: boolean }) {

@@ -1,11 +1,11 @@
 /** Where generate() refuses to block, and what it says. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createLLM, createSession, registerProvider, sqliteStore } from 'convoke'
+import { consensus, createLLM, createSession, fanOut, registerProvider, sqliteStore } from 'convoke'
 import type { LLMOptions, Store } from 'convoke'
 import OpenAI from 'openai'
 import { z } from 'zod'
-import { blockingLLM, thrown } from './blocking-kit.ts'
+import { blockingLLM, rejected, thrown } from './blocking-kit.ts'
 import { answeredBy, simulatorThread } from './simulator-thread.ts'
 
 const simulator = await simulatorThread()
@@ -53,6 +53,56 @@ test('inside a callback of convoke a call is always in flight', async () => {
     codes,
     Array.from({ length: 4 }, () => 'blocking_unavailable'),
   )
+})
+
+test('inside a strategy or the prompt of a member a call is in flight, and no longer', async () => {
+  const inner = llmOf()
+  const codes: string[] = []
+  const ask = () => codes.push(thrown(() => inner.generate('Hi')).code)
+  const prompt = () => (ask(), 'Hi')
+  const isAgreed = () => ({ isAgreed: ask() > 0 })
+  await fanOut([llmOf()], prompt)
+  await fanOut([llmOf()], prompt, { stream: true }).results
+  await consensus([llmOf()], prompt, { strategy: () => ({ isAgreed: true }) })
+  await consensus([llmOf()], 'Hi', { strategy: isAgreed })
+  const weights = () => (ask(), [1])
+  await consensus([llmOf()], 'Hi', {
+    strategy: { name: 'own', weights, decide: () => ({ isAgreed: true, reason: '' }) },
+  })
+  assert.deepEqual(
+    codes,
+    Array.from({ length: 5 }, () => 'blocking_unavailable'),
+  )
+  assert.ok(inner.generate('Hi').content)
+})
+
+test('what asks many is in flight no longer than it runs, however it ends', async () => {
+  const inner = llmOf()
+  const free = () => assert.ok(inner.generate('Hi').content)
+  const run = consensus([llmOf(), llmOf()], slow)
+  run.cancel()
+  assert.equal((await rejected(run.verdict)).code, 'cancelled')
+  free()
+  await rejected(Promise.resolve(consensus([llmOf()], 'Hi', { signal: AbortSignal.abort() })))
+  free()
+  await consensus([llmOf()], 'Hi', { strategy: () => new Promise<never>(() => {}), timeoutMs: 300 })
+  free()
+  await rejected(Promise.resolve().then(() => consensus([llmOf()], 'Hi', { quorum: 7 })))
+  await rejected(fanOut([], 'Hi'))
+  assert.ok(
+    (
+      await fanOut([llmOf()], () => {
+        throw new Error('no')
+      })
+    )[0]?.error,
+  )
+  free()
+  for await (const chunk of fanOut([llmOf(), llmOf()], slow, { stream: true })) if (chunk.content) break
+  free()
+  const unread = fanOut([llmOf()], slow, { stream: true })
+  unread.cancel()
+  await unread.results
+  free()
 })
 
 test('what cannot cross a thread is refused, with the remedy', async () => {

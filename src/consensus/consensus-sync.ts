@@ -9,8 +9,8 @@ import type { Verdict } from './verdict.ts'
 /**
  * The verdict of `consensus`, while this thread waits.
  * @throws ConvokeError as `consensus`, and `blocking_unavailable` as `LLM.generate`: also for a member that is no LLM, a
- * strategy with a function (`normalize`, a similarity, a strategy of your own), a prompt that is a function, and a `schema`,
- * of the call or of a member
+ * strategy with a function (`normalize`, a similarity, a strategy of your own), a prompt that is a function, and a
+ * `schema`, of the call or of a member
  */
 export function consensusSync(
   llms: Members,

@@ -1,6 +1,7 @@
 /** consensus: many LLMs answer one question, and a strategy finds what they agree on. */
 import { randomInt } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { beginCall } from '../blocking/in-flight.ts'
 import { ConvokeError } from '../errors.ts'
 import { deadlineRule, perMember, seatsOf } from '../members.ts'
 import type { Members, PerMember, PromptForMembers } from '../members.ts'
@@ -82,7 +83,13 @@ export function consensus(
   prompt: PromptForMembers,
   options: ConsensusOptions = {},
 ): Consensus {
-  return new Consensus(planOf(llms, prompt, options))
+  // A strategy of the user's own is asked for its weights and its quorum.
+  const end = beginCall()
+  try {
+    return new Consensus(planOf(llms, prompt, options))
+  } finally {
+    end()
+  }
 }
 
 /**

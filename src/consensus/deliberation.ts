@@ -1,4 +1,5 @@
 /** One consensus as it runs: rounds of calls, votes as they come, a ruling, and the verdict. */
+import { beginCall } from '../blocking/in-flight.ts'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import { infoOf, MemberCall, promptFor } from '../members.ts'
 import type { Member, MemberResult, PromptForMembers, Seat } from '../members.ts'
@@ -69,6 +70,8 @@ export class Deliberation {
     const onAbort = () => this.cancel(signal?.reason)
     if (signal?.aborted) onAbort()
     signal?.addEventListener('abort', onAbort, { once: true })
+    // The strategy and the prompts may be functions of the caller's, called while no call of a member runs.
+    const end = beginCall()
     try {
       let ruling: Ruling | undefined
       for (
@@ -90,6 +93,7 @@ export class Deliberation {
       const partial = spentBy(this.#findings())
       throw this.#cancelled?.amend({ partial, attempts: partial.timing.attempts })
     } finally {
+      end()
       signal?.removeEventListener('abort', onAbort)
     }
   }
