@@ -105,6 +105,22 @@ test('what asks many is in flight no longer than it runs, however it ends', asyn
   free()
 })
 
+test('a schema that answers with a thenable of its own is told as one that answers with a promise', async () => {
+  const schema = z.object({ city: z.string() })
+  const validate = (value: unknown) => ({
+    then: (resolve: (result: unknown) => void) => resolve({ value }),
+  })
+  const late = {
+    '~standard': {
+      ...schema['~standard'],
+      validate: validate as unknown as (typeof schema)['~standard']['validate'],
+    },
+  }
+  const prompt = answeredBy({ text: '{"city":"Oslo"}' })
+  assert.deepEqual((await llmOf().agenerate(prompt, { schema: late })).output, { city: 'Oslo' })
+  assert.equal(thrown(() => llmOf().generate(prompt, { schema: late })).code, 'blocking_unavailable')
+})
+
 test('what cannot cross a thread is refused, with the remedy', async () => {
   registerProvider('homemade', () => ({ name: 'homemade', async *stream() {} }))
   const address = { baseURL: simulator.baseURL('openai'), model: 'gpt-4o-mini' }

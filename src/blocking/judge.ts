@@ -21,9 +21,9 @@ export class Judge {
     const end = beginCall()
     try {
       const result = this.#schema['~standard'].validate(value)
-      if (result instanceof Promise) {
+      if (isLater(result)) {
         // What comes of it concerns nobody any more.
-        result.catch(() => {})
+        Promise.resolve(result).catch(() => {})
         throw unavailable(
           'The schema answered with a promise, which a blocked thread cannot wait for: one of its checks is asynchronous, or threw (zod). Use agenerate().',
         )
@@ -55,6 +55,11 @@ export class Judge {
     error.cause = failure
     return error
   }
+}
+
+/** A promise of any library. */
+function isLater<Value extends object>(value: Value | Promise<Value>): value is Promise<Value> {
+  return typeof (value as Partial<Promise<Value>>).then === 'function'
 }
 
 function plainIssue({ message, path = [] }: StandardSchemaV1.Issue): StandardSchemaV1.Issue {
