@@ -185,7 +185,7 @@ function check(options: object, checks: Checks, code: ErrorCode, prefix = ''): v
       throw new ConvokeError(
         code,
         checks === callChecks && Object.hasOwn(llmChecks, name)
-          ? `The option ${name} is one of createLLM, not of a call.`
+          ? `The option ${name} is one of createLLM${name === 'blocking' ? ' and of generate()' : ''}, not of ${name === 'blocking' ? 'an awaited' : 'a'} call.`
           : `There is no option ${prefix}${name}.${didYouMean(name, Object.keys(checks))}`,
       )
     }

@@ -121,6 +121,25 @@ test('a schema that answers with a thenable of its own is told as one that answe
   assert.equal(thrown(() => llmOf().generate(prompt, { schema: late })).code, 'blocking_unavailable')
 })
 
+test('an error is one of ours whatever becomes of stacks in this process', () => {
+  const prompt = answeredBy({ fault: { status: 401 } })
+  const { prepareStackTrace } = Error
+  Error.prepareStackTrace = (_, sites) => sites
+  try {
+    const error = thrown(() => llmOf().generate(prompt))
+    assert.equal(error.code, 'authentication')
+    assert.equal(typeof error.stack, 'string')
+  } finally {
+    Error.prepareStackTrace = prepareStackTrace
+  }
+})
+
+test('blocking is no option of a call that is awaited', async () => {
+  const { code, message } = await rejected(llmOf().agenerate('Hi', { blocking: 'allow' } as object))
+  assert.equal(code, 'invalid_request')
+  assert.match(message, /blocking is one of createLLM and of generate\(\), not of an awaited call/)
+})
+
 test('what cannot cross a thread is refused, with the remedy', async () => {
   registerProvider('homemade', () => ({ name: 'homemade', async *stream() {} }))
   const address = { baseURL: simulator.baseURL('openai'), model: 'gpt-4o-mini' }

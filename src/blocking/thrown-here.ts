@@ -5,6 +5,11 @@ import type { ConvokeError } from '../errors.ts'
 export function thrownHere(error: ConvokeError): ConvokeError {
   const here: { stack?: string } = {}
   Error.captureStackTrace(here, thrownHere)
-  const frames = (here.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
-  return Object.assign(error, { stack: [error.stack ?? String(error), ...frames].join('\n') })
+  const frames = (textOf(here.stack) ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  return Object.assign(error, { stack: [textOf(error.stack) ?? String(error), ...frames].join('\n') })
+}
+
+/** Somebody's Error.prepareStackTrace may give anything. */
+function textOf(stack: unknown): string | undefined {
+  return typeof stack === 'string' ? stack : undefined
 }
