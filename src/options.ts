@@ -185,7 +185,7 @@ function check(options: object, checks: Checks, code: ErrorCode, prefix = ''): v
       throw new ConvokeError(
         code,
         checks === callChecks && Object.hasOwn(llmChecks, name)
-          ? `The option ${name} is one of createLLM${name === 'blocking' ? ' and of generate()' : ''}, not of ${name === 'blocking' ? 'an awaited' : 'a'} call.`
+          ? `The option ${name} is one of ${whoTakes(name)}.`
           : `There is no option ${prefix}${name}.${didYouMean(name, Object.keys(checks))}`,
       )
     }
@@ -194,6 +194,12 @@ function check(options: object, checks: Checks, code: ErrorCode, prefix = ''): v
       throw new ConvokeError(code, `The option ${prefix}${name} is ${shown(value)}; it takes ${wanted}.`)
     }
   }
+}
+
+function whoTakes(name: string): string {
+  return name === 'blocking'
+    ? 'createLLM and of generate(), not of an awaited call'
+    : 'createLLM, not of a call'
 }
 
 function shown(value: unknown): string {
