@@ -99,7 +99,7 @@ export function askBlocking<Value>(
     )
   }
   const { strategy, ...options } = more
-  const args = [plainMembers(llms), portable(prompt, 'The prompt'), portable(options, 'options')]
+  const args = [plainMembers(llms), portable(prompt, 'The prompt', 'prompt'), portable(options, 'options')]
   if (strategy !== undefined) args.push(plainArgument(strategy, 'options.strategy'))
   const { totalMs } = settingsOf(options).timeouts
   const call = beginBlocking({ target: { kind: 'library' }, method, args }, totalMs, { llms })
@@ -119,7 +119,7 @@ function begun(
   const call = {
     target: blocker.target(),
     method,
-    args: [portable(prompt, 'The prompt'), portable(options, 'options')],
+    args: [portable(prompt, 'The prompt', 'prompt'), portable(options, 'options')],
     ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
   }
   return beginBlocking(call, settingsOf(merged).timeouts.totalMs, blocker)

@@ -41,7 +41,7 @@ export function plainMembers(llms: unknown): PlainArgument {
 export function plainArgument(value: unknown, name: string): PlainArgument {
   if (answers(value)) return plainMember(value, name)
   const origin = typeof value === 'object' && value !== null ? origins.get(value) : undefined
-  if (!origin) return { kind: 'data', value: portable(value, name) }
+  if (!origin) return { kind: 'data', value: portable(value, name, 'setting') }
   const args = origin.args.map((arg) => plainArgument(arg, `${name} (${origin.name})`))
   return { kind: 'strategy', strategy: origin.name, args }
 }

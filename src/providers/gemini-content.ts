@@ -1,4 +1,5 @@
 /** Gemini's `generateContent` and `streamGenerateContent`: what a request becomes, and what their events mean. */
+import { types } from 'node:util'
 import { ConvokeError } from '../errors.ts'
 import type { FinishReason, ReasoningEffort, ToolCallPart, ToolChoice, ToolDefinition } from '../types.ts'
 import type { EventFold } from './chunk-reader.ts'
@@ -176,8 +177,16 @@ function functionResponse({ toolCallId, name, result, isError }: ToolResults[num
 /** A result as the object that Gemini wants. */
 function responseOf(result: unknown, isError = false): unknown {
   if (isError) return { error: resultText(result) }
-  const isObject = typeof result === 'object' && result !== null && !Array.isArray(result)
-  return isObject && !('toJSON' in result) ? result : { result: result ?? null }
+  const form = formOf(result)
+  const isObject = typeof form === 'object' && form !== null && !Array.isArray(form)
+  return isObject ? form : { result: form ?? null }
+}
+
+/** A date, or a boxed text, is an object whose JSON is none. */
+function formOf(result: unknown): unknown {
+  if (typeof result !== 'object' || result === null) return result
+  const isOther = 'toJSON' in result || types.isBoxedPrimitive(result)
+  return isOther ? (JSON.parse(JSON.stringify(result) ?? 'null') as unknown) : result
 }
 
 /**
