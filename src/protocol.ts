@@ -294,7 +294,7 @@ export type BlockingOrder =
       /** Of the async side, with plain data for arguments. */
       method: string
       args: unknown[]
-      /** The limit of the whole call, in milliseconds. */
+      /** Of the whole call, in milliseconds. */
       totalMs: number
       /** JSON Schema of the output, whose validation cannot cross. */
       outputSchema?: Record<string, unknown>

@@ -1,10 +1,12 @@
 /** Where generate() refuses to block, and what it says. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { consensus, createLLM, createSession, fanOut, registerProvider, sqliteStore } from 'convoke'
-import type { LLMOptions, Store } from 'convoke'
+import { consensus, createLLM, createSession, fallback, fanOut, registerProvider, sqliteStore } from 'convoke'
+import type { LLM, LLMOptions, Store } from 'convoke'
 import OpenAI from 'openai'
 import { z } from 'zod'
+import { limitOf, limitOfMany } from '../src/blocking/limit.ts'
+import { plainMembers } from '../src/blocking/plain-arguments.ts'
 import { blockingLLM, rejected, thrown } from './blocking-kit.ts'
 import { answeredBy, simulatorThread } from './simulator-thread.ts'
 
@@ -187,6 +189,21 @@ test('bad input is the error that it is on the async side', () => {
   const round: Record<string, unknown> = {}
   round['self'] = round
   assert.match(thrown(() => llm.generate('Hi', { vendor: round })).message, /contains itself/)
+})
+
+test('a call has the time of all that may be asked one after the other, unless it has its own', () => {
+  const hour = { timeouts: { totalMs: 3_600_000 } }
+  const [one, patient] = [llmOf(), llmOf(hour)]
+  const of = (llm: LLM, options = {}) => limitOf(llm.blocker().target(), { ...llm.defaults, ...options })
+  assert.deepEqual([of(one), of(patient)], [600_000, 3_600_000])
+  assert.equal(of(fallback(one, patient)), 4_200_000)
+  assert.equal(of(fallback(one, patient), { timeouts: { totalMs: 5 } }), 5)
+  const members = plainMembers([one, fallback(one, patient)])
+  const given = [{}, { timeoutMs: 7 }, { rounds: 2 }, { timeouts: { totalMs: 9 } }]
+  assert.deepEqual(
+    given.map((options) => limitOfMany(members, options)),
+    [4_800_000, 7, 9_600_000, 600_009],
+  )
 })
 
 test('a closed LLM blocks no more', async () => {

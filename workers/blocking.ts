@@ -112,7 +112,7 @@ function overdue(error: unknown, totalMs: number): unknown {
   const { code: _code, message: _message, name: _name, cause: _cause, partial, ...fields } = error
   return new ConvokeError(
     'timeout',
-    `The call took longer than totalMs ${totalMs}, its wait in line included.`,
+    `The call took longer than ${totalMs} ms (totalMs), its wait in line included.`,
     {
       ...fields,
       phase: 'total',

@@ -27,12 +27,12 @@ type Call = Extract<BlockingOrder, { kind: 'call' }>
 /** Of the library itself. Most scripts ask one LLM at a time, and need not load what asks many. */
 const functions = {
   countTokens,
-  async fanOut(llms: PlainArgument, prompt: Prompt, options: object, strategy?: PlainArgument) {
+  async fanOut(llms: PlainArgument, prompt: Prompt, strategy: PlainArgument | undefined, options: object) {
     const { fanOut } = await import('../src/fan-out.ts')
     const given: object = { ...options, ...(strategy ? { strategy: await revived(strategy) } : {}) }
     return withPlainErrors(await fanOut((await revived(llms)) as Members, prompt, given))
   },
-  async consensus(llms: PlainArgument, prompt: Prompt, options: object, strategy?: PlainArgument) {
+  async consensus(llms: PlainArgument, prompt: Prompt, strategy: PlainArgument | undefined, options: object) {
     const { consensus } = await import('../src/consensus/consensus.ts')
     const made = strategy ? { strategy: (await revived(strategy)) as Strategy } : {}
     const given: ConsensusOptions = { ...options, ...made }

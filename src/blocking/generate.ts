@@ -1,6 +1,6 @@
 /** generate(): a call of the async side, run by the blocking thread while this one waits. */
 import { ConvokeError } from '../errors.ts'
-import { checkCallOptions, mergeOptions, settingsOf } from '../options.ts'
+import { checkCallOptions, mergeOptions } from '../options.ts'
 import { jsonSchemaOf } from '../output.ts'
 import { conversation } from '../prompt.ts'
 import { withErrors } from '../plain-values.ts'
@@ -15,6 +15,7 @@ import { Arrived } from './arrived.ts'
 import { checkMayBlock, refuseSignal, unavailable } from './in-flight.ts'
 import { Judge } from './judge.ts'
 import { blockingOf, plainArgument, plainMembers } from './plain-arguments.ts'
+import { limitOf, limitOfMany } from './limit.ts'
 import { portable } from './portable.ts'
 import { thrownHere } from './thrown-here.ts'
 import { BlockingStream } from './stream.ts'
@@ -99,10 +100,12 @@ export function askBlocking<Value>(
     )
   }
   const { strategy, ...options } = more
-  const args = [plainMembers(llms), portable(prompt, 'The prompt', 'prompt'), portable(options, 'options')]
-  if (strategy !== undefined) args.push(plainArgument(strategy, 'options.strategy'))
-  const { totalMs } = settingsOf(options).timeouts
-  const call = beginBlocking({ target: { kind: 'library' }, method, args }, totalMs, { llms })
+  const members = plainMembers(llms)
+  const asked = portable(prompt, 'The prompt', 'prompt')
+  const made = strategy === undefined ? undefined : plainArgument(strategy, 'options.strategy')
+  const args = [members, asked, made, portable(options, 'options')]
+  const limitMs = limitOfMany(members, options)
+  const call = beginBlocking({ target: { kind: 'library' }, method, args }, limitMs, { llms })
   return withErrors(valueOf(endOf(call))) as Value
 }
 
@@ -122,7 +125,7 @@ function begun(
     args: [portable(prompt, 'The prompt', 'prompt'), portable(options, 'options')],
     ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
   }
-  return beginBlocking(call, settingsOf(merged).timeouts.totalMs, blocker)
+  return beginBlocking(call, limitOf(call.target, merged), blocker)
 }
 
 function endOf(call: BlockingCall): Answer<unknown> {
