@@ -12,7 +12,7 @@ const storeys: { room: string; files: RegExp; apart?: boolean }[] = [
   { room: 'runtime', files: /^runtime\.ts$/ },
   { room: 'types and errors', files: /^(types|errors|did-you-mean)\.ts$/ },
   { room: 'the provider contract', files: /^providers\/provider\.ts$/ },
-  { room: 'what crosses threads', files: /^(protocol|plain-errors|plain-values|store\/store)\.ts$/ },
+  { room: 'what crosses threads', files: /^(protocol|plain-errors|store\/store)\.ts$/ },
   { room: 'worker threads', files: /^(pool|thread-arguments)\.ts$/ },
   { room: 'the tokenizer', files: /^tokenizer\// },
   { room: 'policies', files: /^policies\// },

@@ -2,8 +2,7 @@
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { createLLM } from '../src/llm.ts'
 import type { LLM } from '../src/llm.ts'
-import { fromPlainError } from '../src/plain-errors.ts'
-import { withPlainErrors } from '../src/plain-values.ts'
+import { fromPlainError, withPlainErrors } from '../src/plain-errors.ts'
 import type {
   BlockingOrder,
   BlockingTarget,
