@@ -342,4 +342,7 @@ export const cells = {
   beats: 1,
   /** A file descriptor of the thread, plus 1; 0 while it starts. Its end closes it, however it ends. */
   pledge: 2,
+  /** Which file that is, each in its lowest 32 bits. */
+  pledgedDevice: 3,
+  pledgedFile: 4,
 } as const

@@ -1,7 +1,15 @@
 /** generate(): calls that block, against what the same calls give on the async side. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { countTokens, countTokensSync, createLLM, createSession, isConvokeError } from 'convoke'
+import {
+  consensusSync,
+  countTokens,
+  countTokensSync,
+  createLLM,
+  createSession,
+  isConvokeError,
+  majority,
+} from 'convoke'
 import type { ConvokeError, GenerateResponse, LLMOptions, StreamChunk } from 'convoke'
 import { z } from 'zod'
 import { blockingLLM, rejected, thrown, vendors } from './blocking-kit.ts'
@@ -338,6 +346,15 @@ test('totalMs bounds a call that waits in line as well, a second later', () => {
     ['timeout', 'total'],
   )
   assert.ok(performance.now() - startedAt < 8_000)
+})
+
+test('consensusSync with a strategy keeps its limit in line as well', () => {
+  const llm = llmOf('openai', { rateLimit: { requestsPerMinute: 1 } })
+  const startedAt = performance.now()
+  const given = { strategy: majority(), timeouts: { totalMs: 100 }, timeoutMs: 1_000 }
+  const { status, failures } = consensusSync([llm, llm], 'Hi', given)
+  assert.deepEqual([status, failures.map(({ error }) => error.code)], ['degraded', ['timeout']])
+  assert.ok(performance.now() - startedAt < 4_000)
 })
 
 test('an LLM keeps its rate, however many others are called meanwhile', () => {

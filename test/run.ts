@@ -16,6 +16,9 @@ const rank = (file: string) => {
 }
 
 const named = process.argv.slice(2)
+const option = named.find((word) => word.startsWith('-'))
+if (option !== undefined)
+  throw new Error(`${option}: npm test takes files alone; options are for node --test.`)
 const files = named.length > 0 ? named : globSync(join(import.meta.dirname, '*.test.ts')).sort()
 
 // Some hundreds of processes and threads load the same sources: the first to do so compiles them for all. For this run
@@ -24,6 +27,7 @@ const compiled = mkdtempSync(join(tmpdir(), 'convoke-compiled-'))
 process.env['NODE_COMPILE_CACHE'] = compiled
 process.on('exit', () => rmSync(compiled, { recursive: true, force: true }))
 process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
 
 run({
   files: files.toSorted((one, other) => rank(one) - rank(other)),

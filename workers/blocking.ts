@@ -15,7 +15,7 @@ import { StreamFlow } from './stream-flow.ts'
 
 const { port, memory, lostThreads } = workerData as BlockingStart
 noteLostThreads(...lostThreads)
-Atomics.store(memory, cells.pledge, pledge() + 1)
+pledge(memory)
 
 const beatMs = 50
 /** A call keeps `totalMs` itself, from when it left the line; this much later it is ended wherever it stands. */

@@ -181,7 +181,10 @@ function llmOf(plain: PlainLLM): LLM {
 
 /** The one that is longest unused goes, if it counts nothing, nor has calls that run. */
 function makeRoomForLLMs(): void {
+  const asked = [...llms.keys()].at(-1)
   for (const [id, { activity }] of llms) {
+    // Where all others count, the one that is being asked would be made anew each time.
+    if (id === asked) return
     if (activity.running + activity.queued > 0) continue
     if (counting.has(id) && counting.size <= maxCounting) continue
     llms.delete(id)

@@ -50,7 +50,7 @@ let lastId = 0
 export function beginBlocking(call: Call, totalMs: number, owner: Owner): BlockingCall {
   // One that died between two calls has lost nothing.
   if (!channel?.isAlive) {
-    channel?.bury()
+    channel?.replace()
     channel = new Channel()
   }
   return new BlockingCall(channel, call, totalMs, owner)
@@ -100,7 +100,9 @@ export class BlockingCall {
   wait(): BlockingNews {
     const totalMs = this.#totalMs
     const silenceMs = Math.min(totalMs, longestSilenceMs) + graceMs
-    const news = this.#channel.wait(this.#id, silenceMs, this.#startedAtMs + totalMs + giveUpMs)
+    // One who comes late finds what has come meanwhile.
+    const untilMs = Math.max(this.#startedAtMs + totalMs, performance.now()) + giveUpMs
+    const news = this.#channel.wait(this.#id, silenceMs, untilMs)
     if (news.end) this.#channel.end(this.#id)
     return news
   }
@@ -170,8 +172,7 @@ class Channel {
   /** Whether the thread has not ended. */
   get isAlive(): boolean {
     if (this.#hasExited) return false
-    const pledge = Atomics.load(this.#memory, cells.pledge)
-    return pledge > 0 ? isKept(pledge - 1) : !this.#tellsEnd || this.#isConnected
+    return isKept(this.#memory) ?? (!this.#tellsEnd || this.#isConnected)
   }
 
   /**
@@ -181,6 +182,12 @@ class Channel {
   get #isConnected(): boolean {
     const post: (order: BlockingOrder) => unknown = this.#port.postMessage.bind(this.#port)
     return post({ kind: 'look' }) === true
+  }
+
+  /** It is dead, as far as anybody can see. */
+  replace(): void {
+    this.bury()
+    void this.#worker.terminate()
   }
 
   /** It is dead, or will be: nobody waits for the turns of its sessions. */

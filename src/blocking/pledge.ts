@@ -5,24 +5,34 @@
 import { fstatSync, openSync, statSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { cells } from '../protocol.ts'
 
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 /** The program of the blocking thread. */
 export const threadFile = new URL(`../../workers/blocking.${extension}`, import.meta.url)
 
-/** In the thread. @returns the descriptor */
-export function pledge(): number {
-  return openSync(fileToHold(), 'r')
+/** In the thread: its descriptor, and which file that is. Told in memory behind it, the descriptor last. */
+export function pledge(memory: Int32Array): void {
+  const descriptor = openSync(fileToHold(), 'r')
+  const { dev, ino } = fstatSync(descriptor)
+  Atomics.store(memory, cells.pledgedDevice, dev)
+  Atomics.store(memory, cells.pledgedFile, ino)
+  Atomics.store(memory, cells.pledge, descriptor + 1)
 }
 
-let held: { dev: number; ino: number } | undefined
-
-/** In the thread that waits: whether this is still the descriptor that the other one opened. Asked before each call. */
-export function isKept(descriptor: number): boolean {
+/**
+ * In the thread that waits: whether the descriptor is still the one that the other opened. Asked before each call;
+ * nothing while it has yet to open it.
+ */
+export function isKept(memory: Int32Array): boolean | undefined {
+  const pledged = Atomics.load(memory, cells.pledge)
+  if (pledged === 0) return undefined
   try {
-    held ??= statSync(fileToHold())
-    const { dev, ino } = fstatSync(descriptor)
-    return dev === held.dev && ino === held.ino
+    const { dev, ino } = fstatSync(pledged - 1)
+    return (
+      Atomics.load(memory, cells.pledgedDevice) === (dev | 0) &&
+      Atomics.load(memory, cells.pledgedFile) === (ino | 0)
+    )
   } catch {
     return false
   }

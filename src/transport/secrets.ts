@@ -63,7 +63,7 @@ export class Secrets {
     const inner =
       Array.isArray(errors) && depth < 3 ? errors.map((one) => this.cleanError(one, depth + 1)) : undefined
     // Node's own, of a host with several addresses, says nothing itself.
-    const said = message || inner?.map((one) => one.message).join('; ') || String(error)
+    const said = (message && String(message)) || inner?.map((one) => one.message).join('; ') || String(error)
     const copy: NodeJS.ErrnoException = inner
       ? new AggregateError(inner, this.redact(said))
       : new Error(this.redact(said))
