@@ -23,8 +23,8 @@ threads.Worker = class extends threads.Worker {
     super(file, {
       ...options,
       execArgv: ['--import', killer],
-      // Little memory is used up fast.
-      resourceLimits: { maxOldGenerationSizeMb: 48 },
+      // Little memory is used up fast. Of the young, too: many survivors at once, past the limit, end the whole process.
+      resourceLimits: { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 6 },
     })
     // eslint-disable-next-line @typescript-eslint/no-this-alias
     latest = this
