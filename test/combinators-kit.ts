@@ -13,16 +13,16 @@ export interface Member {
   simulator: Simulator
 }
 
-/** An LLM of a vendor that is closed with the test. */
-export async function member(
+/** An LLM of a vendor, over a simulator of its own; both are closed with the test. */
+export async function open(
   context: TestContext,
   provider: string,
+  options: LLMOptions,
   simulated: SimulatorOptions = {},
-  options: LLMOptions = {},
 ): Promise<Member> {
-  const simulator = await startSimulator({ reply: `from ${provider}`, ...simulated })
+  const simulator = await startSimulator(simulated)
   const llm = createLLM(provider, {
-    model: `${provider}-model`,
+    model: 'test-model',
     apiKey: 'sk-test-0123456789',
     baseURL: simulator.baseURL(provider),
     retry: { attempts: 1 },
@@ -33,6 +33,17 @@ export async function member(
     await simulator.close()
   })
   return { llm, simulator }
+}
+
+/** One that is told from others by its model and its replies. */
+export function member(
+  context: TestContext,
+  provider: string,
+  simulated: SimulatorOptions = {},
+  options: LLMOptions = {},
+): Promise<Member> {
+  const own = { model: `${provider}-model`, ...options }
+  return open(context, provider, own, { reply: `from ${provider}`, ...simulated })
 }
 
 /** One of OpenAI's and one of Anthropic's: `a` and `b`. */

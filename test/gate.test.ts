@@ -2,38 +2,14 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
-import type { TestContext } from 'node:test'
-import { ConvokeError, createLLM, isConvokeError } from 'convoke'
-import type { GenerateResponse, LLMOptions } from 'convoke'
-import { startSimulator } from 'convoke/simulator'
-import type { Simulator, SimulatorOptions } from 'convoke/simulator'
+import { ConvokeError, isConvokeError } from 'convoke'
+import type { GenerateResponse } from 'convoke'
+import type { Simulator } from 'convoke/simulator'
 import { Gate } from '../src/gate.ts'
 import type { ChatRequest } from '../src/providers/provider.ts'
+import { open, pause } from './combinators-kit.ts'
 import { failure, until } from './conformance/stage.ts'
 import { FakeClock, settled } from './fake-clock.ts'
-
-async function open(
-  context: TestContext,
-  provider: string,
-  options: LLMOptions,
-  simulated: SimulatorOptions = {},
-) {
-  const simulator = await startSimulator(simulated)
-  const llm = createLLM(provider, {
-    model: 'test-model',
-    apiKey: 'sk-test-0123456789',
-    baseURL: simulator.baseURL(provider),
-    retry: { attempts: 1 },
-    ...options,
-  })
-  context.after(async () => {
-    await llm.close()
-    await simulator.close()
-  })
-  return { llm, simulator }
-}
-
-const pause = (delayMs: number) => new Promise((resolve) => setTimeout(resolve, delayMs))
 
 /** Long enough for a request to arrive that should not. */
 const forAWhile = () => pause(80)

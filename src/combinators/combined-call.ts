@@ -1,6 +1,7 @@
 /** A call of a combined LLM: the calls of its members that are made for it, and what ends them all. */
 import { beginCall } from '../blocking/in-flight.ts'
 import type { Caller, CallSetting, PromptFor, RunningCall, Span } from '../caller.ts'
+import { Collector } from '../collect.ts'
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { mergeOptions, plainTextDefaults, settingsOf } from '../options.ts'
@@ -218,19 +219,12 @@ export class CombinedCall implements RunningCall {
   }
 
   #unanswered(provider = this.#context.provider, model = this.#context.model): GenerateResponse {
-    return {
-      content: '',
-      toolCalls: [],
-      finishReason: 'other',
-      usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0, source: 'estimated' },
-      provider,
+    const collector = new Collector(provider, {
       model: this.options.model ?? model ?? '',
-      id: '',
-      timing: { firstChunkMs: 0, totalMs: 0, attempts: 0 },
-      warnings: [],
-      message: { role: 'assistant', content: [] },
-      raw: undefined,
-    }
+      inputTokens: () => 0,
+    })
+    const timing = { firstChunkMs: 0, totalMs: 0, attempts: 0 }
+    return collector.response('other', { timing, warnings: [], consumed: false })
   }
 }
 
