@@ -5,7 +5,6 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -381,17 +380,4 @@ test('a check names what is wrong', async (t) => {
     [problems.length, /messages/.test(problems[0] ?? ''), /index/.test(problems[1] ?? '')],
     [2, true, true],
   )
-})
-
-test('a folder in use by several processes is opened by all of them at once', async (t) => {
-  const folder = folderFor(t)
-  mkdirSync(join(folder, 'in'))
-  const path = join(folder, 'in', 'chat.db')
-  const code = `const store = sqliteStore({ path: process.argv[1] }); await store.open({ id: String(process.pid) }); await store.close()`
-  await Promise.all(
-    [1, 2, 3, 4].map(() => run(process.execPath, [...child(code), path], { timeout: 20_000 })),
-  )
-  const store = sqliteStore({ path })
-  t.after(() => store.close())
-  assert.equal((await store.list()).length, 4)
 })

@@ -74,8 +74,9 @@ function checkFile(path: string, found: Stats): void {
   if (!found.isFile()) refuse(path, 'This is no ordinary file. Name another one.')
   if (!isAllowed(path, constants.R_OK | constants.W_OK))
     refuse(path, 'The file may not be read and written. Change its permissions, or name another file.')
-  // SQLite takes an empty file for a new database, and would drop the log that still has the conversations.
-  if (found.size === 0 && (statOf(logOf(path))?.size ?? 0) > 0)
+  // SQLite takes an empty file for a new database, and would drop the log that still has the conversations. Asked again:
+  // another process may have begun both since.
+  if (found.size === 0 && (statOf(logOf(path))?.size ?? 0) > 0 && statOf(path)?.size === 0)
     refuse(
       path,
       'The file was cut to nothing, but its -wal is there. Restore a backup, or name another file.',
@@ -90,9 +91,10 @@ function checkFile(path: string, found: Stats): void {
 
 /** Private from the first moment: SQLite would make it as the umask says, and its -wal and -shm like it. */
 function createFile(path: string): void {
-  if (lstatSync(path, { throwIfNoEntry: false }))
+  // Asked again, here and below: another process may be faster.
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() && !statOf(path))
     refuse(path, 'This is a link to a file that is not there. Name a file.')
-  // SQLite would take the log for that of another database, and delete it. Asked again: another process may be faster.
+  // SQLite would take the log for that of another database, and delete it.
   if ((statOf(`${path}-wal`)?.size ?? 0) > 0 && !statOf(path))
     refuse(
       path,
@@ -140,13 +142,11 @@ function checkHeader(path: string, { owner, version, isEmpty }: FileHeader): voi
 
 /** Looks again, by all of SQLite's own checks and for what other processes did since; writes then. */
 function prepare(database: Database, path: string, busyTimeoutMs: number): void {
-  const tables = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() as number
-  const owner = database.pragma('application_id', { simple: true }) as number
-  const version = database.pragma('user_version', { simple: true }) as number
-  checkHeader(path, { owner, version, isEmpty: tables === 0 })
+  const header = headerOf(database)
+  checkHeader(path, header)
   const mode = database.pragma('journal_mode', { simple: true })
   if (mode !== 'wal') untilFree(busyTimeoutMs, () => database.pragma('journal_mode = WAL'))
-  if (version === schemaVersion) return
+  if (header.version === schemaVersion) return
   untilFree(busyTimeoutMs, () => {
     database.exec('BEGIN IMMEDIATE')
     try {
@@ -157,6 +157,16 @@ function prepare(database: Database, path: string, busyTimeoutMs: number): void 
       if (database.inTransaction) database.exec('ROLLBACK')
     }
   })
+}
+
+/** Read as one state: another process that makes the tables meanwhile would else be taken for another program. */
+function headerOf(database: Database): FileHeader {
+  const read = database.prepare<[], { tables: number; owner: number; version: number }>(
+    `SELECT (SELECT count(*) FROM sqlite_schema) AS tables, application_id AS owner, user_version AS version
+      FROM pragma_application_id, pragma_user_version`,
+  )
+  const { tables, owner, version } = read.get() ?? { tables: 0, owner: 0, version: 0 }
+  return { owner, version, isEmpty: tables === 0 }
 }
 
 /** SQLite does not wait by itself where two processes turn one new file into a WAL database. */

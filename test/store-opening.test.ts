@@ -1,0 +1,53 @@
+/** A file that several threads or processes open in the same moment, also where it has to be made: all of them have it. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { Worker } from 'node:worker_threads'
+import { sqliteStore } from '../src/store/sqlite.ts'
+import { folderFor } from './store-kit.ts'
+
+const run = promisify(execFile)
+const module = JSON.stringify(join(import.meta.dirname, '../src/store/sqlite.ts'))
+const flags = ['--conditions=convoke-source', '--input-type=module', '-e']
+
+test('a folder in use by several processes is opened by all of them at once', async (t) => {
+  const folder = folderFor(t)
+  mkdirSync(join(folder, 'in'))
+  const path = join(folder, 'in', 'chat.db')
+  const code = `import { sqliteStore } from ${module}
+    const store = sqliteStore({ path: process.argv[1] }); await store.open({ id: String(process.pid) }); await store.close()`
+  await Promise.all(
+    [1, 2, 3, 4].map(() => run(process.execPath, [...flags, code, path], { timeout: 20_000 })),
+  )
+  const store = sqliteStore({ path })
+  t.after(() => store.close())
+  assert.equal((await store.list()).length, 4)
+})
+
+test('two threads that open a new file in the same instant both have it', async (t) => {
+  const rounds = 200
+  const code = `
+    const { ready, folder, module, rounds } = require('node:worker_threads').workerData
+    import(module).then(({ openDatabase }) => {
+      for (let round = 0; round < rounds; round++) {
+        Atomics.add(ready, round, 1)
+        while (Atomics.load(ready, round) < 2);
+        const path = folder + '/' + round + '.db'
+        openDatabase({ path, durability: 'normal', busyTimeoutMs: 5_000, wasOpened: false }).close()
+      }
+    })`
+  const ready = new Int32Array(new SharedArrayBuffer(4 * rounds))
+  const workerData = {
+    ready,
+    rounds,
+    folder: folderFor(t),
+    module: import.meta.resolve('../workers/open-database.ts'),
+  }
+  const threads = [1, 2].map(() => new Worker(code, { eval: true, workerData }))
+  t.after(() => Promise.all(threads.map((thread) => thread.terminate())))
+  await Promise.all(threads.map((thread) => once(thread, 'exit')))
+})
