@@ -1,5 +1,5 @@
 /**
- * Worker threads, by piscina, which nothing else imports. A task is plain data; it may run twice (its thread may die
+ * Worker threads, by piscina, which nothing else imports. A task is plain data; it may run more than once (its thread may die
  * after the work and before the answer), so a worker makes each land once. Idle threads never hold the process open.
  */
 import type { Piscina } from 'piscina'
@@ -18,6 +18,9 @@ export interface PoolOptions {
   idleMs: number
 }
 
+/** What ends all threads at once may reach the one that goes on as well; a task that ends each of its threads is lost. */
+const maxAttempts = 3
+
 /** Threads that run one of the files in `workers/`. Nothing is loaded or started before the first task. */
 export class WorkerPool<Task, Value> {
   readonly #worker: WorkerName
@@ -34,14 +37,14 @@ export class WorkerPool<Task, Value> {
 
   /**
    * Never takes a signal: piscina ends the thread to obey it, with all that runs there.
-   * @throws ConvokeError the worker's own error, `worker_lost` when its thread died twice over this task, or
+   * @throws ConvokeError the worker's own error, `worker_lost` when three threads died over this task, one after the other, or
    * `missing_dependency` when what it needs is not installed
    */
   async run(task: Task, transfer: readonly Transferable[] = []): Promise<Value> {
     if (this.#isClosed)
       throw new ConvokeError('worker_lost', `The pool of ${this.#worker} threads was closed.`)
     // What was handed over is gone with its thread; it cannot be sent again.
-    const attempts = transfer.length === 0 ? 2 : 1
+    const attempts = transfer.length === 0 ? maxAttempts : 1
     for (let attempt = 1; ; attempt++) {
       let answer: Answer<Value>
       // Asked again for each attempt: the first may have been the end of the threads that there were.

@@ -27,11 +27,21 @@ async function killAll(): Promise<number> {
   return dying.length
 }
 
-test('a vocabulary that could not be loaded, since its thread died twice, is loaded by the next count', async () => {
+test('a vocabulary that could not be loaded, since its threads died, is loaded by the next count', async () => {
   onStart = (worker) => void worker.terminate()
   await assert.rejects(countTokens('hi', { model: 'gpt-4' }), { code: 'worker_lost' })
   onStart = () => {}
   assert.equal((await countTokens('hi there', { model: 'gpt-4' })).tokens, 2)
+})
+
+test('a count outlives two threads, one after the other', async () => {
+  await killAll()
+  let toKill = 2
+  onStart = (worker) => {
+    if (toKill-- > 0) void worker.terminate()
+  }
+  assert.equal((await countTokens(text, { model })).tokens, tokens)
+  assert.ok(toKill <= 0)
 })
 
 test('threads killed in the midst of a count are replaced, and the count is right', async (t) => {
