@@ -6,7 +6,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from './blocking/in-flight.ts'
 import { collectorOf, isContentChunk } from './collect.ts'
 import type { Collector } from './collect.ts'
-import { ConvokeError, costsNothing, isConvokeError } from './errors.ts'
+import { ConvokeError, costsNothing, endedBy, isConvokeError } from './errors.ts'
 import type { CallSetting, RunningCall } from './caller.ts'
 import type { Gate } from './gate.ts'
 import type { Settings } from './options.ts'
@@ -80,10 +80,7 @@ export class Call implements RunningCall {
   cancel(reason?: unknown): void {
     // The reply is whole already: a reader that leaves at its finish chunk cancels nothing.
     if (this.#finished) return
-    const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
-    this.#controller.abort(
-      this.#error('cancelled', `The call was cancelled${why ? `: ${why}` : ''}.`, { cause: reason }),
-    )
+    this.#controller.abort(endedBy(reason, this.#labels))
   }
 
   partial(): GenerateResponse {
@@ -340,6 +337,8 @@ export class Call implements RunningCall {
     this.#progress.firstChunkAtMs ??= performance.now()
     const response = this.#response(chunk.finishReason)
     const { schema } = this.#context
+    // It has no part in the call's time: one that crosses to another thread waits there for who reads the stream.
+    if (schema) clearTimeout(this.#totalTimer)
     // Before the finish chunk: a stream ends by it or by an error, never by both.
     if (schema && response.toolCalls.length === 0) response.output = await outputOf(response, schema)
     this.#finished = response
@@ -393,8 +392,12 @@ export class Call implements RunningCall {
     message: string,
     options: ConstructorParameters<typeof ConvokeError>[2] = {},
   ): ConvokeError {
+    return new ConvokeError(code, message, { ...this.#labels, ...options })
+  }
+
+  get #labels() {
     const { name, request } = this.#context
-    return new ConvokeError(code, message, { provider: name, model: request.model, ...options })
+    return { provider: name, model: request.model }
   }
 }
 

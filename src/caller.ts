@@ -70,7 +70,11 @@ export interface Caller {
   showModel(model: string, options: RequestOptions): Promise<ModelInfo>
   deleteModel(model: string, options: RequestOptions): Promise<void>
   pullModel(model: string, options: RequestOptions): AsyncGenerator<PullProgress, void, void>
-  /** @throws ConvokeError `blocking_unavailable` where it cannot cross to another thread */
-  plain(): PlainLLM
+  /**
+   * What the blocking thread makes it of.
+   * @param isMember of a combination, which may answer without one that is closed
+   * @throws ConvokeError `blocking_unavailable` where it cannot cross to another thread, `configuration` when it was closed
+   */
+  plain(isMember?: boolean): PlainLLM
   close(): Promise<void>
 }

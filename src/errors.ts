@@ -98,6 +98,21 @@ export function isConvokeError(value: unknown): value is ConvokeError {
   return value instanceof Error && value.name === 'ConvokeError' && 'code' in value
 }
 
+/**
+ * What a call ends with whose owner ended it: `cancelled`, or, where the reason is a `timeout` of ours, that: it was the
+ * owner's clock.
+ * @param what ended, for the message
+ */
+export function endedBy(reason: unknown, options: ConvokeErrorOptions = {}, what = 'call'): ConvokeError {
+  if (isConvokeError(reason) && reason.code === 'timeout') {
+    const { message, phase, isRetryable } = reason
+    return new ConvokeError('timeout', message, { isRetryable, ...(phase ? { phase } : {}), ...options })
+  }
+  const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
+  const message = `The ${what} was cancelled${why ? `: ${why}` : ''}.`
+  return new ConvokeError('cancelled', message, { cause: reason, ...options })
+}
+
 /** Puts a provider's name on errors of `make` that know none. */
 export function labelled<T>(provider: string, make: () => T): T {
   try {

@@ -1,5 +1,5 @@
 /** Who is asked together: their keys, deadlines and prompts, and what becomes of each one's call. */
-import { ConvokeError, isConvokeError } from './errors.ts'
+import { ConvokeError, endedBy, isConvokeError } from './errors.ts'
 import { maxTimerMs } from './policies/max-timer-ms.ts'
 import type { GenerateOptions, GenerateResponse, Prompt, StreamChunk, Usage } from './types.ts'
 import { noUsage, sumOf, usageOf } from './usage.ts'
@@ -177,7 +177,6 @@ export class MemberCall {
   readonly #userSignal: AbortSignal | undefined
   readonly #onAbort = () => this.cancel(this.#userSignal?.reason)
   readonly #timer: NodeJS.Timeout | undefined
-  #expiry: string | undefined
 
   /** @param limit how its error calls the deadline */
   constructor(
@@ -192,8 +191,8 @@ export class MemberCall {
     else signal?.addEventListener('abort', this.#onAbort, { once: true })
     if (timeoutMs === undefined || timeoutMs > maxTimerMs) return
     this.#timer = setTimeout(() => {
-      this.#expiry = `There was no answer within ${limit}.`
-      this.cancel(this.#expiry)
+      const message = `There was no answer within ${limit}.`
+      this.cancel(new ConvokeError('timeout', message, { phase: 'total', isRetryable: false }))
     }, timeoutMs)
     // A stream that nobody reads must not hold the process.
     this.#timer.unref()
@@ -249,22 +248,19 @@ export class MemberCall {
   #failure(thrown: unknown): ConvokeError {
     const { provider, model } = this.seat
     const who = { provider, ...(model ? { model } : {}) }
+    const { aborted, reason } = this.signal
     if (!isConvokeError(thrown)) {
+      // One of the caller's own may end by any error, once it is told to.
+      if (aborted) return endedBy(reason, { ...who, cause: thrown })
       const message = thrown instanceof Error ? thrown.message : String(thrown)
       return new ConvokeError('malformed_response', `The member failed: ${message}`, {
         ...who,
         cause: thrown,
       })
     }
-    if (!this.#expiry || thrown.code !== 'cancelled') return thrown
+    if (!aborted || thrown.code !== 'cancelled') return thrown
     const { attempts, partial } = thrown
-    return new ConvokeError('timeout', this.#expiry, {
-      ...who,
-      attempts,
-      phase: 'total',
-      isRetryable: false,
-      cause: thrown,
-      ...(partial ? { partial } : {}),
-    })
+    const ended = endedBy(reason, { ...who, attempts, cause: thrown, ...(partial ? { partial } : {}) })
+    return ended.code === 'timeout' ? ended : thrown
   }
 }

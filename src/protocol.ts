@@ -246,7 +246,7 @@ export interface HistoryTask {
 }
 
 /** An LLM as the blocking thread makes it again. `id` tells those apart that were made alike. */
-export type PlainLLM = PlainVendor | PlainCombination
+export type PlainLLM = (PlainVendor | PlainCombination) & { isClosed?: true }
 
 export interface PlainVendor {
   id: number

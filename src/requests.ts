@@ -1,6 +1,6 @@
 /** Small requests beside an LLM's calls: lists of models, counts of tokens. A server that is silent ends them. */
 import { beginCall } from './blocking/in-flight.ts'
-import { ConvokeError } from './errors.ts'
+import { ConvokeError, endedBy } from './errors.ts'
 import { Deadline } from './policies/deadline.ts'
 import type { Timeouts } from './types.ts'
 
@@ -33,7 +33,7 @@ export class Requests {
   begin(signal: AbortSignal | undefined, limit: Limit): Deadline {
     const provider = this.#provider
     const deadline = new Deadline(signal, this.#limits[limit], {
-      cancelled: (cause) => new ConvokeError('cancelled', 'The request was cancelled.', { provider, cause }),
+      cancelled: (cause) => endedBy(cause, { provider }, 'request'),
       expired: (silenceMs) => {
         const message = `The server said nothing for ${limit} ${silenceMs}.`
         return new ConvokeError('timeout', message, { provider, phase: 'idle' })

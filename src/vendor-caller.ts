@@ -149,9 +149,10 @@ export class VendorCaller implements Caller {
     }
   }
 
-  plain(): PlainLLM {
-    this.#throwIfClosed()
-    return (this.#plain ??= this.#toPlain())
+  plain(isMember = false): PlainLLM {
+    if (!isMember) this.#throwIfClosed()
+    const plain = (this.#plain ??= this.#toPlain())
+    return this.#isClosed ? { ...plain, isClosed: true } : plain
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,7 @@ import {
   consensusSync,
   createSession,
   fallback,
+  fallbackCodes,
   fanOut,
   fanOutSync,
   isConvokeError,
@@ -19,7 +20,7 @@ import {
 } from 'convoke'
 import type { ConsensusOptions, LLMOptions, Strategy, Verdict } from 'convoke'
 import { z } from 'zod'
-import { blockingLLM, thrown, vendors } from './blocking-kit.ts'
+import { blockingLLM, rejected, thrown, vendors } from './blocking-kit.ts'
 import type { Vendor } from './blocking-kit.ts'
 import { answeredBy, simulatorThread } from './simulator-thread.ts'
 
@@ -226,4 +227,17 @@ test('options that are none are the error of the async side', async () => {
   const none = null as unknown as object
   for (const blocked of [() => fanOutSync(all, 'Hi', none), () => consensusSync(all, 'Hi', none)])
     assert.equal(thrown(blocked).code, 'invalid_request')
+})
+
+test('a member that is overdue in line has timeout, and a closed one of a fallback fails alone', async () => {
+  const limited = llmOf('openai', { rateLimit: { requestsPerMinute: 1 } })
+  limited.generate('one')
+  const { late } = fanOutSync({ late: limited }, 'Hi', { timeouts: { totalMs: 100 } })
+  assert.deepEqual([late.error?.code, late.error?.phase], ['timeout', 'total'])
+  const closed = llmOf('openai')
+  const either = fallback(closed, llmOf('anthropic'), { on: [...fallbackCodes, 'configuration'] })
+  await closed.close()
+  assert.equal(either.generate(yes).content, (await either.agenerate(yes)).content)
+  const none = fallback(closed, llmOf('anthropic'))
+  assert.equal(thrown(() => none.generate(yes)).message, (await rejected(none.agenerate(yes))).message)
 })

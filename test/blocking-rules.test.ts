@@ -201,9 +201,10 @@ test('a call has the time of all that may be asked one after the other, unless i
   const members = plainMembers([one, fallback(one, patient)])
   const given = [{}, { timeoutMs: 7 }, { rounds: 2 }, { timeouts: { totalMs: 9 } }]
   assert.deepEqual(
-    given.map((options) => limitOfMany(members, options)),
+    given.map((options) => limitOfMany('consensus', members, options)),
     [4_800_000, 7, 9_600_000, 600_009],
   )
+  assert.equal(limitOfMany('fanOut', members, { timeouts: { totalMs: 9 } }), 9)
 })
 
 test('a closed LLM blocks no more', async () => {

@@ -133,6 +133,10 @@ test('a stream whose schema waits to be asked gives way to other calls', async (
   await new Promise((resolve) => setTimeout(resolve, 1_000))
   assert.ok(session.generate('in between').persisted)
   assert.deepEqual(stream.response.output, { city: 'Oslo' })
+  const quick = { schema, timeouts: { totalMs: 300 }, stream: true } as const
+  const late = session.generate(answeredBy({ text: '{"city":"Oslo"}' }), quick)
+  await new Promise((resolve) => setTimeout(resolve, 2_000))
+  assert.deepEqual(late.response.output, { city: 'Oslo' })
   const left = session.generate(answeredBy({ text: '{"city":"Oslo"}' }), { schema, stream: true })
   await new Promise((resolve) => setTimeout(resolve, 300))
   left.cancel()
@@ -160,6 +164,15 @@ test('totalMs bounds a turn that waits for another process as well', async () =>
   await store.beginTurn({ sessionId: session.id, replyId: 'of another', messages: [], writer })
   const error = thrown(() => session.generate('two', { timeouts: { totalMs: 200 } }))
   assert.deepEqual([error.code, error.phase, error.attempts], ['timeout', 'total', 0])
+})
+
+test('the history of a session whose call was overdue in line says so', async () => {
+  const llm = llmOf('openai', { rateLimit: { requestsPerMinute: 1 } })
+  await using session = createSession(llm, { store: newFile() })
+  session.generate('one')
+  assert.equal(thrown(() => session.generate('two', { timeouts: { totalMs: 100 } })).code, 'timeout')
+  const [, , , { status, error } = {}] = await session.history()
+  assert.deepEqual([status, error?.code], ['failed', 'timeout'])
 })
 
 /** Reads one chunk of a long stream, and looks after a while at how much of it was sent. */

@@ -6,24 +6,23 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { after, before, test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
-import type { Simulator } from 'convoke/simulator'
+import type { Reply, Simulator } from 'convoke/simulator'
 
 const source = '--conditions=convoke-source'
 const strict = '--unhandled-rejections=strict'
 const breaker = `--import=${join(import.meta.dirname, 'blocking-breaker.ts')}`
 let simulator: Simulator
 
+/** Replies by their prompts. */
+const replies: Record<string, Reply> = {
+  half: { chunks: ['one ', 'two'], paceMs: 3_600_000 },
+  slow: { text: 'x', latencyMs: 60_000 },
+  paced: { chunks: ['a', 'b', 'c', 'd', 'e'], paceMs: 150 },
+  long: 'x'.repeat(300_000),
+  '{}': '{}',
+}
 before(async () => {
-  simulator = await startSimulator({
-    reply: ({ prompt }) =>
-      prompt === 'half'
-        ? { chunks: ['one ', 'two'], paceMs: 3_600_000 }
-        : prompt === 'slow'
-          ? { text: 'x', latencyMs: 60_000 }
-          : prompt === 'paced'
-            ? { chunks: ['a', 'b', 'c', 'd', 'e'], paceMs: 150 }
-            : { text: prompt === 'long' ? 'x'.repeat(300_000) : `You said: ${prompt}` },
-  })
+  simulator = await startSimulator({ reply: ({ prompt }) => replies[prompt] ?? `You said: ${prompt}` })
 })
 after(() => simulator.close())
 
@@ -291,8 +290,9 @@ test('it works in node -e and in the REPL', async () => {
   assert.match(shown, /You said: repl/)
 })
 
-test('Ctrl-C in the REPL cancels the call that it interrupts', async () => {
+test('Ctrl-C in the REPL cancels the call that it interrupts', async (t) => {
   const repl = spawn(process.execPath, [source, '-i'], { cwd: import.meta.dirname })
+  t.after(() => repl.kill('SIGKILL'))
   let shown = ''
   repl.stdout.on('data', (data) => (shown += String(data)))
   repl.stderr.on('data', (data) => (shown += String(data)))
@@ -309,6 +309,14 @@ test('Ctrl-C in the REPL cancels the call that it interrupts', async () => {
   await until(/interrupted/)
   repl.stdin.write(`ask('again')\n`)
   await until(/You said: again/)
+  const schema = `{ '~standard': { version: 1, vendor: 'v', validate() { say('jud' + 'ging'); for (;;); },
+    jsonSchema: { input: () => ({ type: 'object' }), output: () => ({ type: 'object' }) } } }`
+  repl.stdin.write(`ask('{}', { schema: ${schema.replace('\n', '')} })\n`)
+  await until(/judging/)
+  repl.kill('SIGINT')
+  await until(/interrupted[^]*interrupted/)
+  repl.stdin.write(`ask('behind it')\n`)
+  await until(/You said: behind it/)
   repl.stdin.end('.exit\n')
   await once(repl, 'close')
 })

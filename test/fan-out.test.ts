@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createLLM, createSession, fanOut, isConvokeError, registerProvider } from 'convoke'
+import { createLLM, createSession, fallback, fanOut, isConvokeError, registerProvider } from 'convoke'
 import type { MemberChunk, ProviderChunk } from 'convoke'
 import { hang, panel, untilQuiet } from './panel-kit.ts'
 
@@ -72,6 +72,22 @@ test('a member that is late has the error timeout and its socket is closed, by a
   assert.match(late.error?.message ?? '', /no answer within timeoutMs 150\./)
   assert.ok(late.timeMs >= 145 && later.timeMs >= 245)
   assert.ok((await untilQuiet(three.simulator)) < 250)
+})
+
+test('the history of a session that is late says so, and not that somebody cancelled it', async () => {
+  await using two = await panel({ a: hang, b: hang })
+  await using session = createSession(two.llm('a'))
+  const [alone, combined] = await fanOut([session, fallback(two.llm('a'), two.llm('b'))], 'Hi', {
+    timeoutMs: 150,
+  })
+  const told = { code: 'timeout', phase: 'total', isRetryable: false } as const
+  for (const { error } of [alone, combined]) {
+    assert.deepEqual({ code: error?.code, phase: error?.phase, isRetryable: error?.isRetryable }, told)
+    assert.equal(error?.partial?.finishReason, 'error')
+    assert.match(error?.message ?? '', /^\[openai\] There was no answer within timeoutMs 150\.$/)
+  }
+  const { status, error } = (await session.history()).at(-1) ?? {}
+  assert.deepEqual([status, error?.code], ['failed', 'timeout'])
 })
 
 test('an abort cancels those that still run, and the others keep what they had', async () => {

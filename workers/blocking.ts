@@ -5,7 +5,7 @@
  */
 import { workerData } from 'node:worker_threads'
 import { pledge } from '../src/blocking/pledge.ts'
-import { ConvokeError, isConvokeError } from '../src/errors.ts'
+import { ConvokeError } from '../src/errors.ts'
 import { toPlainError } from '../src/plain-errors.ts'
 import { cells } from '../src/protocol.ts'
 import type { Answer, BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../src/protocol.ts'
@@ -27,15 +27,15 @@ interface Running {
   /** Of a stream. */
   flow: StreamFlow | undefined
   controller: AbortController
+  totalMs: number
   dueAtMs: number
-  isOverdue: boolean
+  /** Takes what the schema says, while that is being asked. */
+  judged: ((verdict: Verdict) => void) | undefined
 }
 
 const running = new Map<number, Running>()
 /** The call that is waited for, as far as this thread was told. */
 let awaited = 0
-/** Of the schemas that were asked. */
-const verdicts = new Map<number, (verdict: Verdict) => void>()
 let beating: NodeJS.Timeout | undefined
 
 port.on('message', (order: BlockingOrder) => {
@@ -45,7 +45,7 @@ port.on('message', (order: BlockingOrder) => {
     case 'call':
       return void run(order)
     case 'judged':
-      return verdicts.get(order.id)?.(order.verdict)
+      return running.get(order.id)?.judged?.(order.verdict)
     case 'taken':
       running.get(order.id)?.flow?.take(order.count)
       return letFlow()
@@ -64,7 +64,7 @@ async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<voi
   const flow = method === 'stream' ? new StreamFlow((chunks) => tell({ id, chunks }), isAwaited) : undefined
   const dueAtMs = performance.now() + totalMs + lineMs
   const controller = new AbortController()
-  const call = { flow, controller, dueAtMs, isOverdue: false }
+  const call: Running = { flow, controller, totalMs, dueAtMs, judged: undefined }
   running.set(id, call)
   if (!flow) awaited = id
   beating ??= setInterval(beat, beatMs)
@@ -72,15 +72,14 @@ async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<voi
   let end: Answer<unknown>
   try {
     const calls = await twins
-    const ask = (value: unknown) => verdictOf(id, value)
+    const ask = (value: unknown) => verdictOf(id, call, value)
     const read = (given: unknown) => (flow ? flow.read(given as ResponseStream) : given)
     const value = await calls.run(order, ask, read, controller.signal)
     end = { isOk: true, value: plain(value) }
   } catch (error) {
-    end = { isOk: false, error: toPlainError(call.isOverdue ? overdue(error, totalMs) : error) }
+    end = { isOk: false, error: toPlainError(error) }
   }
   running.delete(id)
-  verdicts.delete(id)
   letFlow()
   if (running.size === 0) {
     clearInterval(beating)
@@ -94,9 +93,9 @@ function beat(): void {
   Atomics.add(memory, cells.beats, 1)
   const nowMs = performance.now()
   for (const call of running.values()) {
-    if (call.isOverdue || nowMs < call.dueAtMs) continue
-    call.isOverdue = true
-    call.controller.abort('totalMs is over')
+    // A schema waits for who reads the stream.
+    if (nowMs < call.dueAtMs || call.judged || call.controller.signal.aborted) continue
+    call.controller.abort(overdue(call.totalMs))
   }
 }
 
@@ -107,19 +106,9 @@ function cancel(id: number, reason: string): void {
 }
 
 /** The caller did not cancel it: its time was over, in line or while something was loaded. */
-function overdue(error: unknown, totalMs: number): unknown {
-  if (!isConvokeError(error) || error.code !== 'cancelled') return error
-  const { code: _code, message: _message, name: _name, cause: _cause, partial, ...fields } = error
-  return new ConvokeError(
-    'timeout',
-    `The call took longer than ${totalMs} ms (totalMs), its wait in line included.`,
-    {
-      ...fields,
-      phase: 'total',
-      isRetryable: false,
-      ...(partial ? { partial: { ...partial, finishReason: 'error' } } : {}),
-    },
-  )
+function overdue(totalMs: number): ConvokeError {
+  const message = `The call took longer than ${totalMs} ms (totalMs), its wait in line included.`
+  return new ConvokeError('timeout', message, { phase: 'total', isRetryable: false })
 }
 
 /**
@@ -131,9 +120,13 @@ function isAwaited(flow: StreamFlow): boolean {
   return other !== undefined && other.flow !== flow && (!other.flow || other.flow.isEmpty)
 }
 
-function verdictOf(id: number, value: unknown): Promise<Verdict> {
+function verdictOf(id: number, call: Running, value: unknown): Promise<Verdict> {
   return new Promise((resolve) => {
-    verdicts.set(id, resolve)
+    call.judged = (verdict) => {
+      call.judged = undefined
+      call.dueAtMs = Math.max(call.dueAtMs, performance.now() + lineMs)
+      resolve(verdict)
+    }
     tell({ id, chunks: [], judge: { value } })
   })
 }

@@ -171,6 +171,7 @@ const maxCounting = 1_000
 function llmOf(plain: PlainLLM): LLM {
   const { id } = plain
   const llm = llms.get(id) ?? madeOf(plain)
+  if (plain.isClosed) void llm.close()
   // The last one used stands last.
   llms.delete(id)
   llms.set(id, llm)

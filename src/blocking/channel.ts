@@ -134,6 +134,7 @@ class Channel {
   #hasExited = false
   /** Of the calls that are waited for, the innermost last. One that Ctrl-C tore away, in a REPL, is left behind. */
   #waiting: number[] = []
+  #willLookForTorn = false
   /** A schema is being asked, and may block in its turn. */
   #isJudging = false
   /** Streams, which may be read on after such a Ctrl-C. */
@@ -228,6 +229,17 @@ class Channel {
     this.send({ kind: 'cancel', id, reason: 'nobody reads it' })
   }
 
+  /** Where the event loop goes round nobody waits: who is left then was torn away. */
+  #lookForTorn(): void {
+    if (this.#willLookForTorn) return
+    this.#willLookForTorn = true
+    setImmediate(() => {
+      this.#willLookForTorn = false
+      this.#isJudging = false
+      this.#dropTorn()
+    })
+  }
+
   #dropTorn(): void {
     for (const id of this.#waiting.splice(0)) if (!this.#streams.has(id)) this.drop(id)
   }
@@ -235,6 +247,7 @@ class Channel {
   /** @param untilMs by performance.now(): then the call is given up */
   wait(id: number, silenceMs: number, untilMs: number): BlockingNews {
     this.#waiting.push(id)
+    this.#lookForTorn()
     try {
       return this.#wait(id, silenceMs, untilMs)
     } finally {

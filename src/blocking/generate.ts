@@ -103,7 +103,7 @@ export function askBlocking<Value>(
   const asked = portable(prompt, 'The prompt', 'prompt')
   const made = strategy === undefined ? undefined : plainArgument(strategy, 'options.strategy')
   const args = [members, asked, made, portable(options, 'options')]
-  const limitMs = limitOfMany(members, options)
+  const limitMs = limitOfMany(method, members, options)
   const call = beginBlocking({ target: { kind: 'library' }, method, args }, limitMs, { llms })
   return withErrors(valueOf(endOf(call))) as Value
 }

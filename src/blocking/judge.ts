@@ -19,6 +19,8 @@ export class Judge {
   judge(value: unknown): Verdict {
     // A schema that blocks in its turn is inside a call.
     const end = beginCall()
+    // Ctrl-C in a REPL, or the time-out of a vm, tears a schema away without its "finally".
+    const torn = setImmediate(end)
     try {
       const result = this.#schema['~standard'].validate(value)
       if (isLater(result)) {
@@ -37,6 +39,7 @@ export class Judge {
       this.#failure = error
       return { kind: 'failed', message: error instanceof Error ? error.message : String(error) }
     } finally {
+      clearImmediate(torn)
       end()
     }
   }

@@ -20,13 +20,17 @@ export function limitOf(target: BlockingTarget, options: GenerateOptions): numbe
   }
 }
 
-/** Of members that are asked at the same time, in so many rounds; behind each, somebody may be asked for a ruling. */
-export function limitOfMany(members: PlainArgument, options: GenerateOptions): number {
+/** Of members that are asked at the same time; of a consensus in rounds, behind each of which a judge may be asked. */
+export function limitOfMany(
+  method: 'fanOut' | 'consensus',
+  members: PlainArgument,
+  options: GenerateOptions,
+): number {
   const { timeoutMs, rounds = 1 } = options as { timeoutMs?: number; rounds?: number }
   if (typeof timeoutMs === 'number') return timeoutMs
   const totalMs = ownOf(options)
   const longest = totalMs === defaultMs ? Math.max(defaultMs, ...llmsOf(members).map(totalOf)) : totalMs
-  return typeof rounds === 'number' ? (longest + defaultMs) * rounds : longest
+  return method === 'consensus' && typeof rounds === 'number' ? (longest + defaultMs) * rounds : longest
 }
 
 /** Of LLMs that are asked one after the other, all of them. */

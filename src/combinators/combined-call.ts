@@ -2,7 +2,7 @@
 import { beginCall } from '../blocking/in-flight.ts'
 import type { Caller, CallSetting, PromptFor, RunningCall, Span } from '../caller.ts'
 import { Collector } from '../collect.ts'
-import { ConvokeError, isConvokeError } from '../errors.ts'
+import { ConvokeError, endedBy, isConvokeError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { mergeOptions, plainTextDefaults, settingsOf } from '../options.ts'
 import type { StreamSink } from '../stream.ts'
@@ -85,12 +85,7 @@ export class CombinedCall implements RunningCall {
 
   cancel(reason?: unknown): void {
     if (this.#finished || this.signal.aborted) return
-    const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
-    const error = new ConvokeError('cancelled', `The call was cancelled${why ? `: ${why}` : ''}.`, {
-      provider: this.provider,
-      cause: reason,
-    })
-    this.#controller.abort(error)
+    this.#controller.abort(endedBy(reason, { provider: this.provider }))
     for (const running of this.#running) running.cancel(reason)
   }
 

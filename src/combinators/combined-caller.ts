@@ -35,7 +35,7 @@ class CombinedCaller implements Caller {
   readonly #own: GenerateOptions
   readonly #members: readonly Caller[]
   readonly #calls = new Set<CombinedCall>()
-  #plain: PlainLLM | undefined
+  #plain: Omit<PlainCombination, 'members'> | undefined
   /** In the blocking thread. */
   readonly #twin = new Twin()
   #isClosed = false
@@ -118,9 +118,11 @@ class CombinedCaller implements Caller {
     yield* this.#only.pullModel(model, options)
   }
 
-  plain(): PlainLLM {
-    this.#throwIfClosed()
-    return (this.#plain ??= this.#toPlain())
+  plain(isMember = false): PlainLLM {
+    if (!isMember) this.#throwIfClosed()
+    const plain = (this.#plain ??= this.#toPlain())
+    const members = this.#members.map((member) => member.plain(true))
+    return { ...plain, members, ...(this.#isClosed ? { isClosed: true } : {}) }
   }
 
   async close(): Promise<void> {
@@ -130,7 +132,7 @@ class CombinedCaller implements Caller {
     this.#twin.forget()
   }
 
-  #toPlain(): PlainLLM {
+  #toPlain(): Omit<PlainCombination, 'members'> {
     const { name, options } = this.#combination
     if (name === 'cached') {
       throw unavailable(
@@ -146,8 +148,7 @@ class CombinedCaller implements Caller {
       )
     }
     const { schema: _schema, signal: _signal, ...rest } = options as GenerateOptions
-    const members = this.#members.map((member) => member.plain())
-    return { id: this.#twin.idFor(this), combinator: name, members, options: portable(rest, 'options') }
+    return { id: this.#twin.idFor(this), combinator: name, options: portable(rest, 'options') }
   }
 
   /** A call's options over its own. */

@@ -241,8 +241,8 @@ class Race {
   }
 
   #lose({ caller }: Racer, error: ConvokeError): void {
-    // One that waited in line when it was cancelled cost nothing.
-    if (error.code === 'cancelled' && error.attempts === 0) return
+    // One that waited in line when it was ended cost nothing.
+    if (error.attempts === 0 && (error.code === 'cancelled' || this.#call.signal.aborted)) return
     this.#call.lose(error, caller)
   }
 

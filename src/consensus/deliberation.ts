@@ -1,6 +1,6 @@
 /** One consensus as it runs: rounds of calls, votes as they come, a ruling, and the verdict. */
 import { beginCall } from '../blocking/in-flight.ts'
-import { ConvokeError, isConvokeError } from '../errors.ts'
+import { ConvokeError, endedBy, isConvokeError } from '../errors.ts'
 import { infoOf, MemberCall, promptFor } from '../members.ts'
 import type { Member, MemberResult, PromptForMembers, Seat } from '../members.ts'
 import { maxTimerMs } from '../policies/max-timer-ms.ts'
@@ -99,9 +99,7 @@ export class Deliberation {
   }
 
   cancel(reason?: unknown): void {
-    const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
-    const message = `The consensus was cancelled${why ? `: ${why}` : ''}.`
-    this.#cancelled ??= new ConvokeError('cancelled', message, { cause: reason })
+    this.#cancelled ??= endedBy(reason, {}, 'consensus')
     for (const call of this.#calls) call.cancel(reason)
     this.#ended.abort()
   }

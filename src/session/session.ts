@@ -7,7 +7,7 @@ import type { BlockingOptions } from '../blocking/generate.ts'
 import { beginCall } from '../blocking/in-flight.ts'
 import { plainSession } from '../blocking/plain-session.ts'
 import type { BlockingStream } from '../blocking/stream.ts'
-import { ConvokeError, isConvokeError } from '../errors.ts'
+import { ConvokeError, endedBy, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm.ts'
 import { checkCallOptions, checkSessionOptions } from '../options.ts'
 import type { BlockingTarget } from '../protocol.ts'
@@ -336,7 +336,7 @@ export class Session implements AsyncDisposable {
       return await work
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
-      throw new ConvokeError('cancelled', 'The call was cancelled.', { cause: error })
+      throw endedBy(signal.reason)
     } finally {
       this.#work.delete(work)
     }

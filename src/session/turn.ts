@@ -3,7 +3,7 @@
  * behind it. A reply is acknowledged (its finish chunk, its promise) when it is on disk, or when the store has failed.
  */
 import { randomUUID } from 'node:crypto'
-import { ConvokeError, isConvokeError } from '../errors.ts'
+import { ConvokeError, endedBy, isConvokeError } from '../errors.ts'
 import type { RunningCall } from '../caller.ts'
 import type { LLM } from '../llm.ts'
 import { outputOf } from '../output.ts'
@@ -77,12 +77,7 @@ export class Turn implements StreamSource {
   }
 
   cancel(reason?: unknown): void {
-    const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
-    const error = new ConvokeError('cancelled', `The call was cancelled${why ? `: ${why}` : ''}.`, {
-      cause: reason,
-      partial: this.partial(),
-    })
-    this.#controller.abort(error)
+    this.#controller.abort(endedBy(reason, { partial: this.partial() }))
     this.#source?.cancel(reason)
   }
 
