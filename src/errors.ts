@@ -99,14 +99,15 @@ export function isConvokeError(value: unknown): value is ConvokeError {
 }
 
 /**
- * What a call ends with whose owner ended it: `cancelled`, or, where the reason is a `timeout` of ours, that: it was the
- * owner's clock.
+ * What a call ends with whose owner ended it: `cancelled`, or, where the reason is an end of ours already, that one: what
+ * the owner's clock ended is a `timeout`.
  * @param what ended, for the message
  */
 export function endedBy(reason: unknown, options: ConvokeErrorOptions = {}, what = 'call'): ConvokeError {
-  if (isConvokeError(reason) && reason.code === 'timeout') {
-    const { message, phase, isRetryable } = reason
-    return new ConvokeError('timeout', message, { isRetryable, ...(phase ? { phase } : {}), ...options })
+  if (isConvokeError(reason) && (reason.code === 'timeout' || reason.code === 'cancelled')) {
+    const { code, provider, message, phase, isRetryable, cause } = reason
+    const bare = provider ? message.slice(`[${provider}] `.length) : message
+    return new ConvokeError(code, bare, { isRetryable, cause, ...(phase ? { phase } : {}), ...options })
   }
   const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
   const message = `The ${what} was cancelled${why ? `: ${why}` : ''}.`

@@ -75,16 +75,17 @@ test('a member that is late has the error timeout and its socket is closed, by a
 })
 
 test('the history of a session that is late says so, and not that somebody cancelled it', async () => {
-  await using two = await panel({ a: hang, b: hang })
+  await using two = await panel({ a: ({ prompt }) => (prompt === 'Hi' ? hang : 'here'), b: hang })
   await using session = createSession(two.llm('a'))
+  await session.agenerate('Are you there?')
   const [alone, combined] = await fanOut([session, fallback(two.llm('a'), two.llm('b'))], 'Hi', {
-    timeoutMs: 150,
+    timeoutMs: 300,
   })
   const told = { code: 'timeout', phase: 'total', isRetryable: false } as const
   for (const { error } of [alone, combined]) {
     assert.deepEqual({ code: error?.code, phase: error?.phase, isRetryable: error?.isRetryable }, told)
     assert.equal(error?.partial?.finishReason, 'error')
-    assert.match(error?.message ?? '', /^\[openai\] There was no answer within timeoutMs 150\.$/)
+    assert.match(error?.message ?? '', /^\[openai\] There was no answer within timeoutMs 300\.$/)
   }
   const { status, error } = (await session.history()).at(-1) ?? {}
   assert.deepEqual([status, error?.code], ['failed', 'timeout'])

@@ -60,4 +60,4 @@ export async function untilQuiet(simulator: Simulator): Promise<number> {
   return performance.now() - startedAt
 }
 
-export const hang: Script = { text: 'too late', latencyMs: 60_000 }
+export const hang: ScriptedReply = { text: 'too late', latencyMs: 60_000 }

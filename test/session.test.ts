@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createSession, sqliteStore } from 'convoke'
+import { rejected } from './errors-kit.ts'
 import { codeOf, connect, open, path, simulator, wire } from './session-kit.ts'
 
 test('a session remembers, and keeps the whole of what was said', async () => {
@@ -312,7 +313,14 @@ test('a call that is cancelled in line is gone, and those behind it go on', asyn
   )
   controller.abort()
   assert.deepEqual(await Promise.all(calls.map(codeOf)), ['none', 'cancelled', 'none'])
+  const { partial } = await rejected(calls[1] as Promise<unknown>)
+  assert.deepEqual([partial?.finishReason, partial?.usage.totalTokens], ['cancelled', 0])
   assert.equal((await session.history()).length, 4)
+  const leaving = new AbortController()
+  const running = rejected(session.agenerate('four', { signal: leaving.signal }))
+  await pause(20)
+  leaving.abort('enough')
+  assert.equal((await running).message, '[openai] The call was cancelled: enough.')
 })
 
 test('history stands in the order of writing, whatever the clock says', async (t) => {

@@ -77,7 +77,10 @@ export class Turn implements StreamSource {
   }
 
   cancel(reason?: unknown): void {
-    this.#controller.abort(endedBy(reason, { partial: this.partial() }))
+    const { provider } = this.#context.llm
+    const error = endedBy(reason, { provider })
+    const finishReason = error.code === 'cancelled' ? 'cancelled' : 'error'
+    this.#controller.abort(error.amend({ partial: { ...this.partial(), finishReason } }))
     this.#source?.cancel(reason)
   }
 
