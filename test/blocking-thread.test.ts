@@ -18,7 +18,7 @@ const replies: Record<string, Reply> = {
   half: { chunks: ['one ', 'two'], paceMs: 3_600_000 },
   slow: { text: 'x', latencyMs: 60_000 },
   paced: { chunks: ['a', 'b', 'c', 'd', 'e'], paceMs: 150 },
-  long: 'x'.repeat(300_000),
+  long: { chunks: Array.from({ length: 30 }, () => 'x'.repeat(10_000)) },
   '{}': '{}',
 }
 before(async () => {
