@@ -93,7 +93,7 @@ export class Call implements RunningCall {
       if (!provider.generate) return this.#readStream(provider, signal, undefined)
       for (const chunk of await provider.generate(this.#context.request, signal)) {
         this.#collector.add(chunk)
-        if (chunk.type === 'finish') return this.#finish(chunk)
+        if (chunk.type === 'finish') return this.#finish(chunk, signal)
       }
       throw this.#error('stream_truncated', 'The provider gave a reply without a finish chunk.')
     })
@@ -241,7 +241,7 @@ export class Call implements RunningCall {
         if (chunk.type !== 'finish') continue
         // The vendor is done: what a schema takes is not its silence.
         clock.pause()
-        return this.#end(chunk, delivery, sink)
+        return this.#end(chunk, delivery, signal, sink)
       }
     }
     throw this.#error('stream_truncated', 'The provider ended its stream without a finish chunk.')
@@ -275,9 +275,10 @@ export class Call implements RunningCall {
   async #end(
     chunk: Extract<ProviderChunk, { type: 'finish' }>,
     { start }: Delivery,
+    signal: AbortSignal,
     sink: StreamSink | undefined,
   ): Promise<GenerateResponse> {
-    const response = await this.#finish(chunk)
+    const response = await this.#finish(chunk, signal)
     if (start) void sink?.push(start)
     void sink?.push({ ...chunk, usage: response.usage })
     return response
@@ -333,14 +334,17 @@ export class Call implements RunningCall {
     )
   }
 
-  async #finish(chunk: Extract<ProviderChunk, { type: 'finish' }>): Promise<GenerateResponse> {
+  async #finish(
+    chunk: Extract<ProviderChunk, { type: 'finish' }>,
+    signal: AbortSignal,
+  ): Promise<GenerateResponse> {
     this.#progress.firstChunkAtMs ??= performance.now()
     const response = this.#response(chunk.finishReason)
     const { schema } = this.#context
-    // It has no part in the call's time: one that crosses to another thread waits there for who reads the stream.
-    if (schema) clearTimeout(this.#totalTimer)
     // Before the finish chunk: a stream ends by it or by an error, never by both.
     if (schema && response.toolCalls.length === 0) response.output = await outputOf(response, schema)
+    // Ended while the schema took its time.
+    if (signal.aborted) throw signal.reason
     this.#finished = response
     return response
   }

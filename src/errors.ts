@@ -98,17 +98,38 @@ export function isConvokeError(value: unknown): value is ConvokeError {
   return value instanceof Error && value.name === 'ConvokeError' && 'code' in value
 }
 
+/** Errors of calls that were ended from outside. What such a call had asked in its turn ends by the same. */
+const ends = new WeakSet<ConvokeError>()
+
+/** The reason that an owner's own clock gives to what it ends. */
+export function overdue(message: string): ConvokeError {
+  const error = new ConvokeError('timeout', message, { phase: 'total', isRetryable: false })
+  ends.add(error)
+  return error
+}
+
 /**
- * What a call ends with whose owner ended it: `cancelled`, or, where the reason is an end of ours already, that one: what
- * the owner's clock ended is a `timeout`.
+ * The error of a call that was ended from outside: `timeout` where its owner's clock did it, else `cancelled`.
+ * @param reason of the signal or of `cancel()`: an error of `overdue` or of this function says it all, anything else is
+ * the cause
  * @param what ended, for the message
  */
 export function endedBy(reason: unknown, options: ConvokeErrorOptions = {}, what = 'call'): ConvokeError {
-  if (isConvokeError(reason) && (reason.code === 'timeout' || reason.code === 'cancelled')) {
-    const { code, provider, message, phase, isRetryable, cause } = reason
-    const bare = provider ? message.slice(`[${provider}] `.length) : message
-    return new ConvokeError(code, bare, { isRetryable, cause, ...(phase ? { phase } : {}), ...options })
-  }
+  const error =
+    isConvokeError(reason) && ends.has(reason) ? again(reason, options) : cancelled(reason, options, what)
+  ends.add(error)
+  return error
+}
+
+/** Under the name of who ends now. */
+function again(error: ConvokeError, options: ConvokeErrorOptions): ConvokeError {
+  const { code, provider, message, phase, isRetryable, cause } = error
+  const label = provider ? `[${provider}] ` : ''
+  const bare = message.startsWith(label) ? message.slice(label.length) : message
+  return new ConvokeError(code, bare, { isRetryable, cause, ...(phase ? { phase } : {}), ...options })
+}
+
+function cancelled(reason: unknown, options: ConvokeErrorOptions, what: string): ConvokeError {
   const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
   const message = `The ${what} was cancelled${why ? `: ${why}` : ''}.`
   return new ConvokeError('cancelled', message, { cause: reason, ...options })

@@ -1,5 +1,5 @@
 /** Who is asked together: their keys, deadlines and prompts, and what becomes of each one's call. */
-import { ConvokeError, endedBy, isConvokeError } from './errors.ts'
+import { ConvokeError, endedBy, isConvokeError, overdue } from './errors.ts'
 import { maxTimerMs } from './policies/max-timer-ms.ts'
 import type { GenerateOptions, GenerateResponse, Prompt, StreamChunk, Usage } from './types.ts'
 import { noUsage, sumOf, usageOf } from './usage.ts'
@@ -191,8 +191,7 @@ export class MemberCall {
     else signal?.addEventListener('abort', this.#onAbort, { once: true })
     if (timeoutMs === undefined || timeoutMs > maxTimerMs) return
     this.#timer = setTimeout(() => {
-      const message = `There was no answer within ${limit}.`
-      this.cancel(new ConvokeError('timeout', message, { phase: 'total', isRetryable: false }))
+      this.cancel(overdue(`There was no answer within ${limit}.`))
     }, timeoutMs)
     // A stream that nobody reads must not hold the process.
     this.#timer.unref()
@@ -258,9 +257,11 @@ export class MemberCall {
         cause: thrown,
       })
     }
-    if (!aborted || thrown.code !== 'cancelled') return thrown
+    // One of ours ends by the owner's word; another may throw that itself, or know no other one than `cancelled`.
+    const isOwners = thrown === reason || thrown.code === 'cancelled'
+    if (!aborted || thrown.provider !== undefined || !isOwners) return thrown
     const { attempts, partial } = thrown
-    const ended = endedBy(reason, { ...who, attempts, cause: thrown, ...(partial ? { partial } : {}) })
-    return ended.code === 'timeout' ? ended : thrown
+    const cause = thrown === reason ? {} : { cause: thrown }
+    return endedBy(reason, { ...who, attempts, ...cause, ...(partial ? { partial } : {}) })
   }
 }

@@ -301,8 +301,8 @@ export type BlockingOrder =
     }
   /** Nothing: the sender sees whether anybody is there. */
   | { kind: 'look' }
-  /** What the schema of a call says of its reply. */
-  | { kind: 'judged'; id: number; verdict: Verdict }
+  /** What the schema of a call says of a reply. */
+  | { kind: 'judged'; id: number; question: number; verdict: Verdict }
   /** So many chunks were read. */
   | { kind: 'taken'; id: number; count: number }
   | { kind: 'cancel'; id: number; reason: string }
@@ -316,8 +316,14 @@ export interface BlockingNews {
   id: number
   chunks: StreamChunk[]
   /** A reply, read as JSON, which the call's schema is to judge. */
-  judge?: { value: unknown }
+  judge?: Question
   end?: Answer<unknown>
+}
+
+export interface Question {
+  /** Of several replies (a call may ask two LLMs) this one. */
+  number: number
+  value: unknown
 }
 
 export type Verdict =

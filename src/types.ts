@@ -122,7 +122,7 @@ export interface Timeouts {
   firstChunkMs?: number
   /** Between two chunks of a stream, or two pieces of a body. @default 30_000 */
   idleMs?: number
-  /** The whole call, with its retries and the waits between them, but not what a `schema` takes. @default 600_000 */
+  /** The whole call, with its retries and the waits between them. @default 600_000 */
   totalMs?: number
 }
 

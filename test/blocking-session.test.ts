@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { runInNewContext } from 'node:vm'
 import { createSession, sqliteStore } from 'convoke'
 import type { LLM, LLMOptions, Session } from 'convoke'
 import { z } from 'zod'
@@ -133,14 +134,27 @@ test('a stream whose schema waits to be asked gives way to other calls', async (
   await new Promise((resolve) => setTimeout(resolve, 1_000))
   assert.ok(session.generate('in between').persisted)
   assert.deepEqual(stream.response.output, { city: 'Oslo' })
-  const quick = { schema, timeouts: { totalMs: 300 }, stream: true } as const
-  const late = session.generate(answeredBy({ text: '{"city":"Oslo"}' }), quick)
-  await new Promise((resolve) => setTimeout(resolve, 2_000))
-  assert.deepEqual(late.response.output, { city: 'Oslo' })
   const left = session.generate(answeredBy({ text: '{"city":"Oslo"}' }), { schema, stream: true })
   await new Promise((resolve) => setTimeout(resolve, 300))
   left.cancel()
   assert.ok(session.generate('behind it').persisted)
+})
+
+test('a schema that is torn away ends its stream, and the turn with it', async () => {
+  const text = answeredBy({ text: '{"city":"Oslo"}' })
+  const schema = z.object({ city: z.string() }).refine(() => {
+    for (;;);
+  })
+  await using session = createSession(llmOf('openai', { maxConcurrent: 1 }), { store: newFile() })
+  const stream = session.generate(text, { schema, stream: true })
+  const tear = () => runInNewContext('read()', { read: () => stream.response }, { timeout: 500 }) as unknown
+  assert.throws(tear, { code: 'ERR_SCRIPT_EXECUTION_TIMEOUT' })
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  assert.ok(session.generate('behind it').persisted)
+  const { code, message } = thrown(() => stream.response)
+  assert.deepEqual([code, /interrupted/.test(message)], ['invalid_output', true])
+  const [, { status } = {}] = await session.history()
+  assert.equal(status, 'failed')
 })
 
 test('a call within a loop over a stream waits for what the loop holds, and gets it', async () => {

@@ -64,6 +64,21 @@ test('a schema among the defaults is judged on this side', () => {
   assert.deepEqual([error.code, /have a schema each/.test(error.message)], ['blocking_unavailable', true])
 })
 
+test('of two replies that are judged at once each has its own verdict', async () => {
+  const judged: unknown[] = []
+  const schema = z.object({ from: z.string() }).refine((value) => {
+    judged.push(value)
+    // The other reply comes meanwhile.
+    for (const end = performance.now() + 300; performance.now() < end;);
+    return judged.length > 1
+  })
+  const of = async (vendor: Vendor) =>
+    blockingLLM(await simulatorThread({ reply: JSON.stringify({ from: vendor }) }), vendor)
+  const reply = hedge(await of('openai'), await of('anthropic'), { afterMs: 0 }).generate('Hi', { schema })
+  assert.deepEqual(reply.output, judged[1])
+  assert.equal((reply.output as { from: string }).from, reply.provider)
+})
+
 test('what cannot cross is refused with the remedy: functions, clients', () => {
   const error = thrown(() => fallback(fails(), works(), { on: () => true }).generate('Hi'))
   assert.equal(error.code, 'blocking_unavailable')

@@ -1,7 +1,7 @@
 /** cached, through the vendors' own SDKs against the simulator, over Keyv and others. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cached, createLLM, createSession, withDefaults } from 'convoke'
+import { cached, createLLM, createSession, fanOut, withDefaults } from 'convoke'
 import type { CacheStore, GenerateResponse } from 'convoke'
 import { CohereClientV2 } from 'cohere-ai'
 import Keyv from 'keyv'
@@ -150,6 +150,17 @@ test('of calls that share one, the next takes the place of one that is cancelled
   )
   assert.equal(new Set(errors).size, 3)
   assert.equal(simulator.requests.length, 3)
+})
+
+test('of those that wait for one that a fan-out gives up, one asks, and the others share its reply', async (t) => {
+  const { llm: inner, simulator } = await member(t, 'openai', { latencyMs: 300 })
+  const llm = cached(inner, new Map())
+  const given = fanOut([llm], 'Hi', { timeoutMs: 100 })
+  await pause(20)
+  const others = await Promise.all([1, 2, 3, 4].map(() => llm.agenerate('Hi')))
+  assert.equal((await given)[0]?.error?.code, 'timeout')
+  assert.equal(others.length, 4)
+  assert.equal(simulator.requests.length, 2)
 })
 
 test("one's own time-out is not the others'", async (t) => {

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createLLM, createSession, fallback, fanOut, isConvokeError, registerProvider } from 'convoke'
-import type { MemberChunk, ProviderChunk } from 'convoke'
+import {
+  ConvokeError,
+  createLLM,
+  createSession,
+  fallback,
+  fanOut,
+  hedge,
+  isConvokeError,
+  registerProvider,
+} from 'convoke'
+import type { Member, MemberChunk, ProviderChunk } from 'convoke'
 import { hang, panel, untilQuiet } from './panel-kit.ts'
 
 test('all are settled, keyed and in order, each with its own response or error, time and usage', async () => {
@@ -89,6 +98,33 @@ test('the history of a session that is late says so, and not that somebody cance
   }
   const { status, error } = (await session.history()).at(-1) ?? {}
   assert.deepEqual([status, error?.code], ['failed', 'timeout'])
+})
+
+test('what ends all of a member is no failure of one before; a member of its own kind ends so as well', async () => {
+  await using two = await panel({ a: hang, b: hang })
+  const own: Member = {
+    provider: 'mine',
+    model: undefined,
+    agenerate: (_prompt, { signal } = {}) =>
+      new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error))),
+    stream: () => assert.fail('not asked'),
+  }
+  const both = hedge(two.llm('a'), two.llm('b'), { afterMs: 0 })
+  const results = await fanOut([both, own], 'Hi', { timeoutMs: 200 })
+  const told = results.map(({ error }) => error?.message.replace(/^\[\w+\] /, ''))
+  assert.deepEqual(told, Array(2).fill('There was no answer within timeoutMs 200.'))
+  assert.deepEqual([results[1].error?.provider, results[1].error?.code], ['mine', 'timeout'])
+})
+
+test("a signal that fires with another call's error cancels, and says so", async () => {
+  await using one = await panel({ a: hang })
+  const reason = new ConvokeError('timeout', 'No content came.', { provider: 'other', phase: 'firstChunk' })
+  const controller = new AbortController()
+  const asked = fanOut(one.llms, 'Hi', { signal: controller.signal })
+  controller.abort(reason)
+  const { code, cause, isRetryable, message } = (await asked)['a']?.error ?? {}
+  assert.deepEqual([code, cause, isRetryable], ['cancelled', reason, false])
+  assert.match(message ?? '', /The call was cancelled: \[other\] No content came\./)
 })
 
 test('an abort cancels those that still run, and the others keep what they had', async () => {

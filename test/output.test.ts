@@ -110,6 +110,26 @@ test('a schema that throws is the schema’s fault, by name', async () => {
   await assert.rejects(connect('openai').agenerate('Hi', { schema: broken }), { code: 'invalid_output' })
 })
 
+test('a stream that is cancelled while its schema takes its time has no finish beside its error', async () => {
+  simulator.setReply('{"city":"Oslo","degrees":4}')
+  let end = (_isFit: boolean) => {}
+  const schema = weather.refine(() => new Promise<boolean>((resolve) => (end = resolve)))
+  const stream = connect('openai').stream('Weather?', { schema })
+  while (!stream.partial.content.endsWith('}')) await new Promise((resolve) => setTimeout(resolve, 5))
+  stream.cancel()
+  await assert.rejects(stream.response, { code: 'cancelled' })
+  end(true)
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  const types: string[] = []
+  await assert.rejects(
+    async () => {
+      for await (const { type } of stream) types.push(type)
+    },
+    { code: 'cancelled' },
+  )
+  assert.ok(types.length > 0 && !types.includes('finish'), types.join())
+})
+
 test('a reply that calls tools has no output yet', async () => {
   simulator.setReply({ toolCalls: [{ name: 'look', arguments: {} }] })
   const reply = await connect('openai').agenerate('Weather?', { schema: weather, tools: [{ name: 'look' }] })

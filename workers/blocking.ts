@@ -5,13 +5,14 @@
  */
 import { workerData } from 'node:worker_threads'
 import { pledge } from '../src/blocking/pledge.ts'
-import { ConvokeError } from '../src/errors.ts'
+import { overdue } from '../src/errors.ts'
 import { toPlainError } from '../src/plain-errors.ts'
 import { cells } from '../src/protocol.ts'
 import type { Answer, BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../src/protocol.ts'
 import { noteLostThreads } from '../src/store/writers.ts'
 import type { ResponseStream } from '../src/stream.ts'
 import { StreamFlow } from './stream-flow.ts'
+import type { Ask } from './twins.ts'
 
 const { port, memory, lostThreads } = workerData as BlockingStart
 noteLostThreads(...lostThreads)
@@ -29,13 +30,14 @@ interface Running {
   controller: AbortController
   totalMs: number
   dueAtMs: number
-  /** Takes what the schema says, while that is being asked. */
-  judged: ((verdict: Verdict) => void) | undefined
+  /** What its schema was asked, and who waits for what it says. */
+  questions: Map<number, (verdict: Verdict) => void>
 }
 
 const running = new Map<number, Running>()
 /** The call that is waited for, as far as this thread was told. */
 let awaited = 0
+let lastQuestion = 0
 let beating: NodeJS.Timeout | undefined
 
 port.on('message', (order: BlockingOrder) => {
@@ -45,7 +47,7 @@ port.on('message', (order: BlockingOrder) => {
     case 'call':
       return void run(order)
     case 'judged':
-      return running.get(order.id)?.judged?.(order.verdict)
+      return running.get(order.id)?.questions.get(order.question)?.(order.verdict)
     case 'taken':
       running.get(order.id)?.flow?.take(order.count)
       return letFlow()
@@ -64,7 +66,7 @@ async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<voi
   const flow = method === 'stream' ? new StreamFlow((chunks) => tell({ id, chunks }), isAwaited) : undefined
   const dueAtMs = performance.now() + totalMs + lineMs
   const controller = new AbortController()
-  const call: Running = { flow, controller, totalMs, dueAtMs, judged: undefined }
+  const call: Running = { flow, controller, totalMs, dueAtMs, questions: new Map() }
   running.set(id, call)
   if (!flow) awaited = id
   beating ??= setInterval(beat, beatMs)
@@ -93,9 +95,10 @@ function beat(): void {
   Atomics.add(memory, cells.beats, 1)
   const nowMs = performance.now()
   for (const call of running.values()) {
-    // A schema waits for who reads the stream.
-    if (nowMs < call.dueAtMs || call.judged || call.controller.signal.aborted) continue
-    call.controller.abort(overdue(call.totalMs))
+    if (nowMs < call.dueAtMs || call.controller.signal.aborted) continue
+    // The caller did not cancel it: its time was over, in line or while something was loaded.
+    const message = `The call took longer than ${call.totalMs} ms (totalMs), its wait in line included.`
+    call.controller.abort(overdue(message))
   }
 }
 
@@ -103,12 +106,6 @@ function cancel(id: number, reason: string): void {
   const call = running.get(id)
   if (call?.flow) call.flow.cancel(reason)
   else call?.controller.abort(reason)
-}
-
-/** The caller did not cancel it: its time was over, in line or while something was loaded. */
-function overdue(totalMs: number): ConvokeError {
-  const message = `The call took longer than ${totalMs} ms (totalMs), its wait in line included.`
-  return new ConvokeError('timeout', message, { phase: 'total', isRetryable: false })
 }
 
 /**
@@ -120,14 +117,11 @@ function isAwaited(flow: StreamFlow): boolean {
   return other !== undefined && other.flow !== flow && (!other.flow || other.flow.isEmpty)
 }
 
-function verdictOf(id: number, call: Running, value: unknown): Promise<Verdict> {
+function verdictOf(id: number, call: Running, value: unknown): ReturnType<Ask> {
+  const number = ++lastQuestion
   return new Promise((resolve) => {
-    call.judged = (verdict) => {
-      call.judged = undefined
-      call.dueAtMs = Math.max(call.dueAtMs, performance.now() + lineMs)
-      resolve(verdict)
-    }
-    tell({ id, chunks: [], judge: { value } })
+    call.questions.set(number, (verdict) => resolve({ number, verdict }))
+    tell({ id, chunks: [], judge: { number, value } })
   })
 }
 

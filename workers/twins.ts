@@ -20,7 +20,7 @@ import type { Store } from '../src/store/store.ts'
 import { countTokens } from '../src/tokens.ts'
 
 /** Asks the thread that waits, which has the schema. */
-type Ask = (value: unknown) => Promise<Verdict>
+export type Ask = (value: unknown) => Promise<{ number: number; verdict: Verdict }>
 type Call = Extract<BlockingOrder, { kind: 'call' }>
 
 /** Of the library itself. Most scripts ask one LLM at a time, and need not load what asks many. */
@@ -41,6 +41,8 @@ const functions = {
 /** Loaded with the first LLM that is made of others. */
 let combinators: typeof import('../src/combinators/combined.ts')
 const llms = new Map<number, LLM>()
+/** Of combined LLMs, how many of those in them were closed when they were made. */
+const closed = new WeakMap<LLM, number>()
 const counting = new Set<number>()
 const sessions = new Map<number, Session>()
 /** By path, the last one used behind all others. */
@@ -170,7 +172,9 @@ const maxCounting = 1_000
 
 function llmOf(plain: PlainLLM): LLM {
   const { id } = plain
-  const llm = llms.get(id) ?? madeOf(plain)
+  const known = llms.get(id)
+  // One that was closed may have another twin than the one that its combination holds.
+  const llm = known && (closed.get(known) ?? 0) === closedIn(plain) ? known : madeOf(plain)
   if (plain.isClosed) void llm.close()
   // The last one used stands last.
   llms.delete(id)
@@ -197,7 +201,14 @@ function makeRoomForLLMs(): void {
 function madeOf(plain: PlainLLM): LLM {
   if (!('combinator' in plain)) return createLLM(plain.provider, plain.options)
   // Its members have twins of their own, which calls to them use as well.
-  return combinators.combined(plain.combinator, plain.members.map(llmOf), plain.options)
+  const llm = combinators.combined(plain.combinator, plain.members.map(llmOf), plain.options)
+  closed.set(llm, closedIn(plain))
+  return llm
+}
+
+function closedIn(plain: PlainLLM): number {
+  if (!('combinator' in plain)) return 0
+  return plain.members.reduce((sum, member) => sum + (member.isClosed ? 1 : 0) + closedIn(member), 0)
 }
 
 /** Loads what the twin of an LLM is made with. */
@@ -225,15 +236,15 @@ async function sessionOf({ id, llm, store: place, options }: PlainSession): Prom
   return session
 }
 
-/** Asks the vendor for the same; the value is judged where the schema is, which also keeps what it makes of it. */
+/** Asks the vendor for the same; the value is judged where the schema is, which keeps what comes of it by its number. */
 function schemaOf(outputSchema: Record<string, unknown>, ask: Ask): StandardSchemaV1 {
   const standard: StandardSchemaV1['~standard'] & StandardJSONSchemaV1['~standard'] = {
     version: 1,
     vendor: 'convoke',
     validate: async (value) => {
-      const verdict = await ask(value)
-      if (verdict.kind === 'failed') throw new Error(verdict.message)
-      return verdict.kind === 'fits' ? { value: undefined } : { issues: verdict.issues }
+      const { number, verdict } = await ask(value)
+      if (verdict.kind === 'failed') throw Object.assign(new Error(verdict.message), { question: number })
+      return verdict.kind === 'fits' ? { value: number } : { issues: verdict.issues }
     },
     jsonSchema: { input: () => outputSchema, output: () => outputSchema },
   }

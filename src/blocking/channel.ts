@@ -7,7 +7,7 @@ import { MessageChannel, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:wo
 import type { MessagePort, WorkerOptions } from 'node:worker_threads'
 import { ConvokeError } from '../errors.ts'
 import { cells } from '../protocol.ts'
-import type { BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../protocol.ts'
+import type { BlockingNews, BlockingOrder, BlockingStart, Question, Verdict } from '../protocol.ts'
 import { lostThreads, noteLostThreads } from '../store/writers.ts'
 import { threadArguments } from '../thread-arguments.ts'
 import { unavailable } from './in-flight.ts'
@@ -135,8 +135,9 @@ class Channel {
   /** Of the calls that are waited for, the innermost last. One that Ctrl-C tore away, in a REPL, is left behind. */
   #waiting: number[] = []
   #willLookForTorn = false
-  /** A schema is being asked, and may block in its turn. */
-  #isJudging = false
+  /** What schemas are being asked, the innermost last: one may block in its turn. */
+  #judging: { id: number; question: number }[] = []
+  #judgedAtMs = 0
   /** Streams, which may be read on after such a Ctrl-C. */
   readonly #streams = new Set<number>()
   /** The call that the thread knows to be waited for. */
@@ -201,7 +202,7 @@ class Channel {
   }
 
   begin(order: Extract<BlockingOrder, { kind: 'call' }>, judge: Judge | undefined): void {
-    if (!this.#isJudging) this.#dropTorn()
+    if (this.#judging.length === 0) this.#dropTorn()
     try {
       this.#port.postMessage(order)
     } catch (cause) {
@@ -235,7 +236,9 @@ class Channel {
     this.#willLookForTorn = true
     setImmediate(() => {
       this.#willLookForTorn = false
-      this.#isJudging = false
+      // A stream may be read on, and ends by that.
+      const verdict: Verdict = { kind: 'failed', message: 'It was interrupted.' }
+      for (const torn of this.#judging.splice(0)) this.send({ kind: 'judged', ...torn, verdict })
       this.#dropTorn()
     })
   }
@@ -266,7 +269,9 @@ class Channel {
       this.#tellAwaited(id)
       const woken = Atomics.wait(this.#memory, cells.news, seen, lookMs)
       const nowMs = performance.now()
-      if (nowMs > untilMs + (this.#hasSpoken ? 0 : startMs)) throw this.#givenUp(id)
+      // What a schema took here is not the other thread's doing.
+      const giveUpAtMs = Math.max(untilMs, this.#judgedAtMs + giveUpMs) + (this.#hasSpoken ? 0 : startMs)
+      if (nowMs > giveUpAtMs) throw this.#givenUp(id)
       if (woken !== 'timed-out') continue
       const now = Atomics.load(this.#memory, cells.beats)
       if (now !== beats) {
@@ -309,18 +314,18 @@ class Channel {
       if (!news) continue
       for (const chunk of chunks) news.chunks.push(chunk)
       if (end) news.end = end
-      const verdict = judge && this.#judge(id, judge.value)
-      if (verdict) this.send({ kind: 'judged', id, verdict })
+      const verdict = judge && this.#judge(id, judge)
+      if (verdict) this.send({ kind: 'judged', id, question: judge.number, verdict })
     }
   }
 
-  #judge(id: number, value: unknown): Verdict | undefined {
-    const wasJudging = this.#isJudging
-    this.#isJudging = true
+  #judge(id: number, question: Question): Verdict | undefined {
+    this.#judging.push({ id, question: question.number })
     try {
-      return this.#judges.get(id)?.judge(value)
+      return this.#judges.get(id)?.judge(question)
     } finally {
-      this.#isJudging = wasJudging
+      this.#judging.pop()
+      this.#judgedAtMs = performance.now()
     }
   }
 

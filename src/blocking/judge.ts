@@ -1,22 +1,22 @@
 /** A schema of the user's, which cannot cross: it judges here what the blocking thread has read. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError } from '../errors.ts'
-import type { Verdict } from '../protocol.ts'
+import type { Question, Verdict } from '../protocol.ts'
 import type { GenerateResponse } from '../types.ts'
 import { beginCall, unavailable } from './in-flight.ts'
 
 export class Judge {
   readonly #schema: StandardSchemaV1
-  /** What became of the reply here, where values and errors keep their class. */
-  #made: { value: unknown } | undefined
-  #failure: unknown
+  /** What became of the replies here, where values and errors keep their class, by the numbers of the questions. */
+  readonly #made = new Map<number, unknown>()
+  readonly #failures = new Map<number, unknown>()
 
   constructor(schema: StandardSchemaV1) {
     this.#schema = schema
   }
 
   /** The other thread is told, and ends the call (and the turn of a session) as one of its own schema. */
-  judge(value: unknown): Verdict {
+  judge({ number, value }: Question): Verdict {
     // A schema that blocks in its turn is inside a call.
     const end = beginCall()
     // Ctrl-C in a REPL, or the time-out of a vm, tears a schema away without its "finally".
@@ -31,12 +31,12 @@ export class Judge {
         )
       }
       if (!result.issues) {
-        this.#made = result
+        this.#made.set(number, result.value)
         return { kind: 'fits' }
       }
       return { kind: 'issues', issues: result.issues.map(plainIssue) }
     } catch (error) {
-      this.#failure = error
+      this.#failures.set(number, error)
       return { kind: 'failed', message: error instanceof Error ? error.message : String(error) }
     } finally {
       clearImmediate(torn)
@@ -45,11 +45,13 @@ export class Judge {
   }
 
   response<Response extends GenerateResponse>(response: Response): Response {
-    return this.#made ? { ...response, output: this.#made.value } : response
+    const number = response.output as number
+    return this.#made.has(number) ? { ...response, output: this.#made.get(number) } : response
   }
 
   error(error: ConvokeError): ConvokeError {
-    const failure = this.#failure
+    const { question } = (error.cause ?? {}) as { question?: number }
+    const failure = question === undefined ? undefined : this.#failures.get(question)
     if (failure === undefined || error.code !== 'invalid_output') return error
     if (failure instanceof ConvokeError && failure.code === 'blocking_unavailable') {
       const { attempts, partial } = error

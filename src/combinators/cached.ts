@@ -124,7 +124,10 @@ class Cache {
       resolve(isWhole(reply) ? keptOf(reply) : undefined)
       return reply
     } catch (error) {
-      reject(error)
+      // Whatever ended it from outside says nothing of those that wait: the next one takes its place.
+      reject(
+        call.signal.aborted ? new ConvokeError('cancelled', 'The call that was waited for is gone.') : error,
+      )
       throw error
     } finally {
       this.#flights.delete(key)

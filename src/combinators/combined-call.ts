@@ -181,7 +181,9 @@ export class CombinedCall implements RunningCall {
 
   #failure(thrown: unknown): ConvokeError {
     const error = isConvokeError(thrown) ? thrown : this.#broken(thrown)
-    const failed = this.#lost.filter(({ code }) => code !== 'cancelled')
+    // What ended all of them is no failure of one before.
+    const isEnded = this.signal.aborted
+    const failed = this.#lost.filter(({ code }) => code !== 'cancelled' && !(isEnded && code === error.code))
     if (failed.length > 0) {
       const names = failed.map(({ provider, code }) => `${provider} (${code})`)
       error.message += ` Before it failed: ${names.join(', ')}.`

@@ -64,7 +64,7 @@ export class Deliberation {
     this.#shuffle = shuffler(plan.shuffleSeed)
   }
 
-  /** @throws ConvokeError `cancelled`, with what it cost */
+  /** @throws ConvokeError `cancelled`, or the `timeout` of who asked for it, with what it cost */
   async run(): Promise<Verdict> {
     const { signal, rounds } = this.#plan
     const onAbort = () => this.cancel(signal?.reason)
@@ -89,9 +89,10 @@ export class Deliberation {
       }
       return verdictOf(this.#findings(ruling))
     } catch (error) {
-      if (error !== this.#cancelled) throw error
-      const partial = spentBy(this.#findings())
-      throw this.#cancelled?.amend({ partial, attempts: partial.timing.attempts })
+      const ended = this.#cancelled
+      if (!ended || error !== ended) throw error
+      const partial = spentBy(this.#findings(), ended.code === 'cancelled' ? 'cancelled' : 'error')
+      throw ended.amend({ partial, attempts: partial.timing.attempts })
     } finally {
       end()
       signal?.removeEventListener('abort', onAbort)

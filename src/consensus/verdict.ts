@@ -141,15 +141,18 @@ export function verdictOf(findings: Findings): Verdict {
   }
 }
 
-/** What one that was cancelled cost: no reply, and all that were asked as `lost`. */
-export function spentBy({ results, consultations, timeMs }: Findings): GenerateResponse {
+/** What one that was ended cost: no reply, and all that were asked as `lost`. */
+export function spentBy(
+  { results, consultations, timeMs }: Findings,
+  finishReason: 'cancelled' | 'error',
+): GenerateResponse {
   const inOrder = results.toSorted((a, b) => a.round - b.round || a.result.index - b.result.index)
   const lost = [...inOrder.map(({ result }) => result), ...consultations].flatMap(lostBy)
   const attempts = lost.reduce((sum, one) => sum + one.attempts, 0)
   const empty = new Collector('consensus', { model: '', inputTokens: () => 0 })
   const costUsd = sumOf(lost.map((one) => one.costUsd))
   return {
-    ...empty.response('cancelled', {
+    ...empty.response(finishReason, {
       timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
       warnings: [],
     }),

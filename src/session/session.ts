@@ -336,7 +336,7 @@ export class Session implements AsyncDisposable {
       return await work
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
-      throw endedBy(signal.reason)
+      throw endedBy(signal.reason, { cause: error })
     } finally {
       this.#work.delete(work)
     }
