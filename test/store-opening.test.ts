@@ -51,3 +51,19 @@ test('two threads that open a new file in the same instant both have it', async 
   t.after(() => Promise.all(threads.map((thread) => thread.terminate())))
   await Promise.all(threads.map((thread) => once(thread, 'exit')))
 })
+
+test('a second store of a process leaves the locks of the first: nobody takes its log away', async (t) => {
+  const path = join(folderFor(t), 'chat.db')
+  const [first, second] = [sqliteStore({ path }), sqliteStore({ path })]
+  t.after(() => Promise.all([first.close(), second.close()]))
+  await first.open({ id: 'first' })
+  await second.open({ id: 'second' })
+  // What the last connection to a file does as it closes, older SQLites without a further look.
+  const code = `const SQLite = (await import(process.argv[1])).default, other = new SQLite(process.argv[2])
+    other.pragma('locking_mode = EXCLUSIVE'); let got = 'the file'
+    try { other.exec('BEGIN EXCLUSIVE') } catch (error) { got = error.code }
+    console.log(got); process.exit()`
+  const library = import.meta.resolve('better-sqlite3')
+  const { stdout } = await run(process.execPath, [...flags, code, library, path], { timeout: 20_000 })
+  assert.equal(stdout.trim(), 'SQLITE_BUSY')
+})

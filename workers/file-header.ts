@@ -1,8 +1,8 @@
 /**
- * The header of a database, read as bytes: a connection would change the files by its closing, which moves the log into
- * the database. Formats: https://www.sqlite.org/fileformat2.html
+ * The header of a database, read as bytes: a connection that reads changes the files by its closing, which moves the log
+ * into the database. Formats: https://www.sqlite.org/fileformat2.html
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 
 export interface FileHeader {
   /** `application_id`. */
@@ -17,10 +17,10 @@ const headerBytes = 108
 const logHeaderBytes = 32
 const frameHeaderBytes = 24
 
-/** What the last commit left, be it in the file or in its log. Undefined for what is no database. */
-export function fileHeader(path: string, log: string): FileHeader | undefined {
-  const page = bytesAt(path, 0, headerBytes)
-  if (page?.toString('latin1', 0, firstLine.length) !== firstLine) return undefined
+/** What the last commit left, be it in the file, by its first bytes, or in its log. Undefined for what is no database. */
+export function fileHeader(page: Buffer, log: string): FileHeader | undefined {
+  if (page.length < headerBytes || page.toString('latin1', 0, firstLine.length) !== firstLine)
+    return undefined
   const newest = firstPageInLog(log) ?? page
   // An inner page of the schema's tree, or a leaf with cells.
   const isEmpty = newest[100] !== 0x05 && newest.readUInt16BE(103) === 0
@@ -50,13 +50,52 @@ function firstPageInLog(log: string): Buffer | undefined {
   }
 }
 
-function bytesAt(path: string, at: number, length: number): Buffer | undefined {
+/**
+ * The first bytes of a file that SQLite has open here, by what it has opened. Whoever closes a file takes the locks of his
+ * whole process from it (POSIX): other processes would then delete the log under the other connections of this one, and
+ * with it what they write from there on. Undefined where the system does not list what a process has open.
+ * Source: https://www.sqlite.org/howtocorrupt.html, 2.2
+ */
+export function firstBytes(path: string): Buffer | undefined {
+  if (process.platform === 'win32') return bytesOf(path)
+  const { dev, ino } = statSync(path, { bigint: true })
+  for (const file of openFiles()) {
+    try {
+      const isOf = () => {
+        const found = fstatSync(file, { bigint: true })
+        return found.ino === ino && found.dev === dev
+      }
+      if (!isOf()) continue
+      const bytes = readUpTo(file, headerBytes)
+      // Asked again: another thread may have closed it, and its number be another file's by now.
+      if (isOf()) return bytes
+    } catch {
+      // Closed meanwhile, or not for reading.
+    }
+  }
+  return undefined
+}
+
+function openFiles(): number[] {
+  try {
+    return readdirSync('/dev/fd').map(Number)
+  } catch {
+    return []
+  }
+}
+
+function bytesOf(path: string): Buffer {
   const file = openSync(path, 'r')
   try {
-    return readAt(file, at, length)
+    return readUpTo(file, headerBytes)
   } finally {
     closeSync(file)
   }
+}
+
+function readUpTo(file: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  return bytes.subarray(0, readSync(file, bytes, 0, length, 0))
 }
 
 function readAt(file: number, at: number, length: number): Buffer | undefined {

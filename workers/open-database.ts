@@ -15,7 +15,7 @@ import SQLite from 'better-sqlite3'
 import type { Database } from 'better-sqlite3'
 import { ConvokeError } from '../src/errors.ts'
 import type { StoreFile } from '../src/protocol.ts'
-import { fileHeader } from './file-header.ts'
+import { fileHeader, firstBytes } from './file-header.ts'
 import type { FileHeader } from './file-header.ts'
 import { applicationId, migrate, schemaVersion } from './migrations.ts'
 
@@ -31,6 +31,7 @@ export function openDatabase({ path, durability, busyTimeoutMs, wasOpened }: Sto
   checkPath(path, wasOpened)
   const database = new SQLite(path, { timeout: busyTimeoutMs })
   try {
+    checkContent(path)
     prepare(database, path, busyTimeoutMs)
     database.pragma('foreign_keys = ON')
     database.pragma(`synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
@@ -82,8 +83,14 @@ function checkFile(path: string, found: Stats): void {
       'The file was cut to nothing, but its -wal is there. Restore a backup, or name another file.',
       'store_corrupt',
     )
-  if (found.size === 0) return
-  const header = fileHeader(path, logOf(path))
+}
+
+/** By a connection that has read nothing yet: its closing changes nothing. */
+function checkContent(path: string): void {
+  if (statOf(path)?.size === 0) return
+  const bytes = firstBytes(path)
+  if (!bytes) return
+  const header = fileHeader(bytes, logOf(path))
   if (!header)
     refuse(path, 'The file is no SQLite database. It was left as it is: name another file.', 'store_corrupt')
   checkHeader(path, header)
