@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { sqliteStore } from '../src/store/sqlite.ts'
+import { fileHeader } from '../workers/file-header.ts'
 import { folderFor } from './store-kit.ts'
 
 const run = promisify(execFile)
@@ -66,4 +67,19 @@ test('a second store of a process leaves the locks of the first: nobody takes it
   const library = import.meta.resolve('better-sqlite3')
   const { stdout } = await run(process.execPath, [...flags, code, library, path], { timeout: 20_000 })
   assert.equal(stdout.trim(), 'SQLITE_BUSY')
+})
+
+test('a log that is begun anew while its header is read is not taken for that of another program', async (t) => {
+  const path = join(folderFor(t), 'chat.db')
+  const store = sqliteStore({ path })
+  t.after(() => store.close())
+  await store.open({ id: 'one' })
+  const page = readFileSync(path).subarray(0, 108)
+  const log = readFileSync(`${path}-wal`)
+  const pageBytes = log.readUInt32BE(8)
+  // Between a look at the head of a frame and one at its page another process put another page there.
+  for (let at = 32; at < log.length; at += 24 + pageBytes)
+    if (log.readUInt32BE(at) === 1) log.fill(0x0f, at + 24, at + 24 + pageBytes)
+  writeFileSync(`${path}.log`, log)
+  assert.deepEqual(fileHeader(page, `${path}.log`), { owner: 0, version: 0, isEmpty: true })
 })

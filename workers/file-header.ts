@@ -27,6 +27,10 @@ export function fileHeader(page: Buffer, log: string): FileHeader | undefined {
   return { owner: newest.readInt32BE(68), version: newest.readInt32BE(60), isEmpty }
 }
 
+function isFirstPage(page: Buffer): boolean {
+  return page.toString('latin1', 0, firstLine.length) === firstLine
+}
+
 /** Frames of older rounds have other salts. Check sums are left to SQLite, which looks again. */
 function firstPageInLog(log: string): Buffer | undefined {
   const file = tryOpen(log)
@@ -44,7 +48,9 @@ function firstPageInLog(log: string): Buffer | undefined {
       if (frame.readUInt32BE(0) === 1) latest = at + frameHeaderBytes
       if (frame.readUInt32BE(4) !== 0) committed = latest
     }
-    return committed === undefined ? undefined : readAt(file, committed, headerBytes)
+    const page = committed === undefined ? undefined : readAt(file, committed, headerBytes)
+    // Another process may have begun the log anew meanwhile: another page stands there, and the file has the first one.
+    return page && isFirstPage(page) ? page : undefined
   } finally {
     closeSync(file)
   }
