@@ -139,8 +139,10 @@ function isAlive({ writer, pid, host, started }: Running, file: StoreFile): bool
   if (pid === self.pid && started === self.started && isOfThreads(writer, file.lostThreads)) return false
   try {
     process.kill(pid, 0)
-    // Another process may have its id by now; after the restart of a container, this very one.
-    return started === '' || started === processStart(pid)
+    // Another process may have its id by now; after the restart of a container, this very one. A start that cannot be read
+    // (this process may have no more files to open) says nothing.
+    const found = processStart(pid)
+    return started === '' || found === '' || started === found
   } catch (error) {
     // EPERM is a living process of somebody else.
     return (error as NodeJS.ErrnoException).code !== 'ESRCH'
