@@ -6,6 +6,9 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { threadId } from 'node:worker_threads'
 
+/** Of a process that has ended, and whose parent has not asked how: its id is still taken (state Z, X). */
+const ended = 'ended'
+
 /**
  * In the system's own count (Linux: clock ticks since the boot, field 22 of /proc/<pid>/stat, with the boot's id); '' where
  * the system does not say, or has no such process. Source: proc(5).
@@ -14,7 +17,9 @@ export function processStart(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     // The name of the program, in parentheses, may hold anything.
-    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+    const [state = '', ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    if (/[ZXx]/.test(state)) return ended
+    const ticks = fields[18] ?? ''
     return `${ticks} ${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()}`
   } catch {
     return ''
