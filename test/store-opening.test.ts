@@ -2,13 +2,23 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import fs, {
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { sqliteStore } from '../src/store/sqlite.ts'
 import { fileHeader } from '../workers/file-header.ts'
+import { openDatabase } from '../workers/open-database.ts'
 import { folderFor } from './store-kit.ts'
 
 const run = promisify(execFile)
@@ -82,4 +92,25 @@ test('a log that is begun anew while its header is read is not taken for that of
     if (log.readUInt32BE(at) === 1) log.fill(0x0f, at + 24, at + 24 + pageBytes)
   writeFileSync(`${path}.log`, log)
   assert.deepEqual(fileHeader(page, `${path}.log`), { owner: 0, version: 0, isEmpty: true })
+})
+
+test('nothing but SQLite closes a file of a store, which would take the locks of other threads from it', (t) => {
+  const folder = folderFor(t)
+  const path = join(folder, 'chat.db')
+  const { closeSync } = fs
+  let closed = 0
+  fs.closeSync = (file) => {
+    if (existsSync(path) && fstatSync(file).ino === statSync(path).ino) closed++
+    closeSync(file)
+  }
+  syncBuiltinESMExports()
+  t.after(() => {
+    fs.closeSync = closeSync
+    syncBuiltinESMExports()
+  })
+  const file = { path, durability: 'normal', busyTimeoutMs: 5_000, wasOpened: false } as const
+  const writer = { id: '', pid: 0, host: '', started: '' }
+  for (let time = 0; time < 2; time++) openDatabase({ ...file, writer, lostThreads: [] }).close()
+  assert.equal(closed, 0)
+  assert.deepEqual(readdirSync(folder), ['chat.db'])
 })

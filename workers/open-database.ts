@@ -1,16 +1,20 @@
 /** Opens the file of a store: checks before anything is touched, private files, the settings that keep it safe. */
+import { randomUUID } from 'node:crypto'
 import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
+  linkSync,
   lstatSync,
   openSync,
   realpathSync,
+  rmSync,
   statSync,
 } from 'node:fs'
 import type { Stats } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import SQLite from 'better-sqlite3'
 import type { Database } from 'better-sqlite3'
 import { ConvokeError } from '../src/errors.ts'
@@ -108,6 +112,25 @@ function createFile(path: string): void {
       `The file is not there, but its log ${path}-wal is. Put the file back, or move the -wal away.`,
       'store_corrupt',
     )
+  // Made and closed under another name: to close a file takes from it the locks of the whole process, those that another
+  // thread has by then as well. See `firstBytes`.
+  const other = join(dirname(path), `.convoke-${randomUUID()}`)
+  try {
+    makePrivate(other)
+    linkSync(other, path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // Another process was faster.
+    if (code === 'EEXIST') return
+    // Some file systems have no second names.
+    if (!existsSync(other)) throw error
+    makePrivate(path)
+  } finally {
+    rmSync(other, { force: true })
+  }
+}
+
+function makePrivate(path: string): void {
   try {
     const file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600)
     // The umask may have taken away too much.
