@@ -211,7 +211,7 @@ export type HistoryJob =
   | { kind: 'read-branch'; page: BranchPage }
   | { kind: 'index' }
   | { kind: 'search'; query: SearchQuery }
-  | { kind: 'backup'; path: string }
+  | { kind: 'backup'; id: string; path: string }
   | { kind: 'vacuum' }
   | { kind: 'check' }
   | { kind: 'close' }

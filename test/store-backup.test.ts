@@ -1,8 +1,9 @@
 /** Backups: whole, private, and done in the end, whoever writes meanwhile. */
 import assert from 'node:assert/strict'
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import SQLite from 'better-sqlite3'
 import { sqliteStore } from '../src/store/sqlite.ts'
 import { openStore, user } from './store-kit.ts'
@@ -56,4 +57,24 @@ test('a backup ends while another process writes all the time', { timeout: 20_00
   const copied = sqliteStore({ path: copy })
   t.after(() => copied.close())
   assert.equal((await copied.readMessages('s')).length, 40)
+})
+
+test('a backup that failed says nothing of the next one to the same path', async (t) => {
+  const { store, path, folder } = openStore(t)
+  await store.open({ id: 's' })
+  let failed = 0
+  for (let time = 0; time < 20 && failed < 3; time++) {
+    const copy = join(folder, `copy-${time}.db`)
+    const first = store.backup(copy)
+    // It is copied, and is about to be asked whether it is.
+    while ((statSync(copy, { throwIfNoEntry: false })?.size ?? 0) === 0) await setTimeout(1)
+    renameSync(path, `${path}.away`)
+    const [{ status }] = await Promise.allSettled([first])
+    renameSync(`${path}.away`, path)
+    if (status === 'fulfilled') continue
+    failed++
+    await store.backup(copy)
+    assert.ok(statSync(copy).size > 0)
+  }
+  assert.ok(failed > 0)
 })

@@ -82,7 +82,7 @@ function work(
     case 'search':
       return search(open, job.query)
     case 'backup':
-      return backup(open, job.path)
+      return backup(open, job)
     case 'vacuum':
       return vacuum(open)
     case 'check':

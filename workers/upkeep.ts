@@ -1,4 +1,5 @@
 /** Backups, unused space, and whether all is well. */
+import type { HistoryJob } from '../src/protocol.ts'
 import type { StoreCheck } from '../src/store/store.ts'
 import type { Connection } from './connection.ts'
 
@@ -12,20 +13,24 @@ const backups = new Map<string, State>()
 
 /**
  * Copies the store into a file that the caller made, between the other tasks of the thread. Asked again and again, it
- * says when it is done; a thread that does not know of it begins anew.
+ * says when it is done; a thread that does not know of it begins anew. What was given up says nothing of another one to
+ * the same path.
  */
-export function backup({ database }: Connection, path: string): 'running' | 'done' {
-  const state = backups.get(path)
+export function backup(
+  { database }: Connection,
+  { id, path }: Extract<HistoryJob, { kind: 'backup' }>,
+): 'running' | 'done' {
+  const state = backups.get(id)
   if (state === 'running') return state
   if (state !== undefined) {
-    backups.delete(path)
+    backups.delete(id)
     if (typeof state === 'object') throw state.error
     return state
   }
-  backups.set(path, 'running')
+  backups.set(id, 'running')
   database.backup(path, { progress: paces() }).then(
-    () => backups.set(path, 'done'),
-    (error: unknown) => backups.set(path, { error }),
+    () => backups.set(id, 'done'),
+    (error: unknown) => backups.set(id, { error }),
   )
   return 'running'
 }

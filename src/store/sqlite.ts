@@ -1,4 +1,5 @@
 /** The store over a SQLite file. This side makes rows and gathers writes; a thread of its own has the file open. */
+import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
@@ -267,8 +268,9 @@ class SqliteStore implements Store {
     this.#checkOpen()
     const target = resolve(path)
     await claimBackup(target, this.name)
+    const job = { kind: 'backup', id: randomUUID(), path: target } as const
     try {
-      while ((await this.#ask({ kind: 'backup', path: target })) === 'running') await setTimeout(backupPollMs)
+      while ((await this.#ask(job)) === 'running') await setTimeout(backupPollMs)
     } catch (error) {
       for (const end of ['', '-journal', '-wal', '-shm']) rmSync(target + end, { force: true })
       throw error
