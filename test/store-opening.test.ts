@@ -16,6 +16,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
+import SQLite from 'better-sqlite3'
+import type { Database, PragmaOptions } from 'better-sqlite3'
 import { sqliteStore } from '../src/store/sqlite.ts'
 import { fileHeader } from '../workers/file-header.ts'
 import { openDatabase } from '../workers/open-database.ts'
@@ -113,4 +115,21 @@ test('nothing but SQLite closes a file of a store, which would take the locks of
   for (let time = 0; time < 2; time++) openDatabase({ ...file, writer, lostThreads: [] }).close()
   assert.equal(closed, 0)
   assert.deepEqual(readdirSync(folder), ['chat.db'])
+})
+
+test('a file that a newer version makes while it is opened keeps its schema', (t) => {
+  const path = join(folderFor(t), 'chat.db')
+  const newer = new SQLite(path)
+  t.after(() => newer.close())
+  // Between the first look and the lock, which is asked for in WAL mode.
+  const { pragma } = SQLite.prototype
+  t.mock.method(SQLite.prototype, 'pragma', function (this: Database, sql: string, options?: PragmaOptions) {
+    if (sql === 'journal_mode = WAL')
+      newer.exec('PRAGMA application_id = 0x636f6e76; PRAGMA user_version = 9')
+    return pragma.call(this, sql, options)
+  })
+  const file = { path, durability: 'normal', busyTimeoutMs: 5_000, wasOpened: false } as const
+  const writer = { id: '', pid: 0, host: '', started: '' }
+  assert.throws(() => openDatabase({ ...file, writer, lostThreads: [] }), { code: 'store_failed' })
+  assert.equal(newer.pragma('user_version', { simple: true }), 9)
 })

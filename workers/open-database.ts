@@ -180,7 +180,8 @@ function prepare(database: Database, path: string, busyTimeoutMs: number): void 
   untilFree(busyTimeoutMs, () => {
     database.exec('BEGIN IMMEDIATE')
     try {
-      // Asked again inside: another process may have been faster.
+      // Asked again inside: another process may have been faster, of a newer version or another program too.
+      checkHeader(path, headerOf(database))
       migrate(database)
       database.exec('COMMIT')
     } finally {
