@@ -25,17 +25,10 @@ import SQLite from 'better-sqlite3'
 import type { ConvokeError } from '../src/errors.ts'
 import { sqliteStore } from '../src/store/sqlite.ts'
 import { openDatabase } from '../workers/open-database.ts'
-import { folderFor, half, idsOf, openStore, text, turn, user } from './store-kit.ts'
+import { folderFor, half, idsOf, openStore, script, text, turn, user } from './store-kit.ts'
 
 const run = promisify(execFile)
-const module = JSON.stringify(join(import.meta.dirname, '../src/store/sqlite.ts'))
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8)
-const child = (code: string) => [
-  '--conditions=convoke-source',
-  '--input-type=module',
-  '-e',
-  `import { sqliteStore } from ${module}\n${code}`,
-]
 
 test('database, log, index and backups are private, whatever the umask', async (t) => {
   for (const umask of [0o000, 0o777]) {
@@ -50,7 +43,7 @@ test('database, log, index and backups are private, whatever the umask', async (
       const folder = process.argv[1].replace('/chat.db', '')
       console.log(readdirSync(folder).map((name) => name + ' ' + (statSync(folder + '/' + name).mode & 0o777).toString(8)).sort().join())
       await store.close()`
-    const { stdout } = await run(process.execPath, [...child(code), path], { timeout: 10_000 })
+    const { stdout } = await run(process.execPath, [...script(code), path], { timeout: 10_000 })
     assert.equal(stdout.trim(), 'chat.db 600,chat.db-shm 600,chat.db-wal 600,chat.db.copy 600', String(umask))
   }
 })
@@ -180,7 +173,7 @@ test('a file that was cut or damaged is store_corrupt, and never made anew', asy
 function withoutPrivilege(code: string, path: string): string {
   const limits = '-dac_override,-dac_read_search'
   const limited = ['setpriv', '--bounding-set', limits, '--inh-caps', limits]
-  const command = [...(process.getuid?.() === 0 ? limited : []), process.execPath, ...child(code), path]
+  const command = [...(process.getuid?.() === 0 ? limited : []), process.execPath, ...script(code), path]
   const [program = '', ...args] = command
   const { stdout, stderr, error } = spawnSync(program, args, {
     encoding: 'utf8',
@@ -286,9 +279,9 @@ test('a temporary store is private, named by its process, and gone when it is cl
     [],
   )
   const ends = { end: '', exit: 'process.exit(0)', throw: 'setTimeout(() => { throw new Error("x") })' }
-  for (const [how, code] of Object.entries(ends)) {
-    const script = `const store = sqliteStore(); await store.open({ id: 's' }); console.log(process.pid); ${code}`
-    const { stdout } = spawnSync(process.execPath, child(script), { encoding: 'utf8', timeout: 8_000 })
+  for (const [how, end] of Object.entries(ends)) {
+    const code = `const store = sqliteStore(); await store.open({ id: 's' }); console.log(process.pid); ${end}`
+    const { stdout } = spawnSync(process.execPath, script(code), { encoding: 'utf8', timeout: 8_000 })
     const left = readdirSync(tmpdir()).filter((name) => name.startsWith(`convoke-${stdout.trim()}-`))
     assert.deepEqual(left, [], how)
   }
@@ -340,7 +333,7 @@ test('a process that forgets its stores exits all the same, with all that it wro
     const store = sqliteStore({ path: process.argv[1] })
     await store.open({ id: 's' })
     for (let at = 0; at < 200; at++) void store.open({ id: 's' + at })`
-  await run(process.execPath, [...child(code), path], { timeout: 8_000 })
+  await run(process.execPath, [...script(code), path], { timeout: 8_000 })
   const store = sqliteStore({ path })
   t.after(() => store.close())
   assert.equal((await store.list()).length, 201)

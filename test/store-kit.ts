@@ -15,6 +15,16 @@ export function folderFor(context: TestContext): string {
   return folder
 }
 
+const sqlite = JSON.stringify(join(import.meta.dirname, '../src/store/sqlite.ts'))
+
+/** What Node is given to run a script that has `sqliteStore`; arguments of its own go behind. */
+export const script = (code: string): string[] => [
+  '--conditions=convoke-source',
+  '--input-type=module',
+  '-e',
+  `import { sqliteStore } from ${sqlite}\n${code}`,
+]
+
 export interface Opened {
   store: Store
   path: string

@@ -21,20 +21,17 @@ import type { Database, PragmaOptions } from 'better-sqlite3'
 import { sqliteStore } from '../src/store/sqlite.ts'
 import { fileHeader } from '../workers/file-header.ts'
 import { openDatabase } from '../workers/open-database.ts'
-import { folderFor } from './store-kit.ts'
+import { folderFor, script } from './store-kit.ts'
 
 const run = promisify(execFile)
-const module = JSON.stringify(join(import.meta.dirname, '../src/store/sqlite.ts'))
-const flags = ['--conditions=convoke-source', '--input-type=module', '-e']
 
 test('a folder in use by several processes is opened by all of them at once', async (t) => {
   const folder = folderFor(t)
   mkdirSync(join(folder, 'in'))
   const path = join(folder, 'in', 'chat.db')
-  const code = `import { sqliteStore } from ${module}
-    const store = sqliteStore({ path: process.argv[1] }); await store.open({ id: String(process.pid) }); await store.close()`
+  const code = `const store = sqliteStore({ path: process.argv[1] }); await store.open({ id: String(process.pid) }); await store.close()`
   await Promise.all(
-    [1, 2, 3, 4].map(() => run(process.execPath, [...flags, code, path], { timeout: 20_000 })),
+    [1, 2, 3, 4].map(() => run(process.execPath, [...script(code), path], { timeout: 20_000 })),
   )
   const store = sqliteStore({ path })
   t.after(() => store.close())
@@ -77,7 +74,7 @@ test('a second store of a process leaves the locks of the first: nobody takes it
     try { other.exec('BEGIN EXCLUSIVE') } catch (error) { got = error.code }
     console.log(got); process.exit()`
   const library = import.meta.resolve('better-sqlite3')
-  const { stdout } = await run(process.execPath, [...flags, code, library, path], { timeout: 20_000 })
+  const { stdout } = await run(process.execPath, [...script(code), library, path], { timeout: 20_000 })
   assert.equal(stdout.trim(), 'SQLITE_BUSY')
 })
 

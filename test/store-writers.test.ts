@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { processStart } from '../src/store/writers.ts'
-import { folderFor, half, openStore, text } from './store-kit.ts'
+import { folderFor, half, openStore, script, text } from './store-kit.ts'
 
 const run = promisify(execFile)
 const notLinux = process.platform === 'linux' ? false : 'no other system says when a process was started'
@@ -19,7 +19,6 @@ test(
   { skip: notLinux },
   async (t) => {
     const code = `import { openSync } from 'node:fs'
-    import { sqliteStore } from ${source('../src/store/sqlite.ts')}
     import { half, text } from ${source('store-kit.ts')}
     const [path, pid, started] = process.argv.slice(1)
     const store = sqliteStore({ path })
@@ -28,21 +27,9 @@ test(
     try { for (;;) openSync('/dev/null') } catch {}
     console.log((await store.readMessages('s')).at(-1).status)
     process.exit()`
-    const flags = ['--conditions=convoke-source', '--input-type=module', '-e', code]
-    const writer = [String(process.pid), processStart(process.pid)]
-    const { stdout } = await run(
-      'sh',
-      [
-        '-c',
-        'ulimit -n 200; exec "$@"',
-        'sh',
-        process.execPath,
-        ...flags,
-        join(folderFor(t), 'chat.db'),
-        ...writer,
-      ],
-      { timeout: 20_000 },
-    )
+    const given = [join(folderFor(t), 'chat.db'), String(process.pid), processStart(process.pid)]
+    const limited = ['-c', 'ulimit -n 200; exec "$@"', 'sh', process.execPath]
+    const { stdout } = await run('sh', [...limited, ...script(code), ...given], { timeout: 20_000 })
     assert.equal(stdout.trim(), 'streaming')
   },
 )
