@@ -257,11 +257,11 @@ export class MemberCall {
         cause: thrown,
       })
     }
-    // One of ours ends by the owner's word; another may throw that itself, or know no other one than `cancelled`.
-    const isOwners = thrown === reason || thrown.code === 'cancelled'
-    if (!aborted || thrown.provider !== undefined || !isOwners) return thrown
+    // One of the caller's own may throw the reason itself, or cancel what it asked by a signal of its own.
+    if (!aborted || (thrown !== reason && thrown.code !== 'cancelled')) return thrown
     const { attempts, partial } = thrown
     const cause = thrown === reason ? {} : { cause: thrown }
-    return endedBy(reason, { ...who, attempts, ...cause, ...(partial ? { partial } : {}) })
+    const ended = endedBy(reason, { ...who, attempts, ...cause, ...(partial ? { partial } : {}) })
+    return thrown === reason || ended.code === 'timeout' ? ended : thrown
   }
 }

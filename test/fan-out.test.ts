@@ -109,10 +109,19 @@ test('what ends all of a member is no failure of one before; a member of its own
       new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error))),
     stream: () => assert.fail('not asked'),
   }
+  const wrapped: Member = {
+    ...own,
+    provider: 'openai',
+    agenerate(prompt, { signal } = {}) {
+      const controller = new AbortController()
+      signal?.addEventListener('abort', () => controller.abort())
+      return two.llm('a').agenerate(prompt, { signal: controller.signal })
+    },
+  }
   const both = hedge(two.llm('a'), two.llm('b'), { afterMs: 0 })
-  const results = await fanOut([both, own], 'Hi', { timeoutMs: 200 })
+  const results = await fanOut([both, own, wrapped], 'Hi', { timeoutMs: 200 })
   const told = results.map(({ error }) => error?.message.replace(/^\[\w+\] /, ''))
-  assert.deepEqual(told, Array(2).fill('There was no answer within timeoutMs 200.'))
+  assert.deepEqual(told, Array(3).fill('There was no answer within timeoutMs 200.'))
   assert.deepEqual([results[1].error?.provider, results[1].error?.code], ['mine', 'timeout'])
 })
 
