@@ -6,7 +6,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from './blocking/in-flight.ts'
 import { collectorOf, isContentChunk } from './collect.ts'
 import type { Collector } from './collect.ts'
-import { ConvokeError, costsNothing, endedBy, isConvokeError } from './errors.ts'
+import { ConvokeError, costsNothing, endedBy, finishReasonOf, isConvokeError } from './errors.ts'
 import type { CallSetting, RunningCall } from './caller.ts'
 import type { Gate } from './gate.ts'
 import type { Settings } from './options.ts'
@@ -382,7 +382,7 @@ export class Call implements RunningCall {
     // What never reached the vendor, or was refused by it, cost nothing.
     const mayHaveCost = this.#progress.attempts > 0 && !costsNothing(error)
     const wasConsumed = this.#collector.hasBegun || mayHaveCost
-    return this.#response(error.code === 'cancelled' ? 'cancelled' : 'error', wasConsumed)
+    return this.#response(finishReasonOf(error), wasConsumed)
   }
 
   #typed(error: unknown): ConvokeError {

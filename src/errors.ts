@@ -146,6 +146,11 @@ export function labelled<T>(provider: string, make: () => T): T {
   }
 }
 
+/** How a reply ended that such an error cut off. */
+export function finishReasonOf({ code }: ConvokeError): 'cancelled' | 'error' {
+  return code === 'cancelled' ? 'cancelled' : 'error'
+}
+
 /** Whether a request that ended so, before anything of a reply, never reached its vendor, or was refused by it. */
 export function costsNothing({ code, status, phase }: ConvokeError): boolean {
   switch (code) {

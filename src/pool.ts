@@ -1,6 +1,6 @@
 /**
- * Worker threads, by piscina, which nothing else imports. A task is plain data; it may run more than once (its thread may die
- * after the work and before the answer), so a worker makes each land once. Idle threads never hold the process open.
+ * Worker threads, by piscina, which nothing else imports. A task is plain data; it may run more than once (its thread may
+ * die after the work and before the answer), so a worker makes each land once. Idle threads never hold the process open.
  */
 import type { Piscina } from 'piscina'
 import type { Transferable } from 'node:worker_threads'
@@ -37,8 +37,8 @@ export class WorkerPool<Task, Value> {
 
   /**
    * Never takes a signal: piscina ends the thread to obey it, with all that runs there.
-   * @throws ConvokeError the worker's own error, `worker_lost` when three threads died over this task, one after the other, or
-   * `missing_dependency` when what it needs is not installed
+   * @throws ConvokeError the worker's own error, `worker_lost` when three threads died over this task, one after the
+   * other, or `missing_dependency` when what it needs is not installed
    */
   async run(task: Task, transfer: readonly Transferable[] = []): Promise<Value> {
     if (this.#isClosed)

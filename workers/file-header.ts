@@ -19,8 +19,7 @@ const frameHeaderBytes = 24
 
 /** What the last commit left, be it in the file, by its first bytes, or in its log. Undefined for what is no database. */
 export function fileHeader(page: Buffer, log: string): FileHeader | undefined {
-  if (page.length < headerBytes || page.toString('latin1', 0, firstLine.length) !== firstLine)
-    return undefined
+  if (page.length < headerBytes || !isFirstPage(page)) return undefined
   const newest = firstPageInLog(log) ?? page
   // An inner page of the schema's tree, or a leaf with cells.
   const isEmpty = newest[100] !== 0x05 && newest.readUInt16BE(103) === 0

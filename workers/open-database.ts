@@ -192,12 +192,12 @@ function prepare(database: Database, path: string, busyTimeoutMs: number): void 
 
 /** Read as one state: another process that makes the tables meanwhile would else be taken for another program. */
 function headerOf(database: Database): FileHeader {
-  const read = database.prepare<[], { tables: number; owner: number; version: number }>(
-    `SELECT (SELECT count(*) FROM sqlite_schema) AS tables, application_id AS owner, user_version AS version
-      FROM pragma_application_id, pragma_user_version`,
-  )
-  const { tables, owner, version } = read.get() ?? { tables: 0, owner: 0, version: 0 }
-  return { owner, version, isEmpty: tables === 0 }
+  const sql = `SELECT (SELECT count(*) FROM sqlite_schema) AS tables, application_id AS owner, user_version AS version
+    FROM pragma_application_id, pragma_user_version`
+  const { tables, ...header } = database.prepare(sql).get() as Omit<FileHeader, 'isEmpty'> & {
+    tables: number
+  }
+  return { ...header, isEmpty: tables === 0 }
 }
 
 /** SQLite does not wait by itself where two processes turn one new file into a WAL database. */

@@ -2,7 +2,7 @@
 import { beginCall } from '../blocking/in-flight.ts'
 import type { Caller, CallSetting, PromptFor, RunningCall, Span } from '../caller.ts'
 import { Collector } from '../collect.ts'
-import { ConvokeError, endedBy, isConvokeError } from '../errors.ts'
+import { ConvokeError, endedBy, finishReasonOf, isConvokeError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { mergeOptions, plainTextDefaults, settingsOf } from '../options.ts'
 import type { StreamSink } from '../stream.ts'
@@ -204,8 +204,8 @@ export class CombinedCall implements RunningCall {
     })
   }
 
-  #broke({ code }: ConvokeError): GenerateResponse {
-    return { ...this.#unanswered(), finishReason: code === 'cancelled' ? 'cancelled' : 'error' }
+  #broke(error: ConvokeError): GenerateResponse {
+    return { ...this.#unanswered(), finishReason: finishReasonOf(error) }
   }
 
   #withLost(response: GenerateResponse): GenerateResponse {

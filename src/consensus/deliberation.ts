@@ -1,6 +1,6 @@
 /** One consensus as it runs: rounds of calls, votes as they come, a ruling, and the verdict. */
 import { beginCall } from '../blocking/in-flight.ts'
-import { ConvokeError, endedBy, isConvokeError } from '../errors.ts'
+import { ConvokeError, endedBy, finishReasonOf, isConvokeError } from '../errors.ts'
 import { infoOf, MemberCall, promptFor } from '../members.ts'
 import type { Member, MemberResult, PromptForMembers, Seat } from '../members.ts'
 import { maxTimerMs } from '../policies/max-timer-ms.ts'
@@ -91,7 +91,7 @@ export class Deliberation {
     } catch (error) {
       const ended = this.#cancelled
       if (!ended || error !== ended) throw error
-      const partial = spentBy(this.#findings(), ended.code === 'cancelled' ? 'cancelled' : 'error')
+      const partial = spentBy(this.#findings(), finishReasonOf(ended))
       throw ended.amend({ partial, attempts: partial.timing.attempts })
     } finally {
       end()

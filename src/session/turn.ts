@@ -3,7 +3,7 @@
  * behind it. A reply is acknowledged (its finish chunk, its promise) when it is on disk, or when the store has failed.
  */
 import { randomUUID } from 'node:crypto'
-import { ConvokeError, endedBy, isConvokeError } from '../errors.ts'
+import { ConvokeError, endedBy, finishReasonOf, isConvokeError } from '../errors.ts'
 import type { RunningCall } from '../caller.ts'
 import type { LLM } from '../llm.ts'
 import { outputOf } from '../output.ts'
@@ -79,8 +79,8 @@ export class Turn implements StreamSource {
   cancel(reason?: unknown): void {
     const { provider } = this.#context.llm
     const error = endedBy(reason, { provider })
-    const finishReason = error.code === 'cancelled' ? 'cancelled' : 'error'
-    this.#controller.abort(error.amend({ partial: { ...this.partial(), finishReason } }))
+    const partial = { ...this.partial(), finishReason: finishReasonOf(error) }
+    this.#controller.abort(error.amend({ partial }))
     this.#source?.cancel(reason)
   }
 
