@@ -7,7 +7,7 @@ const claude = createLLM('anthropic/claude-haiku-4-5')
 const down = createLLM('lmstudio', { model: 'any', baseURL: 'http://127.0.0.1:9/v1', retry: { attempts: 1 } })
 
 const safe = fallback(down, gpt)
-const { provider, content, lost } = await safe.agenerate('What is the capital of France?')
+const { provider, content, otherAttempts: lost } = await safe.agenerate('What is the capital of France?')
 console.log(`${provider}: ${content}`)
 for (const member of lost ?? []) console.log(`before it: ${member.provider}, ${member.code}`)
 

@@ -1,10 +1,10 @@
 import './runtime.ts'
 
-export { createLLM, LLM } from './llm.ts'
-export type { RequestOptions, VendorClient } from './llm.ts'
+export { createLLM, LLM } from './llm/llm.ts'
+export type { RequestOptions, VendorClient } from './llm/llm.ts'
 export { fallback } from './combinators/fallback.ts'
 export type { FallbackOptions } from './combinators/fallback.ts'
-export { fallbackCodes } from './combinators/in-turn.ts'
+export { fallbackCodes } from './combinators/try-in-order.ts'
 export { hedge } from './combinators/hedge.ts'
 export type { HedgeOptions } from './combinators/hedge.ts'
 export { balance } from './combinators/balance.ts'
@@ -12,24 +12,24 @@ export type { BalanceOptions } from './combinators/balance.ts'
 export { cached } from './combinators/cached.ts'
 export type { CachedOptions, CacheStore } from './combinators/cached.ts'
 export { withDefaults } from './combinators/with-defaults.ts'
-export { ResponseStream } from './stream.ts'
-export { countTokensSync } from './blocking/count-tokens.ts'
-export { BlockingStream } from './blocking/stream.ts'
+export { ResponseStream } from './response/response-stream.ts'
+export { countTokensSync } from './blocking/count-tokens-sync.ts'
+export { BlockingStream } from './blocking/blocking-stream.ts'
 export type { BlockingOptions } from './blocking/generate.ts'
-export { fanOut } from './fan-out.ts'
-export { fanOutSync } from './fan-out-sync.ts'
-export type { FanOutOptions, FanOutResults } from './fan-out.ts'
-export { FanOutStream } from './fan-out-stream.ts'
-export type { MemberChunk, MemberErrorChunk } from './fan-out-stream.ts'
+export { fanOut } from './fan-out/fan-out.ts'
+export { fanOutSync } from './fan-out/fan-out-sync.ts'
+export type { FanOutOptions, FanOutResults } from './fan-out/fan-out.ts'
+export { FanOutStream } from './fan-out/fan-out-stream.ts'
+export type { MemberChunk, MemberErrorChunk } from './fan-out/fan-out-stream.ts'
 export type {
   Member,
   MemberInfo,
   MemberResult,
   Members,
   MemberStream,
-  PerMember,
   PromptForMembers,
-} from './members.ts'
+} from './fan-out/members.ts'
+export type { PerMember } from './fan-out/per-member.ts'
 export { consensus, Consensus } from './consensus/consensus.ts'
 export { consensusSync } from './consensus/consensus-sync.ts'
 export type { ConsensusOptions } from './consensus/consensus.ts'
@@ -47,23 +47,23 @@ export { createSession, importSession, Session } from './session/session.ts'
 export type { CompactOptions, SessionCallOptions, SessionOptions } from './session/session-options.ts'
 export type { SessionResponse } from './session/turn.ts'
 export type { ContextOptions } from './session/window.ts'
-export { sqliteStore } from './store/sqlite.ts'
+export { sqliteStore } from './store/sqlite/sqlite-store.ts'
 export type * from './store/store.ts'
 export { ConvokeError, isConvokeError } from './errors.ts'
 export type { ConvokeErrorOptions, ErrorCode, TimeoutPhase } from './errors.ts'
-export { countTokens } from './tokens.ts'
-export type { CountTokensOptions, Encoding, TokenCount } from './tokens.ts'
-export { providerNames, registerProvider } from './providers/registry.ts'
+export { countTokens } from './tokens/count-tokens.ts'
+export type { CountTokensOptions, Encoding, TokenCount } from './tokens/count-tokens.ts'
+export { listProviders, registerProvider } from './providers/registry.ts'
 export type {
-  ApiKey,
   ChatRequest,
   CreateProvider,
-  LLMOptions,
   MediaPart,
   Provider,
   ProviderChunk,
   ProviderConfig,
   ReportedUsage,
   RequestMessage,
-} from './providers/provider.ts'
+} from './provider.ts'
+export type { ApiKey, LLMOptions } from './options/llm-options.ts'
+export type * from './options/generate-options.ts'
 export type * from './types.ts'

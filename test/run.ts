@@ -19,7 +19,8 @@ const named = process.argv.slice(2)
 const option = named.find((word) => word.startsWith('-'))
 if (option !== undefined)
   throw new Error(`${option}: npm test takes files alone; options are for node --test.`)
-const files = named.length > 0 ? named : globSync(join(import.meta.dirname, '*.test.ts')).sort()
+const files =
+  named.length > 0 ? named : globSync(join(import.meta.dirname, '!(faults|bench)/*.test.ts')).sort()
 
 // Some hundreds of processes and threads load the same sources: the first to do so compiles them for all. For this run
 // alone, so that none depends on what another one left.

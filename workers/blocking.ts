@@ -4,25 +4,26 @@
  * can be told.
  */
 import { workerData } from 'node:worker_threads'
-import { pledge } from '../src/blocking/pledge.ts'
-import { overdue } from '../src/errors.ts'
-import { toPlainError } from '../src/plain-errors.ts'
-import { cells } from '../src/protocol.ts'
-import type { Answer, BlockingNews, BlockingOrder, BlockingStart, Verdict } from '../src/protocol.ts'
-import { noteLostThreads } from '../src/store/writers.ts'
-import type { ResponseStream } from '../src/stream.ts'
-import { StreamFlow } from './stream-flow.ts'
-import type { Ask } from './twins.ts'
+import { announceLiveness } from '../src/blocking/liveness.ts'
+import { timedOutError } from '../src/errors.ts'
+import { serializeError } from '../src/threads/serialize-error.ts'
+import { cells } from '../src/blocking/protocol.ts'
+import type { Answer } from '../src/threads/answer.ts'
+import type { BlockingNews, BlockingOrder, BlockingStart, SchemaAnswer } from '../src/blocking/protocol.ts'
+import { noteLostThreads } from '../src/threads/writers.ts'
+import type { ResponseStream } from '../src/response/response-stream.ts'
+import { StreamFlow } from '../src/blocking/thread/stream-flow.ts'
+import type { Ask } from '../src/blocking/thread/replicas.ts'
 
 const { port, memory, lostThreads } = workerData as BlockingStart
 noteLostThreads(...lostThreads)
-pledge(memory)
+announceLiveness(memory)
 
 const beatMs = 50
 /** A call keeps `totalMs` itself, from when it left the line; this much later it is ended wherever it stands. */
 const lineMs = 1_000
 
-const twins = import('./twins.ts')
+const twins = import('../src/blocking/thread/replicas.ts')
 twins.catch(() => {})
 interface Running {
   /** Of a stream. */
@@ -31,7 +32,7 @@ interface Running {
   totalMs: number
   dueAtMs: number
   /** What its schema was asked, and who waits for what it says. */
-  questions: Map<number, (verdict: Verdict) => void>
+  questions: Map<number, (verdict: SchemaAnswer) => void>
 }
 
 const running = new Map<number, Running>()
@@ -79,7 +80,7 @@ async function run(order: Extract<BlockingOrder, { kind: 'call' }>): Promise<voi
     const value = await calls.run(order, ask, read, controller.signal)
     end = { isOk: true, value: plain(value) }
   } catch (error) {
-    end = { isOk: false, error: toPlainError(error) }
+    end = { isOk: false, error: serializeError(error) }
   }
   running.delete(id)
   letFlow()
@@ -98,7 +99,7 @@ function beat(): void {
     if (nowMs < call.dueAtMs || call.controller.signal.aborted) continue
     // The caller did not cancel it: its time was over, in line or while something was loaded.
     const message = `The call took longer than ${call.totalMs} ms (totalMs), its wait in line included.`
-    call.controller.abort(overdue(message))
+    call.controller.abort(timedOutError(message))
   }
 }
 
@@ -137,7 +138,7 @@ function tell(news: BlockingNews): void {
     port.postMessage({
       id,
       chunks: [],
-      end: { isOk: false, error: toPlainError(error) },
+      end: { isOk: false, error: serializeError(error) },
     } satisfies BlockingNews)
   }
   Atomics.add(memory, cells.news, 1)
@@ -147,5 +148,5 @@ function tell(news: BlockingNews): void {
 /** Errors inside a value lose their class on the way. */
 function plain(value: unknown): unknown {
   const { storeError } = (value ?? {}) as { storeError?: unknown }
-  return storeError ? { ...(value as object), storeError: toPlainError(storeError) } : value
+  return storeError ? { ...(value as object), storeError: serializeError(storeError) } : value
 }

@@ -2,12 +2,13 @@
 import { setPriority } from 'node:os'
 import { isMainThread } from 'node:worker_threads'
 import { estimateTokenCount } from 'tokenx'
-import { toPlainError } from '../src/plain-errors.ts'
-import type { Answer, TokenizeTask, TokenizeValue } from '../src/protocol.ts'
-import type { Encoding } from '../src/tokenizer/encodings.ts'
-import { Pairs } from '../src/tokenizer/pairs.ts'
-import { Tokenizer } from '../src/tokenizer/tokenizer.ts'
-import { loadPairs } from '../src/tokenizer/vocabulary.ts'
+import { serializeError } from '../src/threads/serialize-error.ts'
+import type { Answer } from '../src/threads/answer.ts'
+import type { TokenizeTask, TokenizeValue } from '../src/tokens/protocol.ts'
+import type { Encoding } from '../src/tokens/bpe/encodings.ts'
+import { MergeTable } from '../src/tokens/bpe/merge-table.ts'
+import { Tokenizer } from '../src/tokens/bpe/tokenizer.ts'
+import { loadMergeTable } from '../src/tokens/bpe/vocabulary.ts'
 
 // Where all cores are busy, counting waits for the event loop, not the event loop for counting. On Linux alone this is of
 // the thread; elsewhere of the whole process.
@@ -19,7 +20,7 @@ export default function tokenize(task: TokenizeTask): Answer<TokenizeValue> {
   try {
     return { isOk: true, value: answer(task) }
   } catch (error) {
-    return { isOk: false, error: toPlainError(error) }
+    return { isOk: false, error: serializeError(error) }
   }
 }
 
@@ -27,10 +28,10 @@ function answer({ vocabulary, table, texts }: TokenizeTask): TokenizeValue {
   if (vocabulary === 'estimate') {
     return { counts: texts.map((text) => (text === '' ? 0 : estimateTokenCount(text))) }
   }
-  if (!table) return { counts: [], table: loadPairs(vocabulary).memory }
+  if (!table) return { counts: [], table: loadMergeTable(vocabulary).memory }
   let tokenizer = tokenizers.get(vocabulary)
   if (!tokenizer) {
-    tokenizer = new Tokenizer(vocabulary, new Pairs(table))
+    tokenizer = new Tokenizer(vocabulary, new MergeTable(table))
     tokenizers.set(vocabulary, tokenizer)
   }
   return { counts: texts.map((text) => tokenizer.count(text)) }

@@ -5,21 +5,21 @@
  */
 import { MessageChannel, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads'
 import type { MessagePort, WorkerOptions } from 'node:worker_threads'
-import { ConvokeError } from '../errors.ts'
-import { cells } from '../protocol.ts'
-import type { BlockingNews, BlockingOrder, BlockingStart, Question, Verdict } from '../protocol.ts'
-import { lostThreads, noteLostThreads } from '../store/writers.ts'
-import { threadArguments } from '../thread-arguments.ts'
-import { unavailable } from './in-flight.ts'
-import type { Judge } from './judge.ts'
-import { isKept, threadFile } from './pledge.ts'
+import { ConvokeError, messageOf } from '../errors.ts'
+import { cells } from './protocol.ts'
+import type { BlockingNews, BlockingOrder, BlockingStart, SchemaQuestion, SchemaAnswer } from './protocol.ts'
+import { lostThreads, noteLostThreads } from '../threads/writers.ts'
+import { threadExecArgv } from '../threads/exec-argv.ts'
+import { unavailable } from '../threads/calls-in-flight.ts'
+import type { SchemaCheck } from './schema-check.ts'
+import { isThreadAlive, threadFile } from './liveness.ts'
 
 type Call = Omit<Extract<BlockingOrder, { kind: 'call' }>, 'kind' | 'id' | 'totalMs'>
 
 /** Whose a call is: an LLM or a session. */
 export interface Owner {
   /** Of a call with a schema. */
-  judge?: Judge
+  schemaCheck?: SchemaCheck
   /** Of a call that asks several. */
   llms?: object
 }
@@ -60,7 +60,7 @@ export function beginBlocking(call: Call, totalMs: number, owner: Owner): Blocki
 const gone = new FinalizationRegistry<number>(forget)
 
 /** What the blocking thread has of an LLM or a session. */
-export class Twin {
+export class Replica {
   #id: number | undefined
 
   /** Tells it from all others. @param owner whose it is */
@@ -89,7 +89,7 @@ export class BlockingCall {
     this.#channel = on
     this.#totalMs = totalMs
     this.owner = owner
-    on.begin({ kind: 'call', id: this.#id, totalMs, ...call }, owner.judge)
+    on.begin({ kind: 'call', id: this.#id, totalMs, ...call }, owner.schemaCheck)
   }
 
   /**
@@ -128,7 +128,7 @@ class Channel {
   readonly #memory = new Int32Array(new SharedArrayBuffer(Object.keys(cells).length * 4))
   /** Of the calls that run. */
   readonly #news = new Map<number, BlockingNews>()
-  readonly #judges = new Map<number, Judge>()
+  readonly #schemaChecks = new Map<number, SchemaCheck>()
   #lost: ConvokeError | undefined
   #hasSpoken = false
   #hasExited = false
@@ -154,7 +154,7 @@ class Channel {
       env: SHARE_ENV,
       // As a main thread has; a thread's own default lets 200 MB of dead objects lie.
       resourceLimits: { maxYoungGenerationSizeMb: 48 },
-      ...threadArguments(),
+      ...threadExecArgv(),
       workerData,
       transferList: [port2],
     })
@@ -174,7 +174,7 @@ class Channel {
   /** Whether the thread has not ended. */
   get isAlive(): boolean {
     if (this.#hasExited) return false
-    return isKept(this.#memory) ?? (!this.#tellsEnd || this.#isConnected)
+    return isThreadAlive(this.#memory) ?? (!this.#tellsEnd || this.#isConnected)
   }
 
   /**
@@ -201,12 +201,12 @@ class Channel {
     if (!this.#lost) this.#port.postMessage(order)
   }
 
-  begin(order: Extract<BlockingOrder, { kind: 'call' }>, judge: Judge | undefined): void {
+  begin(order: Extract<BlockingOrder, { kind: 'call' }>, schemaCheck: SchemaCheck | undefined): void {
     if (this.#judging.length === 0) this.#dropTorn()
     try {
       this.#port.postMessage(order)
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const reason = messageOf(cause)
       throw unavailable(
         `The call cannot cross to the thread that runs blocking calls: ${reason} Use agenerate().`,
       )
@@ -214,12 +214,12 @@ class Channel {
     this.#news.set(order.id, { id: order.id, chunks: [] })
     if (order.method === 'stream') this.#streams.add(order.id)
     else this.#awaited = order.id
-    if (judge) this.#judges.set(order.id, judge)
+    if (schemaCheck) this.#schemaChecks.set(order.id, schemaCheck)
   }
 
   end(id: number): void {
     this.#news.delete(id)
-    this.#judges.delete(id)
+    this.#schemaChecks.delete(id)
     this.#streams.delete(id)
   }
 
@@ -237,7 +237,7 @@ class Channel {
     setImmediate(() => {
       this.#willLookForTorn = false
       // A stream may be read on, and ends by that.
-      const verdict: Verdict = { kind: 'failed', message: 'It was interrupted.' }
+      const verdict: SchemaAnswer = { kind: 'failed', message: 'It was interrupted.' }
       for (const torn of this.#judging.splice(0)) this.send({ kind: 'judged', ...torn, verdict })
       this.#dropTorn()
     })
@@ -308,21 +308,21 @@ class Channel {
       const received = receiveMessageOnPort(this.#port) as { message: BlockingNews } | undefined
       if (!received) return
       this.#hasSpoken = true
-      const { id, chunks, judge, end } = received.message
+      const { id, chunks, judge: schemaCheck, end } = received.message
       const news = this.#news.get(id)
       // Of a call that was given up.
       if (!news) continue
       for (const chunk of chunks) news.chunks.push(chunk)
       if (end) news.end = end
-      const verdict = judge && this.#judge(id, judge)
-      if (verdict) this.send({ kind: 'judged', id, question: judge.number, verdict })
+      const verdict = schemaCheck && this.#schemaCheck(id, schemaCheck)
+      if (verdict) this.send({ kind: 'judged', id, question: schemaCheck.number, verdict })
     }
   }
 
-  #judge(id: number, question: Question): Verdict | undefined {
+  #schemaCheck(id: number, question: SchemaQuestion): SchemaAnswer | undefined {
     this.#judging.push({ id, question: question.number })
     try {
-      return this.#judges.get(id)?.judge(question)
+      return this.#schemaChecks.get(id)?.check(question)
     } finally {
       this.#judging.pop()
       this.#judgedAtMs = performance.now()
@@ -366,7 +366,7 @@ function started(url: URL, options: WorkerOptions): Worker {
   try {
     return new Worker(url, options)
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = messageOf(cause)
     throw unavailable(`The thread that runs blocking calls cannot start: ${reason}`, cause)
   }
 }

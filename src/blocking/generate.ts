@@ -1,23 +1,24 @@
 /** generate(): a call of the async side, run by the blocking thread while this one waits. */
 import { ConvokeError } from '../errors.ts'
-import { checkCallOptions, mergeOptions } from '../options.ts'
-import { jsonSchemaOf } from '../output.ts'
-import { conversation } from '../prompt.ts'
-import { fromPlainError, withErrors } from '../plain-errors.ts'
-import type { PlainError } from '../plain-errors.ts'
-import type { Answer, BlockingTarget } from '../protocol.ts'
-import { estimateInputTokens } from '../tokens.ts'
-import type { GenerateOptions, GenerateResponse, Prompt } from '../types.ts'
+import { checkCallOptions, mergeOptions } from '../options/call-options.ts'
+import { jsonSchemaOf } from '../request/structured-output.ts'
+import { conversation } from '../request/normalize-prompt.ts'
+import { deserializeError, deserializeErrorsIn } from '../threads/serialize-error.ts'
+import type { SerializedError } from '../threads/serialize-error.ts'
+import type { Answer } from '../threads/answer.ts'
+import type { BlockingTarget } from './protocol.ts'
+import { estimateInputTokens } from '../tokens/count-tokens.ts'
+import type { GenerateResponse, Prompt } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 import { beginBlocking } from './channel.ts'
 import type { BlockingCall, Owner } from './channel.ts'
-import { Arrived } from './arrived.ts'
-import { checkMayBlock, refuseSignal, unavailable } from './in-flight.ts'
-import { Judge } from './judge.ts'
-import { blockingOf, plainArgument, plainMembers } from './plain-arguments.ts'
-import { limitOf, limitOfMany } from './limit.ts'
-import { portable } from './portable.ts'
-import { thrownHere } from './thrown-here.ts'
-import { BlockingStream } from './stream.ts'
+import { PartialResponse } from './blocking-stream.ts'
+import { checkMayBlock, refuseSignal, unavailable } from '../threads/calls-in-flight.ts'
+import { SchemaCheck } from './schema-check.ts'
+import { blockingOf, serializeArgument, serializeMembers } from './serialize-arguments.ts'
+import { limitOf, limitOfMany } from './call-limit.ts'
+import { toCloneable } from './to-cloneable.ts'
+import { BlockingStream } from './blocking-stream.ts'
 
 /** Options of a blocking call: those of any call, and whether it may block while calls of this thread are in flight. */
 export type BlockingOptions<Options = GenerateOptions> = Options & {
@@ -48,19 +49,25 @@ export function generateBlocking<Response extends GenerateResponse>(
 ): Response | BlockingStream<Response> {
   const merged = checked(blocker, given)
   const { stream, ...options } = given
-  const judge = merged.schema && new Judge(merged.schema)
-  const owner = judge ? { ...blocker, judge } : blocker
+  const schemaCheck = merged.schema && new SchemaCheck(merged.schema)
+  const owner = schemaCheck ? { ...blocker, judge: schemaCheck } : blocker
   const call = begun(owner, stream ? 'stream' : 'agenerate', prompt, options, merged)
   const read = (end: Answer<unknown>) => {
-    const response = revived(valueOf(end, judge) as Response)
-    return judge ? judge.response(response) : response
+    const response = revived(valueOf(end, schemaCheck) as Response)
+    return schemaCheck ? schemaCheck.response(response) : response
   }
-  return stream ? new BlockingStream(call, read, arrivedOf(blocker, prompt, merged)) : read(endOf(call))
+  return stream
+    ? new BlockingStream(call, read, partialResponseFor(blocker, prompt, merged))
+    : read(endOf(call))
 }
 
-function arrivedOf({ provider = 'convoke' }: Blocker, prompt: Prompt, options: GenerateOptions): Arrived {
+function partialResponseFor(
+  { provider = 'convoke' }: Blocker,
+  prompt: Prompt,
+  options: GenerateOptions,
+): PartialResponse {
   const { model = '' } = options
-  return new Arrived(provider, {
+  return new PartialResponse(provider, {
     model,
     inputTokens: () => estimateInputTokens({ ...conversation(prompt, options, () => {}), model }),
   })
@@ -99,13 +106,13 @@ export function askBlocking<Value>(
     )
   }
   const { strategy, ...options } = more
-  const members = plainMembers(llms)
-  const asked = portable(prompt, 'The prompt', 'prompt')
-  const made = strategy === undefined ? undefined : plainArgument(strategy, 'options.strategy')
-  const args = [members, asked, made, portable(options, 'options')]
+  const members = serializeMembers(llms)
+  const asked = toCloneable(prompt, 'The prompt', 'prompt')
+  const made = strategy === undefined ? undefined : serializeArgument(strategy, 'options.strategy')
+  const args = [members, asked, made, toCloneable(options, 'options')]
   const limitMs = limitOfMany(method, members, options)
   const call = beginBlocking({ target: { kind: 'library' }, method, args }, limitMs, { llms })
-  return withErrors(valueOf(endOf(call))) as Value
+  return deserializeErrorsIn(valueOf(endOf(call))) as Value
 }
 
 /** @param merged the options over the defaults */
@@ -121,7 +128,7 @@ function begun(
   const call = {
     target: blocker.target(),
     method,
-    args: [portable(prompt, 'The prompt', 'prompt'), portable(options, 'options')],
+    args: [toCloneable(prompt, 'The prompt', 'prompt'), toCloneable(options, 'options')],
     ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
   }
   return beginBlocking(call, limitOf(call.target, merged), blocker)
@@ -134,10 +141,10 @@ function endOf(call: BlockingCall): Answer<unknown> {
   }
 }
 
-function valueOf(end: Answer<unknown>, judge?: Judge): unknown {
+function valueOf(end: Answer<unknown>, schemaCheck?: SchemaCheck): unknown {
   if (end.isOk) return end.value
-  const error = fromPlainError(end.error)
-  throw thrownHere(judge ? judge.error(error) : error)
+  const error = deserializeError(end.error)
+  throw appendStack(schemaCheck ? schemaCheck.error(error) : error)
 }
 
 /** The options over the defaults, when the call may block. */
@@ -167,6 +174,19 @@ function checked(
 
 /** Errors inside it crossed as data. */
 function revived<Response extends GenerateResponse>(response: Response): Response {
-  const { storeError } = response as { storeError?: PlainError }
-  return storeError ? { ...response, storeError: fromPlainError(storeError) } : response
+  const { storeError } = response as { storeError?: SerializedError }
+  return storeError ? { ...response, storeError: deserializeError(storeError) } : response
+}
+
+/** Its stack tells where it was made; where the call was is known to this thread alone. */
+export function appendStack(error: ConvokeError): ConvokeError {
+  const here: { stack?: string } = {}
+  Error.captureStackTrace(here, appendStack)
+  const frames = (textOf(here.stack) ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  return Object.assign(error, { stack: [textOf(error.stack) ?? String(error), ...frames].join('\n') })
+}
+
+/** Somebody's Error.prepareStackTrace may give anything. */
+function textOf(stack: unknown): string | undefined {
+  return typeof stack === 'string' ? stack : undefined
 }

@@ -1,13 +1,13 @@
 /** balance: calls spread over LLMs, or over keys of one vendor. */
-import type { Caller } from '../caller.ts'
+import type { Backend } from '../llm/backend.ts'
 import { ConvokeError } from '../errors.ts'
-import type { LLM } from '../llm.ts'
-import { settingsOf } from '../options.ts'
-import { combine } from './combined-caller.ts'
+import type { LLM } from '../llm/llm.ts'
+import { settingsOf } from '../options/call-options.ts'
+import { combine } from './combined-backend.ts'
 import type { CombinedCall } from './combined-call.ts'
-import { askInTurn, fallbackCodes, isWhen, whenWanted } from './in-turn.ts'
-import type { When } from './in-turn.ts'
-import { checkLLMs, checkOptions, isAmount } from './members.ts'
+import { tryInOrder, fallbackCodes, isFailoverRule, failoverRuleWanted } from './try-in-order.ts'
+import type { FailoverRule } from './try-in-order.ts'
+import { checkLLMs, checkOptions, isAmount } from './check-llms.ts'
 
 export interface BalanceOptions {
   /**
@@ -24,7 +24,7 @@ export interface BalanceOptions {
    */
   cooldownMs?: number
   /** After which errors another one is asked, with nothing visible; `[]` for none. @default `fallbackCodes` */
-  on?: When
+  on?: FailoverRule
 }
 
 /** The key is to blame, whatever is asked. */
@@ -44,8 +44,8 @@ const ofKey: readonly string[] = ['authentication', 'permission']
 export function balance(llms: readonly LLM[], options: BalanceOptions = {}): LLM {
   const members = checkLLMs('balance', llms)
   check(options, members.length)
-  const crew = new Crew(
-    members.map(({ caller }) => caller),
+  const pool = new Pool(
+    members.map(({ backend }) => backend),
     options,
   )
   const { on = fallbackCodes } = options
@@ -54,20 +54,20 @@ export function balance(llms: readonly LLM[], options: BalanceOptions = {}): LLM
     members,
     options,
     work: (call, sink) =>
-      askInTurn(call, sink, {
+      tryInOrder(call, sink, {
         on,
         replay: 'before-output',
-        next: (tried) => crew.next(call, tried),
-        hasNext: (tried) => crew.ready(tried).length > 0,
-        onFailure: (member, error) => crew.cool(member, error),
-        asked: (member, reply) => crew.count(member, reply),
+        next: (tried) => pool.next(call, tried),
+        hasNext: (tried) => pool.ready(tried).length > 0,
+        onFailure: (member, error) => pool.cool(member, error),
+        onStart: (member, reply) => pool.count(member, reply),
         handsOver: ({ code, retryAfterMs }) => code === 'rate_limited' || retryAfterMs !== undefined,
       }),
   })
 }
 
-interface Mate {
-  caller: Caller
+interface Target {
+  backend: Backend
   weight: number
   /** Its vendor asked for a rest. By `performance.now()`. */
   coolUntilMs: number
@@ -77,62 +77,64 @@ interface Mate {
   running: number
 }
 
-class Crew {
-  readonly #mates: Mate[]
+class Pool {
+  readonly #targets: Target[]
   readonly #strategy: NonNullable<BalanceOptions['strategy']>
   readonly #cooldownMs: number
   /** Whose turn it is. */
   #turn = 0
 
-  constructor(callers: readonly Caller[], options: BalanceOptions) {
+  constructor(backends: readonly Backend[], options: BalanceOptions) {
     const { strategy = 'round-robin', weights, cooldownMs = 10_000 } = options
     this.#strategy = strategy
     this.#cooldownMs = cooldownMs
     // One that stands there twice is one, and cools down as one.
-    this.#mates = [...new Set(callers)].map((caller) => ({
-      caller,
+    this.#targets = [...new Set(backends)].map((backend) => ({
+      backend,
       weight: 0,
       coolUntilMs: 0,
       avoidUntilMs: 0,
       running: 0,
     }))
-    callers.forEach((caller, at) => {
-      this.#mateOf(caller).weight += weights?.[at] ?? 1
+    backends.forEach((backend, at) => {
+      this.#targetOf(backend).weight += weights?.[at] ?? 1
     })
   }
 
-  ready(tried: ReadonlySet<Caller>): Mate[] {
+  ready(tried: ReadonlySet<Backend>): Target[] {
     const nowMs = performance.now()
-    const rested = this.#mates.filter(({ caller, coolUntilMs }) => coolUntilMs <= nowMs && !tried.has(caller))
+    const rested = this.#targets.filter(
+      ({ backend, coolUntilMs }) => coolUntilMs <= nowMs && !tried.has(backend),
+    )
     const good = rested.filter(({ avoidUntilMs }) => avoidUntilMs <= nowMs)
     return good.length > 0 ? good : rested
   }
 
   /** Waits only where nobody was asked yet: else there is an error to tell. */
-  async next(call: CombinedCall, tried: ReadonlySet<Caller>): Promise<Caller | undefined> {
+  async next(call: CombinedCall, tried: ReadonlySet<Backend>): Promise<Backend | undefined> {
     for (;;) {
       const ready = this.ready(tried)
-      if (ready.length > 0) return this.#choose(ready).caller
+      if (ready.length > 0) return this.#choose(ready).backend
       if (tried.size > 0) return undefined
       await this.#wait(call)
     }
   }
 
-  cool(member: Caller, error: ConvokeError): void {
-    const mate = this.#mateOf(member)
+  cool(member: Backend, error: ConvokeError): void {
+    const target = this.#targetOf(member)
     const untilMs = performance.now() + (error.retryAfterMs ?? this.#cooldownMs)
-    if (error.code === 'rate_limited') mate.coolUntilMs = Math.max(mate.coolUntilMs, untilMs)
-    else if (ofKey.includes(error.code)) mate.avoidUntilMs = untilMs
+    if (error.code === 'rate_limited') target.coolUntilMs = Math.max(target.coolUntilMs, untilMs)
+    else if (ofKey.includes(error.code)) target.avoidUntilMs = untilMs
   }
 
-  count(member: Caller, reply: Promise<unknown>): void {
-    const mate = this.#mateOf(member)
-    mate.running++
-    const end = () => void mate.running--
+  count(member: Backend, reply: Promise<unknown>): void {
+    const target = this.#targetOf(member)
+    target.running++
+    const end = () => void target.running--
     reply.then(end, end)
   }
 
-  #choose(ready: readonly Mate[]): Mate {
+  #choose(ready: readonly Target[]): Target {
     switch (this.#strategy) {
       case 'round-robin':
         return this.#inTurn(ready)
@@ -142,10 +144,10 @@ class Crew {
         return this.#inTurn(ready.filter((_, at) => busy[at] === least))
       }
       case 'random':
-        return ready[Math.floor(Math.random() * ready.length)] as Mate
+        return ready[Math.floor(Math.random() * ready.length)] as Target
       case 'weighted': {
         let left = Math.random() * ready.reduce((sum, { weight }) => sum + weight, 0)
-        return ready.find(({ weight }) => (left -= weight) < 0) ?? (ready.at(-1) as Mate)
+        return ready.find(({ weight }) => (left -= weight) < 0) ?? (ready.at(-1) as Target)
       }
       default:
         return this.#strategy satisfies never
@@ -153,23 +155,23 @@ class Crew {
   }
 
   /** The next of all, from the one whose turn it is. */
-  #inTurn(ready: readonly Mate[]): Mate {
+  #inTurn(ready: readonly Target[]): Target {
     for (;;) {
-      const mate = this.#mates[this.#turn++ % this.#mates.length] as Mate
-      if (ready.includes(mate)) return mate
+      const target = this.#targets[this.#turn++ % this.#targets.length] as Target
+      if (ready.includes(target)) return target
     }
   }
 
   /** @throws ConvokeError `rate_limited` where the wait would be too long */
   async #wait(call: CombinedCall): Promise<void> {
-    const soonest = this.#mates.reduce((one, other) => (other.coolUntilMs < one.coolUntilMs ? other : one))
+    const soonest = this.#targets.reduce((one, other) => (other.coolUntilMs < one.coolUntilMs ? other : one))
     const waitMs = Math.max(soonest.coolUntilMs - performance.now(), 0)
     const limitMs = Math.min(settingsOf(call.options).retry.maxDelayMs, call.leftMs)
     const refused = this.#refusal(call, waitMs, limitMs)
     // A fallback around it has another LLM, which need not be waited for.
-    if (waitMs > limitMs || call.setting.handsOver?.(refused)) throw refused
+    if (waitMs > limitMs || call.scope.handsOver?.(refused)) throw refused
     let timer: NodeJS.Timeout | undefined
-    // Spread, lest all callers come back at once; never early.
+    // Spread, lest all backends come back at once; never early.
     const delayMs = waitMs * (1 + Math.random() * 0.15) + 1
     try {
       await call.unlessEnded(new Promise<void>((resolve) => (timer = setTimeout(resolve, delayMs))))
@@ -179,7 +181,7 @@ class Crew {
   }
 
   #refusal({ provider }: CombinedCall, waitMs: number, limitMs: number): ConvokeError {
-    const many = this.#mates.length === 1 ? 'The only LLM cools' : `All ${this.#mates.length} LLMs cool`
+    const many = this.#targets.length === 1 ? 'The only LLM cools' : `All ${this.#targets.length} LLMs cool`
     const soon = `${many} down. The first is ready in ${Math.ceil(waitMs / 1_000)} s`
     const limit = `longer than the ${Math.ceil(limitMs / 1_000)} s that a call waits (retry.maxDelayMs, timeouts.totalMs)`
     return new ConvokeError('rate_limited', waitMs > limitMs ? `${soon}, ${limit}.` : `${soon}.`, {
@@ -189,13 +191,13 @@ class Crew {
     })
   }
 
-  #mateOf(caller: Caller): Mate {
-    return this.#mates.find((mate) => mate.caller === caller) as Mate
+  #targetOf(backend: Backend): Target {
+    return this.#targets.find((target) => target.backend === backend) as Target
   }
 }
 
-function busyness({ caller, running }: Mate): number {
-  const { activity } = caller
+function busyness({ backend, running }: Target): number {
+  const { activity } = backend
   return Math.max(running, activity.running + activity.queued)
 }
 
@@ -210,7 +212,7 @@ function check(options: BalanceOptions, count: number): void {
       `a number above 0 for each of the ${count} LLMs`,
     ],
     cooldownMs: [isAmount, 'milliseconds above 0'],
-    on: [isWhen, whenWanted],
+    on: [isFailoverRule, failoverRuleWanted],
   })
   if ((options.strategy === 'weighted') !== (options.weights !== undefined)) {
     const message = "balance takes weights with strategy 'weighted', and only with that."

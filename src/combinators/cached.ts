@@ -1,16 +1,16 @@
 /** cached: what was asked before is answered from a store. */
-import type { Caller } from '../caller.ts'
-import { ConvokeError, isConvokeError } from '../errors.ts'
+import type { Backend } from '../llm/backend.ts'
+import { ConvokeError, isConvokeError, messageOf } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { LLM } from '../llm.ts'
-import { outputOf } from '../output.ts'
-import { chunksOf } from '../replayed.ts'
-import type { StreamSink } from '../stream.ts'
+import type { LLM } from '../llm/llm.ts'
+import { outputOf } from '../request/structured-output.ts'
+import { chunksOf } from '../response/replay.ts'
+import type { StreamSink } from '../response/response-stream.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
 import { cacheKey } from './cache-key.ts'
 import type { CombinedCall } from './combined-call.ts'
-import { combine } from './combined-caller.ts'
-import { checkLLMs, checkOptions, isAmount } from './members.ts'
+import { combine } from './combined-backend.ts'
+import { checkLLMs, checkOptions, isAmount } from './check-llms.ts'
 
 /** Any store of Keyv's, or what looks like one: a `Map` will do. Values are plain data. */
 export interface CacheStore {
@@ -49,7 +49,7 @@ export function cached(llm: LLM, store: CacheStore, options: CachedOptions = {})
     ttlMs: [isAmount, 'milliseconds above 0'],
     storeTimeoutMs: [isAmount, 'milliseconds above 0'],
   })
-  const cache = new Cache(llm.caller, store, options)
+  const cache = new Cache(llm.backend, store, options)
   return combine({ name: 'cached', members, options, work: (call, sink) => cache.answer(call, sink) })
 }
 
@@ -69,12 +69,12 @@ type Flight = Promise<Kept | undefined>
 const ownEnds: readonly ErrorCode[] = ['timeout', 'queue_full', 'budget_exceeded', 'invalid_output']
 
 class Cache {
-  readonly #inner: Caller
+  readonly #inner: Backend
   readonly #store: CacheStore
   readonly #options: CachedOptions
   readonly #flights = new Map<string, Flight>()
 
-  constructor(inner: Caller, store: CacheStore, options: CachedOptions) {
+  constructor(inner: Backend, store: CacheStore, options: CachedOptions) {
     this.#inner = inner
     this.#store = store
     this.#options = options
@@ -149,7 +149,7 @@ class Cache {
         return undefined
       },
     }
-    const reply = await call.ask(this.#inner, view, call.setting.handsOver)
+    const reply = await call.ask(this.#inner, view, call.scope.handsOver)
     if (key !== undefined && isWhole(reply)) await this.#write(key, keptOf(reply), troubles)
     warn(reply, troubles)
     if (finish) void sink?.push(finish)
@@ -157,7 +157,7 @@ class Cache {
   }
 
   #keyOf(call: CombinedCall, troubles: string[]): string | undefined {
-    const identity = this.#inner.identity(call.prompt, call.options, call.setting)
+    const identity = this.#inner.identity(call.prompt, call.options, call.scope)
     try {
       return cacheKey(identity)
     } catch (error) {
@@ -213,7 +213,7 @@ function isWhole({ finishReason }: GenerateResponse): boolean {
 /** A copy: who has the reply may change it. */
 function keptOf(reply: GenerateResponse): Kept {
   const { raw: _raw, timing: _timing, output: _output, ...rest } = reply
-  const { lost: _lost, costUsd: _costUsd, fromCache: _fromCache, ...kept } = rest
+  const { otherAttempts: _lost, costUsd: _costUsd, fromCache: _fromCache, ...kept } = rest
   return structuredClone(kept)
 }
 
@@ -274,8 +274,4 @@ function copyOf({ code, message, cause, name: _name, provider, ...fields }: Conv
   const copy = new ConvokeError(code, message, { ...fields, cause })
   // The message names the provider already.
   return provider === undefined ? copy : Object.assign(copy, { provider })
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

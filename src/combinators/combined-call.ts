@@ -1,15 +1,17 @@
 /** A call of a combined LLM: the calls of its members that are made for it, and what ends them all. */
-import { beginCall } from '../blocking/in-flight.ts'
-import type { Caller, CallSetting, PromptFor, RunningCall, Span } from '../caller.ts'
-import { Collector } from '../collect.ts'
-import { ConvokeError, endedBy, finishReasonOf, isConvokeError } from '../errors.ts'
+import { beginCall } from '../threads/calls-in-flight.ts'
+import type { Backend, CallScope, PromptFor, PendingCall, TotalClock } from '../llm/backend.ts'
+import { ResponseBuilder } from '../response/response-builder.ts'
+import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import { mergeOptions, plainTextDefaults, settingsOf } from '../options.ts'
-import type { StreamSink } from '../stream.ts'
-import type { GenerateOptions, GenerateResponse, LostReply } from '../types.ts'
+import { onAbort, unlessAborted } from '../policies/cancellation.ts'
+import { mergeOptions, plainTextDefaults, settingsOf } from '../options/call-options.ts'
+import type { StreamSink } from '../response/response-stream.ts'
+import type { GenerateResponse, OtherAttempt } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 
 /** How a combinator answers a call: by its members' calls. Without a sink the reply is asked for as a whole. */
-export type Work = (call: CombinedCall, sink: StreamSink | undefined) => Promise<GenerateResponse>
+export type CombinedWork = (call: CombinedCall, sink: StreamSink | undefined) => Promise<GenerateResponse>
 
 export interface CombinedContext {
   provider: string
@@ -18,34 +20,34 @@ export interface CombinedContext {
   options: GenerateOptions
   /** Of the members, as far as they agree. */
   defaults: GenerateOptions
-  setting: CallSetting
-  work: Work
+  scope: CallScope
+  work: CombinedWork
   onEnd: () => void
 }
 
 /** A member's call on its way. */
-export interface Asked {
+export interface MemberRun {
   reply: Promise<GenerateResponse>
-  running: RunningCall
+  running: PendingCall
   cancel(reason: string): void
 }
 
-export class CombinedCall implements RunningCall {
+export class CombinedCall implements PendingCall {
   readonly options: GenerateOptions
   readonly #context: CombinedContext
   readonly #controller = new AbortController()
-  readonly #running = new Set<RunningCall>()
-  readonly #lost: LostReply[] = []
+  readonly #running = new Set<PendingCall>()
+  readonly #otherAttempts: OtherAttempt[] = []
   /** Shared by all members where the call itself limits its time; else each keeps its own limit. */
-  readonly #span: Span | undefined
-  #current: RunningCall | undefined
+  readonly #totalClock: TotalClock | undefined
+  #current: PendingCall | undefined
   #finished: GenerateResponse | undefined
 
   constructor(context: CombinedContext) {
     this.#context = context
     const { signal: _signal, ...options } = context.options
     this.options = options
-    if (options.timeouts?.totalMs !== undefined) this.#span = context.setting.span ?? {}
+    if (options.timeouts?.totalMs !== undefined) this.#totalClock = context.scope.totalClock ?? {}
   }
 
   get bufferSize(): number {
@@ -54,8 +56,8 @@ export class CombinedCall implements RunningCall {
 
   /** Its options over what the members take, as far as they agree. */
   get settled(): GenerateOptions {
-    const { defaults, setting } = this.#context
-    return mergeOptions(setting.isPlainText ? plainTextDefaults(defaults) : defaults, this.options)
+    const { defaults, scope } = this.#context
+    return mergeOptions(scope.isPlainText ? plainTextDefaults(defaults) : defaults, this.options)
   }
 
   get provider(): string {
@@ -72,25 +74,25 @@ export class CombinedCall implements RunningCall {
     return this.#context.prompt
   }
 
-  get setting(): CallSetting {
-    return this.#context.setting
+  get scope(): CallScope {
+    return this.#context.scope
   }
 
   /** Milliseconds that the call itself has left, by its own `totalMs`. */
   get leftMs(): number {
     const { totalMs = Infinity } = this.options.timeouts ?? {}
-    const { startedAtMs = performance.now() } = this.#span ?? {}
+    const { startedAtMs = performance.now() } = this.#totalClock ?? {}
     return totalMs - (performance.now() - startedAtMs)
   }
 
   cancel(reason?: unknown): void {
     if (this.#finished || this.signal.aborted) return
-    this.#controller.abort(endedBy(reason, { provider: this.provider }))
+    this.#controller.abort(endedError(reason, { provider: this.provider }))
     for (const running of this.#running) running.cancel(reason)
   }
 
   partial(): GenerateResponse {
-    return this.#finished ?? this.#withLost(this.#current?.partial() ?? this.#unanswered())
+    return this.#finished ?? this.#withOtherAttempts(this.#current?.partial() ?? this.#unanswered())
   }
 
   generate(): Promise<GenerateResponse> {
@@ -105,13 +107,13 @@ export class CombinedCall implements RunningCall {
    * Asks a member.
    * @param handsOver see `CallSetting`
    */
-  start(member: Caller, sink: StreamSink | undefined, handsOver?: CallSetting['handsOver']): Asked {
+  start(member: Backend, sink: StreamSink | undefined, handsOver?: CallScope['handsOver']): MemberRun {
     this.signal.throwIfAborted()
-    const { prompt, setting } = this.#context
+    const { prompt, scope } = this.#context
     const child = member.call(prompt, this.options, {
       isPart: true,
-      ...(setting.isPlainText ? { isPlainText: true } : {}),
-      ...(this.#span ? { span: this.#span } : {}),
+      ...(scope.isPlainText ? { isPlainText: true } : {}),
+      ...(this.#totalClock ? { totalClock: this.#totalClock } : {}),
       ...(handsOver ? { handsOver } : {}),
     })
     this.#running.add(child)
@@ -121,59 +123,48 @@ export class CombinedCall implements RunningCall {
   }
 
   /** This one's reply is the call's, of several that run. */
-  leads({ running }: Asked): void {
+  leads({ running }: MemberRun): void {
     this.#current = running
   }
 
   /** The same, awaited. */
-  async ask(member: Caller, sink: StreamSink | undefined, handsOver?: CallSetting['handsOver']) {
+  async ask(member: Backend, sink: StreamSink | undefined, handsOver?: CallScope['handsOver']) {
     return this.start(member, sink, handsOver).reply
   }
 
   /** Something that does not listen to the call's end, and need not be waited for then. */
   async unlessEnded<T>(work: Promise<T>): Promise<T> {
-    let onAbort = () => {}
-    const ended = new Promise<never>((_, reject) => {
-      onAbort = () => reject(this.signal.reason as Error)
-      this.signal.addEventListener('abort', onAbort, { once: true })
-      if (this.signal.aborted) onAbort()
-    })
-    try {
-      return await Promise.race([work, ended])
-    } finally {
-      this.signal.removeEventListener('abort', onAbort)
-    }
+    return unlessAborted(this.signal, work)
   }
 
   /** A member's error is not the end of the call: what it cost is told with the reply. */
-  lose(error: ConvokeError, { provider, model }: Caller): void {
+  recordFailure(error: ConvokeError, { provider, model }: Backend): void {
     const { partial = this.#unanswered(provider, model), attempts, code } = error
-    this.loseReply(partial, attempts, code)
+    this.recordReply(partial, attempts, code)
   }
 
   /** @param attempts those of LLMs that are lost with it included, as errors have it */
-  loseReply(reply: GenerateResponse, attempts: number, code: ErrorCode = 'cancelled'): void {
-    const { provider, model, usage, costUsd, lost = [] } = reply
+  recordReply(reply: GenerateResponse, attempts: number, code: ErrorCode = 'cancelled'): void {
+    const { provider, model, usage, costUsd, otherAttempts = [] } = reply
     const cost = costUsd === undefined ? {} : { costUsd }
-    const own = attempts - attemptsOf(lost)
-    this.#lost.push(...lost, { provider, model, code, usage, ...cost, attempts: own })
+    const own = attempts - attemptsOf(otherAttempts)
+    this.#otherAttempts.push(...otherAttempts, { provider, model, code, usage, ...cost, attempts: own })
   }
 
   async #run(sink: StreamSink | undefined): Promise<GenerateResponse> {
-    const { options, setting, work, onEnd } = this.#context
+    const { options, scope, work, onEnd } = this.#context
     const { signal } = options
-    const onAbort = () => this.cancel(signal?.reason)
-    const end = setting.isPart ? () => {} : beginCall()
+    let stopListening = () => {}
+    const end = scope.isPart ? () => {} : beginCall()
     try {
-      if (signal?.aborted) onAbort()
-      signal?.addEventListener('abort', onAbort, { once: true })
+      stopListening = onAbort(signal, (reason) => this.cancel(reason))
       this.signal.throwIfAborted()
-      this.#finished = this.#withLost(await work(this, sink))
+      this.#finished = this.#withOtherAttempts(await work(this, sink))
       return this.#finished
     } catch (error) {
       throw this.#failure(error)
     } finally {
-      signal?.removeEventListener('abort', onAbort)
+      stopListening()
       end()
       onEnd()
     }
@@ -183,21 +174,23 @@ export class CombinedCall implements RunningCall {
     const error = isConvokeError(thrown) ? thrown : this.#broken(thrown)
     // What ended all of them is no failure of one before.
     const isEnded = this.signal.aborted
-    const failed = this.#lost.filter(({ code }) => code !== 'cancelled' && !(isEnded && code === error.code))
+    const failed = this.#otherAttempts.filter(
+      ({ code }) => code !== 'cancelled' && !(isEnded && code === error.code),
+    )
     if (failed.length > 0) {
       const names = failed.map(({ provider, code }) => `${provider} (${code})`)
       error.message += ` Before it failed: ${names.join(', ')}.`
     }
     return error.amend({
-      attempts: error.attempts + attemptsOf(this.#lost),
-      partial: this.#withLost(error.partial ?? this.#broke(error)),
+      attempts: error.attempts + attemptsOf(this.#otherAttempts),
+      partial: this.#withOtherAttempts(error.partial ?? this.#broke(error)),
     })
   }
 
   /** A function of the caller's, or a bug. */
   #broken(thrown: unknown): ConvokeError {
     const { provider } = this.#context
-    const message = thrown instanceof Error ? thrown.message : String(thrown)
+    const message = messageOf(thrown)
     return new ConvokeError('configuration', `The combined call failed: ${message}`, {
       provider,
       cause: thrown,
@@ -208,23 +201,23 @@ export class CombinedCall implements RunningCall {
     return { ...this.#unanswered(), finishReason: finishReasonOf(error) }
   }
 
-  #withLost(response: GenerateResponse): GenerateResponse {
+  #withOtherAttempts(response: GenerateResponse): GenerateResponse {
     // A copy: the reply is also the member's own, and that of a call which several wait for is theirs.
-    return this.#lost.length === 0
+    return this.#otherAttempts.length === 0
       ? response
-      : { ...response, lost: [...this.#lost, ...(response.lost ?? [])] }
+      : { ...response, otherAttempts: [...this.#otherAttempts, ...(response.otherAttempts ?? [])] }
   }
 
   #unanswered(provider = this.#context.provider, model = this.#context.model): GenerateResponse {
-    const collector = new Collector(provider, {
+    const builder = new ResponseBuilder(provider, {
       model: this.options.model ?? model ?? '',
       inputTokens: () => 0,
     })
     const timing = { firstChunkMs: 0, totalMs: 0, attempts: 0 }
-    return collector.response('other', { timing, warnings: [], consumed: false })
+    return builder.response('other', { timing, warnings: [], consumed: false })
   }
 }
 
-function attemptsOf(lost: readonly LostReply[]): number {
-  return lost.reduce((sum, { attempts }) => sum + attempts, 0)
+function attemptsOf(otherAttempts: readonly OtherAttempt[]): number {
+  return otherAttempts.reduce((sum, { attempts }) => sum + attempts, 0)
 }

@@ -1,13 +1,13 @@
 /** fallback: the next LLM answers when one fails. */
-import type { LLM } from '../llm.ts'
-import { combine } from './combined-caller.ts'
-import { askInTurn, fallbackCodes, isWhen, whenWanted } from './in-turn.ts'
-import type { When } from './in-turn.ts'
-import { checkOptions, split } from './members.ts'
+import type { LLM } from '../llm/llm.ts'
+import { combine } from './combined-backend.ts'
+import { tryInOrder, fallbackCodes, isFailoverRule, failoverRuleWanted } from './try-in-order.ts'
+import type { FailoverRule } from './try-in-order.ts'
+import { checkOptions, split } from './check-llms.ts'
 
 export interface FallbackOptions {
   /** After which errors the next one is asked: codes, or a function of the error. @default `fallbackCodes` */
-  on?: When
+  on?: FailoverRule
   /**
    * Whether the next one is asked although something of a stream was visible already: a `reset` chunk, then again from
    * the start. A call's `retry.replay` wins; with its `never` only the first LLM is asked. @default 'before-output'
@@ -29,11 +29,11 @@ export interface FallbackOptions {
 export function fallback(...given: readonly (LLM | FallbackOptions)[]): LLM {
   const { llms, options = {} } = split<FallbackOptions>('fallback', given)
   checkOptions<FallbackOptions>('fallback', options, {
-    on: [isWhen, whenWanted],
+    on: [isFailoverRule, failoverRuleWanted],
     replay: [(value) => value === 'before-output' || value === 'restart', "'before-output' or 'restart'"],
   })
   const { on = fallbackCodes, replay = 'before-output' } = options
-  const members = llms.map(({ caller }) => caller)
+  const members = llms.map(({ backend }) => backend)
   return combine({
     name: 'fallback',
     members: llms,
@@ -41,7 +41,7 @@ export function fallback(...given: readonly (LLM | FallbackOptions)[]): LLM {
     work: (call, sink) => {
       // By its place: an LLM may stand there twice.
       let at = 0
-      return askInTurn(call, sink, {
+      return tryInOrder(call, sink, {
         on,
         replay,
         next: () => members[at++],

@@ -1,13 +1,13 @@
 /** hedge: a second LLM is asked when the first is slow, and the faster one answers. */
-import type { Caller } from '../caller.ts'
+import type { Backend } from '../llm/backend.ts'
 import { ConvokeError } from '../errors.ts'
-import type { LLM } from '../llm.ts'
-import type { StreamSink } from '../stream.ts'
+import type { LLM } from '../llm/llm.ts'
+import type { StreamSink } from '../response/response-stream.ts'
 import type { GenerateResponse } from '../types.ts'
-import { combine } from './combined-caller.ts'
-import type { Asked, CombinedCall } from './combined-call.ts'
-import { fallbackCodes, helpsAfter } from './in-turn.ts'
-import { checkOptions, isAmount, split } from './members.ts'
+import { combine } from './combined-backend.ts'
+import type { MemberRun, CombinedCall } from './combined-call.ts'
+import { fallbackCodes, helpsAfter } from './try-in-order.ts'
+import { checkOptions, isAmount, split } from './check-llms.ts'
 
 export interface HedgeOptions {
   /**
@@ -49,7 +49,7 @@ export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM {
     const message = 'hedge takes { afterMs }, or { afterQuantile }: when the next LLM is asked.'
     throw new ConvokeError('configuration', message)
   }
-  const members = llms.map(({ caller }) => caller)
+  const members = llms.map(({ backend }) => backend)
   const delays = { stream: new Delays(options), plain: new Delays(options) }
   const budget = new ExtraLoad(options.maxExtraLoad)
   return combine({
@@ -115,15 +115,15 @@ class ExtraLoad {
 }
 
 interface Racer {
-  caller: Caller
-  asked: Asked
+  backend: Backend
+  run: MemberRun
   startedAtMs: number
 }
 
 class Race {
   readonly #call: CombinedCall
   readonly #sink: StreamSink | undefined
-  readonly #members: readonly Caller[]
+  readonly #members: readonly Backend[]
   readonly #delays: Delays
   readonly #budget: ExtraLoad
   readonly #waitMs: number
@@ -140,7 +140,7 @@ class Race {
   constructor(
     call: CombinedCall,
     sink: StreamSink | undefined,
-    members: readonly Caller[],
+    members: readonly Backend[],
     delays: Delays,
     budget: ExtraLoad,
   ) {
@@ -163,7 +163,7 @@ class Race {
 
   #start(): void {
     clearTimeout(this.#timer)
-    const caller = this.#members[this.#next++] as Caller
+    const backend = this.#members[this.#next++] as Backend
     const sink = this.#sink
     const view: StreamSink | undefined = sink && {
       push: (chunk) => {
@@ -173,14 +173,14 @@ class Race {
       },
     }
     // The last one of all need not wait for its vendor, where a fallback around the hedge has another LLM.
-    const { handsOver } = this.#call.setting
-    const asked = this.#call.start(caller, view, (error) =>
+    const { handsOver } = this.#call.scope
+    const run = this.#call.start(backend, view, (error) =>
       this.#hasNext || this.#running.size > 1 ? false : (handsOver?.(error) ?? false),
     )
-    const racer: Racer = { caller, asked, startedAtMs: performance.now() }
+    const racer: Racer = { backend, run, startedAtMs: performance.now() }
     this.#first ??= racer
     this.#running.add(racer)
-    asked.reply.then(
+    run.reply.then(
       (reply) => this.#replied(racer, reply),
       (error: ConvokeError) => this.#failed(racer, error),
     )
@@ -209,15 +209,15 @@ class Race {
     clearTimeout(this.#timer)
     const first = this.#first as Racer
     if (first === racer || this.#running.has(first)) this.#see(first)
-    this.#call.leads(racer.asked)
-    for (const other of this.#running) if (other !== racer) other.asked.cancel('another LLM was faster')
+    this.#call.leads(racer.run)
+    for (const other of this.#running) if (other !== racer) other.run.cancel('another LLM was faster')
   }
 
   #replied(racer: Racer, reply: GenerateResponse): void {
     this.#running.delete(racer)
     if (!this.#winner) this.#win(racer)
     if (this.#winner === racer) this.#end = () => this.#over.resolve(reply)
-    else this.#call.loseReply(reply, reply.timing.attempts)
+    else this.#call.recordReply(reply, reply.timing.attempts)
     this.#endAtLast()
   }
 
@@ -240,10 +240,10 @@ class Race {
     if (this.#running.size === 0) this.#end?.()
   }
 
-  #lose({ caller }: Racer, error: ConvokeError): void {
+  #lose({ backend }: Racer, error: ConvokeError): void {
     // One that waited in line when it was ended cost nothing.
     if (error.attempts === 0 && (error.code === 'cancelled' || this.#call.signal.aborted)) return
-    this.#call.lose(error, caller)
+    this.#call.recordFailure(error, backend)
   }
 
   /** How long the first one took, or at least: one that was overtaken counts as it stood. */

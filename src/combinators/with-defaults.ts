@@ -1,9 +1,9 @@
 /** withDefaults: an LLM whose calls take other defaults. */
-import type { LLM } from '../llm.ts'
-import { checkCallOptions } from '../options.ts'
-import type { GenerateOptions } from '../types.ts'
-import { combine } from './combined-caller.ts'
-import { checkLLMs } from './members.ts'
+import type { LLM } from '../llm/llm.ts'
+import { checkCallOptions } from '../options/call-options.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
+import { combine } from './combined-backend.ts'
+import { checkLLMs } from './check-llms.ts'
 
 /**
  * The same LLM, with its limits and connections, whose calls take these options where they say nothing; they win over the
@@ -22,6 +22,6 @@ export function withDefaults(llm: LLM, options: GenerateOptions): LLM {
     members,
     own: options,
     options,
-    work: (call, sink) => call.ask(llm.caller, sink, call.setting.handsOver),
+    work: (call, sink) => call.ask(llm.backend, sink, call.scope.handsOver),
   })
 }

@@ -1,8 +1,8 @@
 /** cluster: answers that are near each other are one answer. */
-import { madeBy } from '../blocking/plain-arguments.ts'
+import { madeBy } from '../threads/recipe.ts'
 import { ConvokeError } from '../errors.ts'
 import { normalizeText } from './answer.ts'
-import { shownAnswer } from './exhibit.ts'
+import { answerForPrompt } from './quoted-answers.ts'
 import type { Ballot, Strategy, Vote } from './strategy.ts'
 import { groupsAround, rounding, weightOf } from './tally.ts'
 
@@ -70,7 +70,7 @@ async function byPairs(votes: readonly Vote[], similarity: Similarity): Promise<
   const pairs = votes.flatMap((a, at) => votes.slice(at + 1).map((b) => [a, b] as const))
   await Promise.all(
     pairs.map(async ([a, b]) => {
-      const near = await similarity(shownAnswer(a.answer), shownAnswer(b.answer))
+      const near = await similarity(answerForPrompt(a.answer), answerForPrompt(b.answer))
       nearness.get(a)?.set(b, near)
       nearness.get(b)?.set(a, near)
     }),
@@ -79,7 +79,7 @@ async function byPairs(votes: readonly Vote[], similarity: Similarity): Promise<
 }
 
 async function byVectors(votes: readonly Vote[], { embed }: Embeddings): Promise<Nearness> {
-  const vectors = await embed(votes.map(({ answer }) => shownAnswer(answer)))
+  const vectors = await embed(votes.map(({ answer }) => answerForPrompt(answer)))
   if (!Array.isArray(vectors) || vectors.length !== votes.length) {
     throw new ConvokeError(
       'invalid_request',

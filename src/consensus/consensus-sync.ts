@@ -1,7 +1,7 @@
 /** consensus for a thread that waits. */
 import { askBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions } from '../blocking/generate.ts'
-import type { Members } from '../members.ts'
+import type { Members } from '../fan-out/members.ts'
 import type { Prompt } from '../types.ts'
 import type { ConsensusOptions } from './consensus.ts'
 import type { Verdict } from './verdict.ts'

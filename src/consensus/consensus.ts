@@ -1,20 +1,22 @@
 /** consensus: many LLMs answer one question, and a strategy finds what they agree on. */
 import { randomInt } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { beginCall } from '../blocking/in-flight.ts'
+import { beginCall } from '../threads/calls-in-flight.ts'
 import { ConvokeError } from '../errors.ts'
-import { deadlineRule, perMember, seatsOf } from '../members.ts'
-import type { Members, PerMember, PromptForMembers } from '../members.ts'
-import { checkCallOptions } from '../options.ts'
-import type { GenerateOptions } from '../types.ts'
+import { memberSlots } from '../fan-out/members.ts'
+import { deadlineRule, perMember } from '../fan-out/per-member.ts'
+import type { Members, PromptForMembers } from '../fan-out/members.ts'
+import type { PerMember } from '../fan-out/per-member.ts'
+import { checkCallOptions } from '../options/call-options.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 import { answerKind, normalizeText } from './answer.ts'
 import type { Tolerance } from './answer.ts'
 import { majority } from './count.ts'
-import { Deliberation } from './deliberation.ts'
-import type { Plan } from './deliberation.ts'
+import { ConsensusRun } from './consensus-run.ts'
+import type { Plan } from './consensus-run.ts'
 import { EventLog } from './progress.ts'
 import type { ConsensusEvent } from './progress.ts'
-import { sameness } from './sameness.ts'
+import { answerEquality } from './answer-equality.ts'
 import type { Strategy, StrategyFunction } from './strategy.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -101,13 +103,13 @@ export class Consensus<Answer = unknown>
 {
   /** Rejects with `cancelled` alone. */
   readonly verdict: Promise<Verdict<Answer>>
-  readonly #deliberation: Deliberation
+  readonly #run: ConsensusRun
   readonly #log = new EventLog<ConsensusEvent>()
 
   /** @internal */
   constructor(plan: Plan) {
-    this.#deliberation = new Deliberation(plan, (event) => this.#log.add(event))
-    this.verdict = this.#deliberation.run() as Promise<Verdict<Answer>>
+    this.#run = new ConsensusRun(plan, (event) => this.#log.add(event))
+    this.verdict = this.#run.run() as Promise<Verdict<Answer>>
     this.verdict.then(
       (verdict) => {
         this.#log.add({ type: 'decided', verdict })
@@ -126,7 +128,7 @@ export class Consensus<Answer = unknown>
 
   /** Ends all that runs; the verdict rejects with `cancelled`. Once decided, it does nothing. */
   cancel(reason?: unknown): void {
-    this.#deliberation.cancel(reason)
+    this.#run.cancel(reason)
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<ConsensusEvent<Answer>, void, void> {
@@ -143,12 +145,12 @@ function planOf(llms: Members, prompt: PromptForMembers, options: ConsensusOptio
   const { memberTimeoutMs, rounds = 1, confidence, shuffleSeed, signal, ...callOptions } = more
   checkCallOptions(options && { ...callOptions, ...(signal ? { signal } : {}) })
   const strategy = strategyOf(given)
-  const seats = seatsOf(llms)
+  const slots = memberSlots(llms)
   const { schema } = callOptions
-  checkCounts({ quorum, rounds, timeoutMs, confidence, shuffleSeed }, seats.length)
+  checkCounts({ quorum, rounds, timeoutMs, confidence, shuffleSeed }, slots.length)
   checkVote(vote, strategy, schema)
   return {
-    seats,
+    slots,
     prompt,
     signal,
     strategy,
@@ -159,12 +161,12 @@ function planOf(llms: Members, prompt: PromptForMembers, options: ConsensusOptio
       ...(schema ? { schema } : {}),
       byField: vote === 'fields',
     }),
-    weights: strategy.weights?.(seats) ?? seats.map(() => 1),
-    sameness: sameness(strategy.normalize ?? normalizeText, tolerance),
+    weights: strategy.weights?.(slots) ?? slots.map(() => 1),
+    equality: answerEquality(strategy.normalize ?? normalizeText, tolerance),
     byField: vote === 'fields',
-    quorum: quorum ?? strategy.quorum?.(seats.length) ?? Math.floor(seats.length / 2) + 1,
+    quorum: quorum ?? strategy.quorum?.(slots.length) ?? Math.floor(slots.length / 2) + 1,
     timeoutMs,
-    memberDeadlines: perMember(memberTimeoutMs, seats, deadlineRule('memberTimeoutMs')),
+    memberDeadlines: perMember(memberTimeoutMs, slots, deadlineRule('memberTimeoutMs')),
     rounds,
     confidence,
     shuffleSeed: shuffleSeed ?? randomInt(2 ** 32),

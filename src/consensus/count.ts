@@ -1,8 +1,8 @@
 /** Strategies that count votes: majority, weighted, unanimous. */
-import { madeBy } from '../blocking/plain-arguments.ts'
+import { madeBy } from '../threads/recipe.ts'
 import { ConvokeError } from '../errors.ts'
-import { perMember } from '../members.ts'
-import type { PerMember } from '../members.ts'
+import { perMember } from '../fan-out/per-member.ts'
+import type { PerMember } from '../fan-out/per-member.ts'
 import type { Ballot, FieldRuling, Ruling, Strategy } from './strategy.ts'
 import { certainty, rounding, tally, weightOf } from './tally.ts'
 import type { Group } from './tally.ts'

@@ -1,11 +1,11 @@
 /** Strategies that ask one more LLM: it picks the best answer, or writes one out of all. */
-import { madeBy } from '../blocking/plain-arguments.ts'
+import { madeBy } from '../threads/recipe.ts'
 import { ConvokeError, isConvokeError } from '../errors.ts'
-import type { Member } from '../members.ts'
+import type { Member } from '../fan-out/members.ts'
 import type { GenerateResponse } from '../types.ts'
 import { withText } from './answer.ts'
 import { rulingOf } from './count.ts'
-import { exhibits, shownAnswer } from './exhibit.ts'
+import { quotedAnswers, answerForPrompt } from './quoted-answers.ts'
 import type { Ballot, Ruling, Strategy } from './strategy.ts'
 import { tally } from './tally.ts'
 import type { Group } from './tally.ts'
@@ -90,7 +90,7 @@ function judgePrompt(groups: readonly Group[], criteria: string | undefined): st
   return [
     'Others were asked the above. Do not answer it yourself: judge their answers.',
     '',
-    exhibits(groups.map(({ value }) => shownAnswer(value))),
+    quotedAnswers(groups.map(({ value }) => answerForPrompt(value))),
     '',
     `Which answer is the best${criteria ? `? What counts: ${criteria}` : ', being right and complete?'}`,
     `Reply with its number alone, from 1 to ${groups.length}, or with 0 if none of them is right.`,
@@ -101,7 +101,7 @@ function synthesisPrompt(groups: readonly Group[], criteria: string | undefined)
   return [
     'Others were asked the above.',
     '',
-    exhibits(groups.map(({ value }) => shownAnswer(value))),
+    quotedAnswers(groups.map(({ value }) => answerForPrompt(value))),
     '',
     'Now answer the above yourself. Take from these answers what is right, leave out what is wrong, and where they',
     `contradict each other, decide.${criteria ? ` What counts: ${criteria}` : ''} Give the answer alone, and do not mention these answers.`,

@@ -1,7 +1,8 @@
 /** What a strategy is: how votes become a ruling, and when no further vote can change it. */
 import type { ConvokeError } from '../errors.ts'
-import type { Member, MemberInfo } from '../members.ts'
-import type { GenerateOptions, GenerateResponse, Prompt, Usage } from '../types.ts'
+import type { Member, MemberInfo } from '../fan-out/members.ts'
+import type { GenerateResponse, Prompt, Usage } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 
 /** One member's answer that was counted. */
 export interface Vote<Answer = unknown> {

@@ -1,9 +1,9 @@
 /** The verdict, and how a ruling becomes one without claiming more than it is. */
-import { Collector } from '../collect.ts'
+import { ResponseBuilder } from '../response/response-builder.ts'
 import type { ConvokeError } from '../errors.ts'
-import type { MemberInfo, MemberResult } from '../members.ts'
-import type { GenerateResponse, LostReply, Usage } from '../types.ts'
-import { sumOf, usageOf } from '../usage.ts'
+import type { MemberInfo, MemberResult } from '../fan-out/members.ts'
+import type { GenerateResponse, OtherAttempt, Usage } from '../types.ts'
+import { sumUsage, usageOf } from '../usage/sum-usage.ts'
 import type { Ballot, Consultation, FieldRuling, Ruling, Vote } from './strategy.ts'
 import { weightOf } from './tally.ts'
 
@@ -75,7 +75,7 @@ export interface Verdict<Answer = unknown> {
 
 /** What a verdict is made of. */
 export interface Findings {
-  seats: readonly MemberInfo[]
+  slots: readonly MemberInfo[]
   ballot: Ballot
   /** Absent where there are no votes. */
   ruling: Ruling | undefined
@@ -112,13 +112,13 @@ export function support(ballot: Ballot, ruling: Ruling): { supporters: readonly 
 }
 
 export function verdictOf(findings: Findings): Verdict {
-  const { ballot, ruling, seats, results, consultations, savedAtMostMs, ...rest } = findings
+  const { ballot, ruling, slots, results, consultations, savedAtMostMs, ...rest } = findings
   const { failures, strategy, rounds, stopped, timeMs } = rest
   const status = statusOf(ballot, ruling)
   const { supporters, agreement } = ruling ? support(ballot, ruling) : { supporters: [], agreement: 0 }
-  const members = seats.map((seat) => costOf(seat, results, ballot))
+  const members = slots.map((slot) => costOf(slot, results, ballot))
   const spent = [...members, ...consultations]
-  const costUsd = sumOf(spent.map((one) => one.costUsd))
+  const costUsd = sumUsage(spent.map((one) => one.costUsd))
   return {
     status,
     answer: ruling?.answer,
@@ -147,10 +147,10 @@ export function spentBy(
   finishReason: 'cancelled' | 'error',
 ): GenerateResponse {
   const inOrder = results.toSorted((a, b) => a.round - b.round || a.result.index - b.result.index)
-  const lost = [...inOrder.map(({ result }) => result), ...consultations].flatMap(lostBy)
+  const lost = [...inOrder.map(({ result }) => result), ...consultations].flatMap(otherAttemptsBy)
   const attempts = lost.reduce((sum, one) => sum + one.attempts, 0)
-  const empty = new Collector('consensus', { model: '', inputTokens: () => 0 })
-  const costUsd = sumOf(lost.map((one) => one.costUsd))
+  const empty = new ResponseBuilder('consensus', { model: '', inputTokens: () => 0 })
+  const costUsd = sumUsage(lost.map((one) => one.costUsd))
   return {
     ...empty.response(finishReason, {
       timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
@@ -158,12 +158,19 @@ export function spentBy(
     }),
     usage: usageOf(lost.map(({ usage }) => usage)),
     ...(costUsd === undefined ? {} : { costUsd }),
-    ...(lost.length ? { lost } : {}),
+    ...(lost.length ? { otherAttempts: lost } : {}),
   }
 }
 
 /** Nothing of one that sent no request. */
-function lostBy({ provider, model = '', usage, costUsd, response, error }: Spending): LostReply[] {
+function otherAttemptsBy({
+  provider,
+  model = '',
+  usage,
+  costUsd,
+  response,
+  error,
+}: Spending): OtherAttempt[] {
   const attempts = response?.timing.attempts ?? error?.attempts ?? 0
   if (!usage || attempts === 0) return []
   const code = error?.code ?? 'cancelled'
@@ -179,7 +186,7 @@ function reasonOf({ votes, quorum }: Ballot, ruling: Ruling | undefined, status:
 
 function costOf({ key, index }: MemberInfo, results: Findings['results'], ballot: Ballot): MemberCost {
   const own = results.filter(({ result }) => result.index === index)
-  const costUsd = sumOf(own.map(({ result }) => result.costUsd))
+  const costUsd = sumUsage(own.map(({ result }) => result.costUsd))
   const outcome = own.at(-1)?.isStopped
     ? 'stopped'
     : ballot.votes.some((vote) => vote.index === index)

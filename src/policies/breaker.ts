@@ -1,6 +1,6 @@
 /** After so many failures in a row nothing is sent for a while; then one attempt probes whether the vendor lives. */
 import { ConvokeError, isConvokeError } from '../errors.ts'
-import type { CircuitBreakerOptions } from '../types.ts'
+import type { CircuitBreakerOptions } from '../options/generate-options.ts'
 
 /**
  * A probe that hangs, or a long stream that is read slowly, keeps the others out no longer than this; then the next
@@ -12,7 +12,7 @@ const longestProbeMs = 60_000
  * What the end of an attempt says of the vendor: it gave a whole reply, it answered (with a refusal, say), it failed,
  * or nothing, since the end was not its doing.
  */
-type Verdict = 'success' | 'answer' | 'failure' | 'nothing'
+type BreakerSignal = 'success' | 'answer' | 'failure' | 'nothing'
 
 interface Attempt {
   /** The period in which it began. */
@@ -77,7 +77,7 @@ export class Breaker {
    * once and do not prolong it; a stream from better days that ends well does not close it while new requests fail;
    * and neither counts once a probe has closed it. So whatever counts while it is open is a probe.
    */
-  #judge(attempt: Attempt, verdict: Verdict, error?: unknown): void {
+  #judge(attempt: Attempt, verdict: BreakerSignal, error?: unknown): void {
     if (attempt.period !== this.#period) return
     switch (verdict) {
       case 'success':
@@ -139,7 +139,7 @@ export class Breaker {
   }
 }
 
-function verdictOn(error: unknown): Verdict {
+function verdictOn(error: unknown): BreakerSignal {
   if (!isConvokeError(error)) return 'nothing'
   switch (error.code) {
     case 'connection':

@@ -1,5 +1,5 @@
 /** A signal that follows the user's, a clock that every sign of life restarts, and its owner's word. */
-import { maxTimerMs } from './max-timer-ms.ts'
+import { onAbort } from './cancellation.ts'
 
 export interface DeadlineErrors {
   cancelled: (cause: unknown) => Error
@@ -11,24 +11,21 @@ export class Deadline {
   /** Rejects with the signal's reason, for those who wait for something that does not listen to it. */
   readonly aborted: Promise<never>
   readonly #controller = new AbortController()
-  readonly #given: AbortSignal | undefined
   readonly #errors: DeadlineErrors
   readonly #silenceMs: number
   #timer: NodeJS.Timeout | undefined
-  readonly #onAbort = () => this.cancel(this.#given?.reason)
+  readonly #stopListening: () => void
 
   constructor(given: AbortSignal | undefined, silenceMs: number, errors: DeadlineErrors) {
     this.signal = this.#controller.signal
-    this.#given = given
     this.#errors = errors
     this.#silenceMs = silenceMs
     this.aborted = new Promise((_, reject) => {
-      this.signal.addEventListener('abort', () => reject(this.signal.reason as Error), { once: true })
+      onAbort(this.signal, reject)
     })
     this.aborted.catch(() => {})
     this.touch()
-    if (given?.aborted) this.#onAbort()
-    given?.addEventListener('abort', this.#onAbort, { once: true })
+    this.#stopListening = onAbort(given, (reason) => this.cancel(reason))
   }
 
   /** Something came: the clock starts again. */
@@ -51,7 +48,10 @@ export class Deadline {
   /** The work is done, one way or the other: lets go of the user's signal, and closes what is still open. */
   release(): void {
     clearTimeout(this.#timer)
-    this.#given?.removeEventListener('abort', this.#onAbort)
+    this.#stopListening()
     this.cancel(undefined)
   }
 }
+
+/** Longest delay that a Node timer takes, in milliseconds; a longer one would ring at once. */
+export const maxTimerMs = 2_147_483_647

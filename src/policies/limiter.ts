@@ -1,5 +1,6 @@
 /** At most so many at once; the rest wait in line, and the line has an end. */
 import { ConvokeError } from '../errors.ts'
+import { onAbort } from './cancellation.ts'
 
 export class Limiter {
   readonly #maxConcurrent: number
@@ -47,14 +48,13 @@ export class Limiter {
     }
     return new Promise((resolve, reject) => {
       const start = () => {
-        signal.removeEventListener('abort', onAbort)
+        stop()
         resolve()
       }
-      const onAbort = () => {
+      const stop = onAbort(signal, (reason) => {
         this.#waiting.delete(start)
-        reject(signal.reason as Error)
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
+        reject(reason as Error)
+      })
       this.#waiting.add(start)
     })
   }

@@ -1,6 +1,7 @@
 /** So many requests, and so many tokens, in any minute and never more; what exceeds them waits in line. */
-import type { RateLimits } from '../types.ts'
-import { maxTimerMs } from './max-timer-ms.ts'
+import type { RateLimits } from '../options/generate-options.ts'
+import { onAbort } from './cancellation.ts'
+import { maxTimerMs } from './deadline.ts'
 
 /** The right to send one request. Settle it, or give it back, when the request is over. */
 export interface Permit {
@@ -66,17 +67,16 @@ export class RateLimit {
   #turn(tokens: number, signal: AbortSignal): Promise<Permit> {
     return new Promise((resolve, reject) => {
       const start = (permit: Permit) => {
-        signal.removeEventListener('abort', onAbort)
+        stop()
         resolve(permit)
       }
       const waiting = { tokens, start }
-      const onAbort = () => {
+      const stop = onAbort(signal, (reason) => {
         const [first] = this.#waiting
         this.#waiting.delete(waiting)
-        reject(signal.reason as Error)
+        reject(reason as Error)
         if (first === waiting) this.#admit()
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
+      })
       this.#waiting.add(waiting)
       if (this.#waiting.size === 1) this.#admit()
     })

@@ -1,7 +1,7 @@
 /** Attempts with back-off between them: full jitter, the server's own wait above it, a budget around it. */
 import type { ConvokeError } from '../errors.ts'
-import { maxTimerMs } from './max-timer-ms.ts'
 import type { RetryBudget } from './retry-budget.ts'
+import { sleep } from './sleep.ts'
 
 export interface RetrySettings {
   /** Attempts in all. */
@@ -57,29 +57,4 @@ function backoffMs(error: ConvokeError, attempt: number, settings: RetrySettings
   }
   // Never early (a timer may ring a millisecond before its time), and spread, lest all callers come back at once.
   return asked * (1 + Math.random() * 0.15) + 1
-}
-
-/** Waits, or rejects with the signal's reason. */
-function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error)
-    let timer: NodeJS.Timeout
-    // A wait may be longer than a timer holds.
-    const wait = (leftMs: number): void => {
-      timer = setTimeout(
-        () => (leftMs > maxTimerMs ? wait(leftMs - maxTimerMs) : end()),
-        Math.min(leftMs, maxTimerMs),
-      )
-    }
-    const end = () => {
-      signal.removeEventListener('abort', onAbort)
-      resolve()
-    }
-    wait(delayMs)
-    const onAbort = () => {
-      clearTimeout(timer)
-      reject(signal.reason as Error)
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
 }

@@ -1,5 +1,5 @@
 /** The two clocks of a stream: until its first content, and between its chunks. */
-import { maxTimerMs } from './max-timer-ms.ts'
+import { maxTimerMs } from './deadline.ts'
 
 export interface StreamLimits {
   firstChunkMs: number

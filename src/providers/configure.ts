@@ -1,6 +1,7 @@
 /** From what the user passed, and the environment, to what a provider is made from: key, address, package. */
 import { ConvokeError } from '../errors.ts'
-import type { ApiKey, LLMOptions, ProviderConfig } from './provider.ts'
+import type { ProviderConfig } from '../provider.ts'
+import type { ApiKey, LLMOptions } from '../options/llm-options.ts'
 import type { ProviderEntry } from './registry.ts'
 
 /** An IPv6 address without brackets. Asking `node:net` would cost every import 5 ms. */

@@ -1,8 +1,8 @@
 /** Which providers there are: name to lazy import, keys and addresses from the environment, clients by structure. */
-import { didYouMean } from '../did-you-mean.ts'
+import { didYouMean } from '../options/did-you-mean.ts'
 import { ConvokeError } from '../errors.ts'
-import { presets } from './presets.ts'
-import type { CreateProvider } from './provider.ts'
+import { presets } from './shared/presets.ts'
+import type { CreateProvider } from '../provider.ts'
 
 /** What is known of a provider before its SDK is loaded. */
 export interface ProviderEntry {
@@ -29,28 +29,28 @@ const entries: Record<string, ProviderEntry> = {
     keyVariables: ['OPENAI_API_KEY'],
     needsKey: true,
     baseURLVariables: ['OPENAI_BASE_URL'],
-    load: () => import('./openai.ts'),
+    load: () => import('./openai/provider.ts'),
   },
   anthropic: {
     package: '@anthropic-ai/sdk',
     keyVariables: ['ANTHROPIC_API_KEY'],
     needsKey: true,
     baseURLVariables: ['ANTHROPIC_BASE_URL'],
-    load: () => import('./anthropic.ts'),
+    load: () => import('./anthropic/provider.ts'),
   },
   gemini: {
     package: '@google/generative-ai',
     keyVariables: ['GEMINI_API_KEY', 'GOOGLE_API_KEY', 'GOOGLE_GENERATIVE_AI_API_KEY'],
     needsKey: true,
     baseURLVariables: ['GOOGLE_GEMINI_BASE_URL'],
-    load: () => import('./gemini.ts'),
+    load: () => import('./gemini/provider.ts'),
   },
   cohere: {
     package: 'cohere-ai',
     keyVariables: ['CO_API_KEY', 'COHERE_API_KEY'],
     needsKey: true,
     baseURLVariables: ['CO_API_URL'],
-    load: () => import('./cohere.ts'),
+    load: () => import('./cohere/provider.ts'),
   },
   ollama: {
     package: 'ollama',
@@ -59,7 +59,7 @@ const entries: Record<string, ProviderEntry> = {
     baseURLVariables: ['OLLAMA_HOST'],
     baseURL: 'http://127.0.0.1:11434',
     defaultPort: 11_434,
-    load: () => import('./ollama.ts'),
+    load: () => import('./ollama/provider.ts'),
   },
 }
 
@@ -70,14 +70,14 @@ for (const [name, preset] of Object.entries(presets)) {
     needsKey: preset.needsKey,
     preset: name,
     ...(preset.baseURL ? { baseURL: preset.baseURL } : { needsBaseURL: true }),
-    load: () => import('./openai.ts'),
+    load: () => import('./openai/provider.ts'),
   }
 }
 
 const aliases: Readonly<Record<string, string>> = { google: 'gemini' }
 
 /** The names that `createLLM` takes. */
-export function providerNames(): string[] {
+export function listProviders(): string[] {
   return Object.keys(entries)
 }
 
@@ -86,7 +86,7 @@ export function findProvider(name: string): { name: string; entry: ProviderEntry
   const known = Object.hasOwn(aliases, name) ? (aliases[name] as string) : name
   const entry = Object.hasOwn(entries, known) ? entries[known] : undefined
   if (entry) return { name: known, entry }
-  const names = providerNames()
+  const names = listProviders()
   throw new ConvokeError(
     'configuration',
     `There is no provider ${JSON.stringify(name)}.${didYouMean(name, names)} There are ${names.join(', ')}; registerProvider() adds one.`,
@@ -122,7 +122,7 @@ export function registerProvider(
  * The provider of a vendor's own client, recognised by structure, so that two copies of an SDK do not matter.
  * @throws ConvokeError `configuration` for an object that is none of them
  */
-export function recogniseClient(client: object): string {
+export function recognizeClient(client: object): string {
   const has = (path: string) => {
     const value = path
       .split('.')

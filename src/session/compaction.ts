@@ -1,13 +1,13 @@
 /** A summary that stands for the older part of a conversation. What is longer than a request is summarised in steps. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError, isConvokeError } from '../errors.ts'
-import type { LLM } from '../llm.ts'
+import type { LLM } from '../llm/llm.ts'
 import { messageId } from '../store/message-id.ts'
 import type { NewMessage, ReplyFields, Store } from '../store/store.ts'
-import { estimateInputTokens, estimateTokens } from '../tokens.ts'
+import { estimateInputTokens, estimateTokens } from '../tokens/count-tokens.ts'
 import type { GenerateResponse } from '../types.ts'
-import { sumOf, usageOf } from '../usage.ts'
-import type { Said } from './history.ts'
+import { sumUsage, usageOf } from '../usage/sum-usage.ts'
+import type { HistoryMessage } from './history.ts'
 import { Transcript } from './transcript.ts'
 
 const instructions =
@@ -47,7 +47,7 @@ export interface Compaction {
  * @throws ConvokeError that of a call, or `invalid_output` when the model gives no whole summary: then nothing is changed
  */
 export async function compact(
-  messages: readonly Said[],
+  messages: readonly HistoryMessage[],
   compaction: Compaction,
 ): Promise<NewMessage | undefined> {
   const last = messages.findLast(({ role }) => role !== 'summary')
@@ -64,7 +64,7 @@ export async function compact(
 
 /** The summary so far and the next piece of the transcript, until there is no more of it. */
 async function summarise(
-  messages: readonly Said[],
+  messages: readonly HistoryMessage[],
   compaction: Compaction,
 ): Promise<{ text: string; fields: ReplyFields }> {
   const transcript = await Transcript.of(messages)
@@ -194,7 +194,7 @@ function noSummary(message: string, { llm }: Compaction, partial: GenerateRespon
 /** What is kept of the calls beside the summary: all that they cost. */
 function fieldsOf(replies: readonly GenerateResponse[]): ReplyFields {
   const { provider = '', model = '' } = replies.at(-1) ?? {}
-  const costUsd = sumOf(replies.map((reply) => reply.costUsd))
+  const costUsd = sumUsage(replies.map((reply) => reply.costUsd))
   return {
     provider,
     model,

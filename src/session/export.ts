@@ -1,6 +1,6 @@
 /** A session as JSON Lines: a head with the version of the format, then one message a line, oldest first. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { ConvokeError } from '../errors.ts'
+import { ConvokeError, messageOf } from '../errors.ts'
 import { messageId } from '../store/message-id.ts'
 import type { AddedMessage, NewSession, SessionRecord, StoredMessage } from '../store/store.ts'
 import { storedLine } from './stored-line.ts'
@@ -44,7 +44,7 @@ export async function imported(
     if (line.trim() === '') continue
     const value = parsed(line, number)
     if (session) {
-      messages.push(messageOf(value, number))
+      messages.push(addedMessageOf(value, number))
       continue
     }
     if (value['format'] !== format) throw bad(number, `is no head of a session ("format": "${format}")`)
@@ -101,14 +101,14 @@ function sessionOf(value: unknown, number: number): NewSession {
   }
 }
 
-function messageOf(value: Record<string, unknown>, number: number): AddedMessage {
+function addedMessageOf(value: Record<string, unknown>, number: number): AddedMessage {
   try {
     const message = storedLine(value)
     // Whoever wrote it then does not write it here.
     const status = message.status === 'streaming' ? 'interrupted' : (message.status ?? 'complete')
     return { ...message, status, id: messageId() }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     throw bad(number, `is no message: ${reason.replace(/\.$/, '')}`)
   }
 }

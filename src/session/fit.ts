@@ -1,17 +1,17 @@
 /** What a turn sends: its own messages, and of those before them as much as fits the window. */
-import type { LLM } from '../llm.ts'
-import { contextWindow } from '../prices.ts'
+import type { LLM } from '../llm/llm.ts'
+import { contextWindow } from '../usage/cost.ts'
 import type { Store, StoredMessage } from '../store/store.ts'
-import type { GenerateOptions } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 import { compact } from './compaction.ts'
 import { answered } from './history.ts'
-import type { Said } from './history.ts'
+import type { HistoryMessage } from './history.ts'
 import { ownTurn, readTail } from './tail.ts'
 import { beginsTurn, budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './window.ts'
 import type { ContextOptions } from './window.ts'
 
 /** A turn on its branch. */
-export interface Place {
+export interface TurnPosition {
   sessionId: string
   /** As it was begun: messages that are added meanwhile put it behind them. */
   turn: number
@@ -32,7 +32,7 @@ export interface FitContext {
 
 /** What is sent, oldest first, and the system prompt. */
 export interface Fitted {
-  history: Said[]
+  history: HistoryMessage[]
   system?: string
 }
 
@@ -45,18 +45,18 @@ interface Room {
 
 /** A branch as a turn sees it. */
 interface Branch {
-  summaries: Said[]
+  summaries: HistoryMessage[]
   /** What was said before the turn. */
-  before: Said[]
+  before: HistoryMessage[]
   /** Its own messages; where those are results of tools, from the question on that led to the calls. */
-  own: Said[]
+  own: HistoryMessage[]
 }
 
 /**
  * Where the window is known the branch is read from its end, until that is full.
  * @throws ConvokeError `context_length_exceeded`; with `compact` that of the summary's call
  */
-export async function fit(place: Place, context: FitContext): Promise<Fitted> {
+export async function fit(place: TurnPosition, context: FitContext): Promise<Fitted> {
   const { store, context: wish } = context
   const room = await roomOf(context)
   const branch = await readBranch(place, store, room)
@@ -77,7 +77,7 @@ export async function windowBudget(
   context: ContextOptions,
   options: GenerateOptions = {},
 ): Promise<number> {
-  const budgets = llm.answerers(options).map(async ({ provider, model, maxTokens }) => {
+  const budgets = llm.candidates(options).map(async ({ provider, model, maxTokens }) => {
     const window = model === undefined ? undefined : await contextWindow(provider, model)
     return budgetOf(context, window, maxTokens)
   })
@@ -92,7 +92,11 @@ async function roomOf({ llm, context, system, options }: FitContext): Promise<Ro
   }
 }
 
-async function readBranch(place: Place, store: Store, room: Room): Promise<Branch & { tokens: number }> {
+async function readBranch(
+  place: TurnPosition,
+  store: Store,
+  room: Room,
+): Promise<Branch & { tokens: number }> {
   // Not counted for nothing: a long history takes its time.
   if (room.budget === Infinity) return { ...(await readWhole(place, store)), tokens: 0 }
   const messages = await readTail(store, place.sessionId, async (read) => {
@@ -111,18 +115,18 @@ async function readBranch(place: Place, store: Store, room: Room): Promise<Branc
   return { ...branch, tokens: tokensOf(branch, room) }
 }
 
-async function readWhole(place: Place, store: Store): Promise<Branch> {
+async function readWhole(place: TurnPosition, store: Store): Promise<Branch> {
   return branchOf(await store.readMessages(place.sessionId), place)
 }
 
-function branchOf(messages: readonly StoredMessage[], place: Place): Branch {
+function branchOf(messages: readonly StoredMessage[], place: TurnPosition): Branch {
   const { replyId } = place
   const turn = ownTurn(messages, place)
   const said = messages.filter(({ role, id }) => role !== 'summary' && id !== replyId)
   const before = answered(said.filter((message) => message.turn !== turn))
   const own = said.filter((message) => message.turn === turn)
   // Results of tools are nothing without their calls, nor are those without what the user had asked.
-  const isAsked = (message: Said, at: number) => beginsTurn(message, before[at - 1])
+  const isAsked = (message: HistoryMessage, at: number) => beginsTurn(message, before[at - 1])
   const start = own[0]?.role === 'tool' ? before.findLastIndex(isAsked) : before.length
   return {
     summaries: messages.filter(({ role }) => role === 'summary'),
@@ -131,7 +135,7 @@ function branchOf(messages: readonly StoredMessage[], place: Place): Branch {
   }
 }
 
-function saidIn({ summaries, before, own }: Branch): Said[] {
+function saidIn({ summaries, before, own }: Branch): HistoryMessage[] {
   return [...summaries, ...before, ...own]
 }
 
@@ -153,7 +157,12 @@ async function refuse(branch: Branch, room: Room): Promise<Fitted> {
   return tooLong(tokens, room.budget, 'Compact the session, or set context.onOverflow.')
 }
 
-async function compacted(branch: Branch, place: Place, room: Room, context: FitContext): Promise<Fitted> {
+async function compacted(
+  branch: Branch,
+  place: TurnPosition,
+  room: Room,
+  context: FitContext,
+): Promise<Fitted> {
   const { budget, system, model } = room
   await countAhead(saidIn(branch))
   const { summaries, before, own } = branch
@@ -168,6 +177,6 @@ async function compacted(branch: Branch, place: Place, room: Room, context: FitC
   return trimmed({ summaries: summary ? [summary] : summaries, before: before.slice(cut), own }, room)
 }
 
-function sent({ system }: Pick<Room, 'system'>, ...messages: Said[][]): Fitted {
+function sent({ system }: Pick<Room, 'system'>, ...messages: HistoryMessage[][]): Fitted {
   return { history: messages.flat(), ...(system === undefined ? {} : { system }) }
 }

@@ -1,8 +1,8 @@
 /** Between what is stored and what is sent: prompts as messages to keep, and a history that the strictest vendor takes. */
 import { createHash } from 'node:crypto'
 import { ConvokeError } from '../errors.ts'
-import { conversation } from '../prompt.ts'
-import type { MediaPart, RequestMessage } from '../providers/provider.ts'
+import { conversation } from '../request/normalize-prompt.ts'
+import type { MediaPart, RequestMessage } from '../provider.ts'
 import type { StoredContent, StoredMessage } from '../store/store.ts'
 import type { AssistantPart, FilePart, ImagePart, Message, Prompt, ToolResultPart } from '../types.ts'
 
@@ -11,7 +11,7 @@ const noResult = 'There is no result: the conversation was interrupted before th
 
 type Sent = Extract<Message, { role: 'user' | 'assistant' }> | { role: 'tool'; content: ToolResultPart[] }
 /** A message of a history, as far as sending it goes. */
-export type Said = StoredContent & { id: string } & Pick<
+export type HistoryMessage = StoredContent & { id: string } & Pick<
     Partial<StoredMessage>,
     'status' | 'provider' | 'turn' | 'sequence' | 'createdAt'
   >
@@ -21,7 +21,7 @@ export type Said = StoredContent & { id: string } & Pick<
  * there is none, where the turn was interrupted), nothing is empty. What another vendor signed, and ids that only that
  * vendor takes, are left out or renamed.
  */
-export function sendable(history: readonly Said[], provider: string): Message[] {
+export function sendable(history: readonly HistoryMessage[], provider: string): Message[] {
   const sent: Sent[] = []
   /** Calls of the last reply that wait for their result, by the ids that are sent. */
   let open = new Map<string, string>()
@@ -71,7 +71,7 @@ export function sendable(history: readonly Said[], provider: string): Message[] 
  * and what they were to answer. Sent again with the next prompt, one that the vendor refuses would spoil every turn
  * behind it. What is left of the end of a history is the end of what is left of it all.
  */
-export function answered<Message extends Said>(history: readonly Message[]): Message[] {
+export function answered<Message extends HistoryMessage>(history: readonly Message[]): Message[] {
   const kept: Message[] = []
   /** The turn whose reply said nothing, while its prompt is passed. */
   let dead: number | undefined
@@ -86,7 +86,7 @@ export function answered<Message extends Said>(history: readonly Message[]): Mes
   return kept.reverse()
 }
 
-function isUnsaid(message: Said): boolean {
+function isUnsaid(message: HistoryMessage): boolean {
   if (message.role !== 'assistant' || message.status === undefined || message.status === 'complete')
     return false
   if (message.status === 'streaming') return false
@@ -96,7 +96,7 @@ function isUnsaid(message: Said): boolean {
 }
 
 /** The summaries of a history, as text for the system prompt. */
-export function summaryOf(history: readonly Said[]): string | undefined {
+export function summaryOf(history: readonly HistoryMessage[]): string | undefined {
   const texts = history.flatMap((message) => (message.role === 'summary' ? message.content : []))
   return texts.length > 0 ? texts.map(({ text }) => text).join('\n\n') : undefined
 }
@@ -106,7 +106,7 @@ export function summaryOf(history: readonly Said[]): string | undefined {
  * @throws ConvokeError `invalid_request` for what any prompt is refused for, for a system message, for a user message of
  * nothing but white space, and for a tool result that answers no open call
  */
-export function storable(prompt: Prompt, history: readonly Said[]): StoredContent[] {
+export function storable(prompt: Prompt, history: readonly HistoryMessage[]): StoredContent[] {
   const open = openCalls(history)
   const calls = [...open].map(([id, name]) => ({ type: 'tool-call' as const, id, name, arguments: {} }))
   const before: Message[] = calls.length > 0 ? [{ role: 'assistant', content: calls }] : []
@@ -133,7 +133,7 @@ export function storable(prompt: Prompt, history: readonly Said[]): StoredConten
 }
 
 /** Tool calls at the end of a history that have no result yet: ids and names. */
-export function openCalls(history: readonly Said[]): Map<string, string> {
+export function openCalls(history: readonly HistoryMessage[]): Map<string, string> {
   const open = new Map<string, string>()
   const at = history.findLastIndex(({ role }) => role === 'assistant')
   for (const message of at < 0 ? [] : history.slice(at)) {
@@ -163,7 +163,7 @@ function isBlank(part: { type: string; text?: string }): boolean {
 
 /** The parts of a reply that may be sent to `provider`. */
 function replyParts(
-  message: Extract<Said, { role: 'assistant' }>,
+  message: Extract<HistoryMessage, { role: 'assistant' }>,
   provider: string,
   ids: Map<string, string>,
 ): AssistantPart[] {

@@ -1,6 +1,6 @@
 /** Writes a reply to the store while it streams, behind the chunks and never in their way. */
-import { ConvokeError, isConvokeError } from '../errors.ts'
-import { pieceOf, ReplyParts } from '../reply-parts.ts'
+import { ConvokeError, isConvokeError, messageOf } from '../errors.ts'
+import { pieceOf, MessageParts } from '../response/message-parts.ts'
 import type { Delta, Store } from '../store/store.ts'
 import type { StreamChunk } from '../types.ts'
 
@@ -14,7 +14,7 @@ export class Recorder {
   readonly #replyId: string
   /** Who answers now. */
   readonly #provider: () => string
-  #parts = new ReplyParts()
+  #parts = new MessageParts()
   /** What is on disk already is void. */
   #isAnew = false
   #number = 0
@@ -40,7 +40,7 @@ export class Recorder {
     const piece = pieceOf(chunk, this.#provider())
     if (piece) this.#parts.add(piece)
     else if (chunk.type === 'reset') {
-      this.#parts = new ReplyParts()
+      this.#parts = new MessageParts()
       this.#failed = undefined
       this.#isAnew = true
     } else return
@@ -57,7 +57,7 @@ export class Recorder {
     this.#isEnded = true
     clearTimeout(this.#timer)
     clearInterval(this.#beat)
-    this.#parts = new ReplyParts()
+    this.#parts = new MessageParts()
     this.#failed = undefined
   }
 
@@ -110,6 +110,6 @@ export class Recorder {
 /** An error of a store, also of one that is not convoke's own. */
 export function asStoreError(error: unknown, name: string): ConvokeError {
   if (isConvokeError(error)) return error
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   return new ConvokeError('store_failed', `The store ${name} failed: ${message}`, { cause: error })
 }

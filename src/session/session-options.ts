@@ -1,6 +1,6 @@
 /** What users pass to a session and its calls. */
 import type { Store } from '../store/store.ts'
-import type { GenerateOptions } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 import type { ContextOptions } from './window.ts'
 
 export interface SessionOptions {

@@ -1,22 +1,23 @@
 /** createSession: a conversation that is kept. */
 import { randomUUID } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { Twin } from '../blocking/channel.ts'
+import { Replica } from '../blocking/channel.ts'
 import { generateBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions } from '../blocking/generate.ts'
-import { beginCall } from '../blocking/in-flight.ts'
-import { plainSession } from '../blocking/plain-session.ts'
-import type { BlockingStream } from '../blocking/stream.ts'
-import { ConvokeError, endedBy, isConvokeError } from '../errors.ts'
-import type { LLM } from '../llm.ts'
-import { checkCallOptions, checkSessionOptions } from '../options.ts'
-import type { BlockingTarget } from '../protocol.ts'
-import { writeEnds } from '../store/kept-ends.ts'
+import { beginCall } from '../threads/calls-in-flight.ts'
+import { serializeSession } from '../blocking/serialize-arguments.ts'
+import type { BlockingStream } from '../blocking/blocking-stream.ts'
+import { ConvokeError, endedError, isConvokeError } from '../errors.ts'
+import type { LLM } from '../llm/llm.ts'
+import { checkCallOptions, checkSessionOptions } from '../options/call-options.ts'
+import type { BlockingTarget } from '../blocking/protocol.ts'
+import { writeUnwritten } from '../store/unwritten-ends.ts'
 import { messageId } from '../store/message-id.ts'
-import { sqliteStore } from '../store/sqlite.ts'
+import { sqliteStore } from '../store/sqlite/sqlite-store.ts'
 import type { ReadOptions, SearchHit, SessionRecord, Store, StoredMessage } from '../store/store.ts'
-import { ResponseStream } from '../stream.ts'
-import type { GenerateOptions, Prompt } from '../types.ts'
+import { ResponseStream } from '../response/response-stream.ts'
+import type { Prompt } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 import { compact } from './compaction.ts'
 import { exported, imported, inTurns } from './export.ts'
 import { fit, windowBudget } from './fit.ts'
@@ -25,7 +26,7 @@ import type { CompactOptions, SessionCallOptions, SessionOptions } from './sessi
 import { lastSaid } from './tail.ts'
 import { Turn } from './turn.ts'
 import type { SessionResponse } from './turn.ts'
-import { enter } from './turn-line.ts'
+import { enterQueue } from './turn-line.ts'
 import { beginsTurn, countAhead, totalTokens } from './window.ts'
 
 /**
@@ -87,7 +88,7 @@ export class Session implements AsyncDisposable {
   readonly #work = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
   /** In the blocking thread. */
-  readonly #twin = new Twin()
+  readonly #replica = new Replica()
   #closed: Promise<void> | undefined
 
   /** @internal */
@@ -258,7 +259,7 @@ export class Session implements AsyncDisposable {
   /** The session as JSON Lines, to be written to a file or read by `importSession`. */
   async *export(): AsyncGenerator<string, void, void> {
     const record = await this.#open()
-    yield* inTurns(exported(record, await this.#store.readMessages(this.id, { isWhole: true })))
+    yield* inTurns(exported(record, await this.#store.readMessages(this.id, { includeCompacted: true })))
   }
 
   /** Removes it from the store, with its messages, but for those that a fork has. */
@@ -266,7 +267,7 @@ export class Session implements AsyncDisposable {
     await this.#cancelAll('the session was deleted')
     await this.#store.deleteSession(this.id)
     this.#opened = undefined
-    this.#twin.forget()
+    this.#replica.forget()
   }
 
   /** Cancels what runs, and closes a store that the session itself has opened (its forks use the same). */
@@ -283,10 +284,10 @@ export class Session implements AsyncDisposable {
     this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
     await this.#cancelAll(reason)
     await Promise.allSettled(this.#work)
-    this.#twin.forget()
+    this.#replica.forget()
     if (typeof this.#options.store !== 'object') await this.#store.close()
     // A store that goes on may take what it could not before; who waited for a reply was told that it is not kept.
-    else await writeEnds(this.#store).catch(() => {})
+    else await writeUnwritten(this.#store).catch(() => {})
   }
 
   /** Cancels the turns of this session, and waits until what had come of them is written. */
@@ -330,13 +331,13 @@ export class Session implements AsyncDisposable {
   async #inLine<T>(change: (ended: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#open()
     const ended = signal ? AbortSignal.any([this.#closing.signal, signal]) : this.#closing.signal
-    const work = enter(this.#store, this.id, ended).then((leave) => change(ended).finally(leave))
+    const work = enterQueue(this.#store, this.id, ended).then((leave) => change(ended).finally(leave))
     this.#work.add(work)
     try {
       return await work
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
-      throw endedBy(signal.reason, { cause: error })
+      throw endedError(signal.reason, { cause: error })
     } finally {
       this.#work.delete(work)
     }
@@ -392,7 +393,7 @@ export class Session implements AsyncDisposable {
   #target(llm: LLM): BlockingTarget {
     this.#throwIfClosed()
     const options = { ...this.#options, id: this.id }
-    const session = plainSession(this.#twin.idFor(this), this.#store, llm.plain(), options)
+    const session = serializeSession(this.#replica.idFor(this), this.#store, llm.plain(), options)
     return { kind: 'session', session }
   }
 }

@@ -1,6 +1,6 @@
 /** Whether a value out of a file is a message as the store keeps it. What passes here may be trusted from then on. */
 import { ConvokeError } from '../errors.ts'
-import { conversation } from '../prompt.ts'
+import { conversation } from '../request/normalize-prompt.ts'
 import type { MessageStatus, ReplyFields, StoredContent, StoredMessage } from '../store/store.ts'
 import type { UserMessage } from '../types.ts'
 

@@ -1,5 +1,5 @@
 /** Replies out of the store, as responses. */
-import type { LLM } from '../llm.ts'
+import type { LLM } from '../llm/llm.ts'
 import type { ReplyFields, StoredContent } from '../store/store.ts'
 import type { AssistantPart, GenerateResponse } from '../types.ts'
 

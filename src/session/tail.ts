@@ -18,10 +18,14 @@ export async function readTail(
   store: Store,
   sessionId: string,
   shareOf: (messages: StoredMessage[]) => number | Promise<number>,
-  { isWhole = false }: Pick<ReadOptions, 'isWhole'> = {},
+  { includeCompacted: isWhole = false }: Pick<ReadOptions, 'includeCompacted'> = {},
 ): Promise<StoredMessage[]> {
   for (let limit = firstMessages; ;) {
-    const messages = await store.readMessages(sessionId, { limit, isWhole, hasSummary: true })
+    const messages = await store.readMessages(sessionId, {
+      limit,
+      includeCompacted: isWhole,
+      includeSummary: true,
+    })
     const count = messages.filter(({ role }) => role !== 'summary').length
     if (count < limit) return messages
     const share = await shareOf(messages)
@@ -66,6 +70,6 @@ export async function lastBefore(
   const before = (messages: StoredMessage[], running = turnOf(messages)) =>
     running === undefined ? undefined : messages.findLast(({ turn }) => turn < running)
   const shareOf = (messages: StoredMessage[]) => (before(messages) ? 1 : 0)
-  const messages = await readTail(store, sessionId, shareOf, { isWhole: true })
+  const messages = await readTail(store, sessionId, shareOf, { includeCompacted: true })
   return turnOf(messages) === undefined ? messages.at(-1) : before(messages)
 }

@@ -1,6 +1,6 @@
 /** A conversation as text, to be summarised: read piece by piece, since one string of it all would stall the event loop. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Said } from './history.ts'
+import type { HistoryMessage } from './history.ts'
 
 /** Characters made in one go: some 2 ms. */
 const unitsAtOnce = 262_144
@@ -13,7 +13,7 @@ export class Transcript {
   readonly #starts: number[] = []
   #length = 0
 
-  static async of(messages: readonly Said[]): Promise<Transcript> {
+  static async of(messages: readonly HistoryMessage[]): Promise<Transcript> {
     const transcript = new Transcript()
     let units = 0
     for (const message of messages) {
@@ -60,7 +60,7 @@ export class Transcript {
   }
 }
 
-function lineOf(message: Said): string {
+function lineOf(message: HistoryMessage): string {
   const parts = message.content.map((part) => {
     switch (part.type) {
       case 'text':

@@ -3,23 +3,26 @@
  * behind it. A reply is acknowledged (its finish chunk, its promise) when it is on disk, or when the store has failed.
  */
 import { randomUUID } from 'node:crypto'
-import { ConvokeError, endedBy, finishReasonOf, isConvokeError } from '../errors.ts'
-import type { RunningCall } from '../caller.ts'
-import type { LLM } from '../llm.ts'
-import { outputOf } from '../output.ts'
-import { chunksOf } from '../replayed.ts'
-import { keepEnd, writeEnds } from '../store/kept-ends.ts'
+import { ConvokeError, endedError, finishReasonOf, isConvokeError } from '../errors.ts'
+import { onAbort } from '../policies/cancellation.ts'
+import { sleep } from '../policies/sleep.ts'
+import type { PendingCall } from '../llm/backend.ts'
+import type { LLM } from '../llm/llm.ts'
+import { outputOf } from '../request/structured-output.ts'
+import { chunksOf } from '../response/replay.ts'
+import { keepUnwritten, writeUnwritten } from '../store/unwritten-ends.ts'
 import { messageId } from '../store/message-id.ts'
 import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnEnd } from '../store/store.ts'
-import type { StreamSink, StreamSource } from '../stream.ts'
-import type { GenerateOptions, GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
+import type { StreamSink, StreamSource } from '../response/response-stream.ts'
+import type { GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 import { clearAway } from './busy-turns.ts'
-import type { Fitted, Place } from './fit.ts'
+import type { Fitted, TurnPosition } from './fit.ts'
 import { sendable, storable, summaryOf } from './history.ts'
 import { asStoreError, Recorder } from './recorder.ts'
 import { responseOf, unanswered } from './stored-reply.ts'
 import { lastBefore, lastSaid } from './tail.ts'
-import { enter, isTaken } from './turn-line.ts'
+import { enterQueue, isTaken } from './turn-line.ts'
 
 /** A reply of a session, and where it is kept. */
 export type SessionResponse<Output = unknown> = GenerateResponse<Output> & {
@@ -45,7 +48,7 @@ export interface TurnContext {
   /** Opens the session, where that was not done. */
   open(): Promise<unknown>
   /** What is sent, and the system prompt. */
-  fit(place: Place, options: GenerateOptions, signal: AbortSignal): Promise<Fitted>
+  fit(place: TurnPosition, options: GenerateOptions, signal: AbortSignal): Promise<Fitted>
 }
 
 /** Between two looks at a turn that runs elsewhere. */
@@ -61,7 +64,7 @@ export class Turn implements StreamSource {
   readonly #controller = new AbortController()
   readonly #replyId: string = messageId()
   #sessionId: string
-  #source: RunningCall | undefined
+  #source: PendingCall | undefined
   #last: GenerateResponse
   /** Settles when the turn is over, however it ended. */
   readonly over: Promise<void>
@@ -78,7 +81,7 @@ export class Turn implements StreamSource {
 
   cancel(reason?: unknown): void {
     const { provider } = this.#context.llm
-    const error = endedBy(reason, { provider })
+    const error = endedError(reason, { provider })
     const partial = { ...this.partial(), finishReason: finishReasonOf(error) }
     this.#controller.abort(error.amend({ partial }))
     this.#source?.cancel(reason)
@@ -90,9 +93,7 @@ export class Turn implements StreamSource {
 
   async run(sink?: StreamSink): Promise<SessionResponse> {
     const { signal: userSignal } = this.#context.options
-    const onAbort = () => this.cancel(userSignal?.reason)
-    if (userSignal?.aborted) onAbort()
-    userSignal?.addEventListener('abort', onAbort, { once: true })
+    const stopListening = onAbort(userSignal, (reason) => this.cancel(reason))
     let leave = () => {}
     try {
       this.#controller.signal.throwIfAborted()
@@ -101,7 +102,7 @@ export class Turn implements StreamSource {
       return await this.#take(sink)
     } finally {
       leave()
-      userSignal?.removeEventListener('abort', onAbort)
+      stopListening()
       this.#end()
     }
   }
@@ -111,7 +112,7 @@ export class Turn implements StreamSource {
     const { store, sessionId, turns } = this.#context
     if (turns === 'fork') return () => {}
     if (turns === 'reject' && isTaken(store, sessionId)) throw busy(sessionId)
-    return enter(store, sessionId, this.#controller.signal)
+    return enterQueue(store, sessionId, this.#controller.signal)
   }
 
   async #take(sink: StreamSink | undefined): Promise<SessionResponse> {
@@ -162,7 +163,7 @@ export class Turn implements StreamSource {
   async #begin(messages: NewMessage[], repeats?: string): Promise<Exclude<TurnAnswer, { kind: 'busy' }>> {
     const { store, turns, operationId } = this.#context
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 1.5, longestWaitMs)) {
-      await writeEnds(store, this.#sessionId)
+      await writeUnwritten(store, this.#sessionId)
       const answer = await store.beginTurn({
         sessionId: this.#sessionId,
         replyId: this.#replyId,
@@ -177,7 +178,7 @@ export class Turn implements StreamSource {
       const isSame = operationId !== undefined && answer.operationId === operationId
       if (turns === 'reject' && !isSame) throw busy(this.#sessionId)
       if (turns === 'fork' && !isSame && repeats === undefined) await this.#fork(answer.replyId)
-      else await this.#wait(waitMs)
+      else await sleep(waitMs, this.#controller.signal)
     }
   }
 
@@ -193,7 +194,11 @@ export class Turn implements StreamSource {
     this.#sessionId = id
   }
 
-  async #answer(place: Place, recorder: Recorder, sink: StreamSink | undefined): Promise<SessionResponse> {
+  async #answer(
+    place: TurnPosition,
+    recorder: Recorder,
+    sink: StreamSink | undefined,
+  ): Promise<SessionResponse> {
     const { llm, options, fit } = this.#context
     const signal = this.#controller.signal
     const { history, system: given } = await fit(place, options, signal)
@@ -230,7 +235,7 @@ export class Turn implements StreamSource {
       await store.endTurn(this.#replyId, end)
       return undefined
     } catch (error) {
-      keepEnd(store, { sessionId: this.#sessionId, replyId: this.#replyId, end })
+      keepUnwritten(store, { sessionId: this.#sessionId, replyId: this.#replyId, end })
       return asStoreError(error, store.name)
     }
   }
@@ -257,22 +262,6 @@ export class Turn implements StreamSource {
       messageId: this.#replyId,
       persisted: storeError === undefined,
       ...(storeError ? { storeError } : {}),
-    })
-  }
-
-  #wait(delayMs: number): Promise<void> {
-    const { signal } = this.#controller
-    return new Promise((resolve, reject) => {
-      const onAbort = () => {
-        clearTimeout(timer)
-        reject(signal.reason as Error)
-      }
-      const timer = setTimeout(() => {
-        signal.removeEventListener('abort', onAbort)
-        resolve()
-      }, delayMs)
-      signal.addEventListener('abort', onAbort, { once: true })
-      if (signal.aborted) onAbort()
     })
   }
 }

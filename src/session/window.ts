@@ -1,10 +1,10 @@
 /** What of a history fits into a model's context window, in whole turns. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
-import { estimateByPieces, estimateInputTokens, estimateTokens, scaled } from '../tokens.ts'
-import type { CountedRequest } from '../tokenizer/request-texts.ts'
-import type { RequestMessage } from '../providers/provider.ts'
-import type { Said } from './history.ts'
+import { estimateByPieces, estimateInputTokens, estimateTokens, scaled } from '../tokens/count-tokens.ts'
+import type { CountedRequest } from '../tokens/request-texts.ts'
+import type { RequestMessage } from '../provider.ts'
+import type { HistoryMessage } from './history.ts'
 
 /** How a session keeps its history within the model's window. */
 export interface ContextOptions {
@@ -35,24 +35,24 @@ export function budgetOf(
 const counted = new Map<string, number>()
 const maxCounted = 50_000
 /** Of those that may change, as they were read. */
-const countedNow = new WeakMap<Said, number>()
+const countedNow = new WeakMap<HistoryMessage, number>()
 /** Characters counted in one go: some 5 ms. */
 const unitsAtOnce = 65_536
 
 /** Tokens of one message, estimated for no model in particular; pictures and files count by their number. */
-export function messageTokens(message: Said): number {
+export function messageTokens(message: HistoryMessage): number {
   return knownTokens(message) ?? keep(message, estimateInputTokens(requestOf(message)))
 }
 
-function knownTokens(message: Said): number | undefined {
+function knownTokens(message: HistoryMessage): number | undefined {
   return counted.get(keyOf(message)) ?? countedNow.get(message)
 }
 
-function keyOf({ id, sequence, createdAt }: Said): string {
+function keyOf({ id, sequence, createdAt }: HistoryMessage): string {
   return `${id} ${sequence} ${createdAt?.getTime()}`
 }
 
-function keep(message: Said, tokens: number): number {
+function keep(message: HistoryMessage, tokens: number): number {
   // Of one that was taken for dead the whole reply may follow.
   if (message.status === 'streaming' || message.status === 'interrupted') {
     countedNow.set(message, tokens)
@@ -64,7 +64,7 @@ function keep(message: Said, tokens: number): number {
 }
 
 /** Counts a long history beforehand, long texts in pieces, and lets the event loop go round meanwhile. */
-export async function countAhead(history: readonly Said[]): Promise<void> {
+export async function countAhead(history: readonly HistoryMessage[]): Promise<void> {
   let units = 0
   for (const message of history) {
     if (knownTokens(message) !== undefined) continue
@@ -82,7 +82,7 @@ export async function countAhead(history: readonly Said[]): Promise<void> {
 
 /** As the model reads them. */
 export function totalTokens(
-  history: readonly Said[],
+  history: readonly HistoryMessage[],
   system: string | undefined,
   model: string | undefined,
 ): number {
@@ -94,11 +94,11 @@ export function totalTokens(
  * Where the part of a history begins that takes at most `budget` tokens: at the first message of a turn, so that no tool
  * call is parted from its result. 0 when all fits, its length when nothing does.
  */
-export function cutToFit(history: readonly Said[], budget: number, model?: string): number {
+export function cutToFit(history: readonly HistoryMessage[], budget: number, model?: string): number {
   let tokens = 0
   let cut = history.length
   for (let at = history.length - 1; at >= 0; at--) {
-    tokens += messageTokens(history[at] as Said)
+    tokens += messageTokens(history[at] as HistoryMessage)
     if (scaled(tokens, model) > budget) break
     if (beginsTurn(history[at], history[at - 1])) cut = at
   }
@@ -109,7 +109,7 @@ export function cutToFit(history: readonly Said[], budget: number, model?: strin
  * Whether a turn begins here: a prompt may be several messages of its user. Results of tools go on with the turn of their
  * calls, and what was added at once is as many turns as its user had.
  */
-export function beginsTurn(message: Said | undefined, before: Said | undefined): boolean {
+export function beginsTurn(message: HistoryMessage | undefined, before: HistoryMessage | undefined): boolean {
   if (message?.role !== 'user') return false
   return before?.role !== 'user' || before.turn !== message.turn
 }
@@ -120,7 +120,7 @@ export function tooLong(tokens: number, budget: number, remedy: string): never {
   throw new ConvokeError('context_length_exceeded', message)
 }
 
-function requestOf(message: Said): CountedRequest {
+function requestOf(message: HistoryMessage): CountedRequest {
   // It goes with the system prompt, and is no message there.
   if (message.role === 'summary') return { model: '', system: message.content[0]?.text ?? '', messages: [] }
   const content = message.content.map((part) =>

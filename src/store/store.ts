@@ -154,9 +154,9 @@ export interface ReadOptions {
   /** Only messages before this one on the branch. */
   before?: string
   /** Also what a compaction replaced. @default false: the summary stands for it */
-  isWhole?: boolean
+  includeCompacted?: boolean
   /** The summary comes first also where `limit` ends before it, and does not count. @default false */
-  hasSummary?: boolean
+  includeSummary?: boolean
 }
 
 export interface SearchHit {

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net'
 import type { buildConnector, Client, Dispatcher } from 'undici'
 import { connectThrough, proxyHeaders } from './proxy.ts'
-import { ReadSpacing } from './read-spacing.ts'
+import { ReadThrottle } from './read-throttle.ts'
 
 /** Where requests go: the server's origin, and the proxy on the way there. */
 export interface Route {
@@ -58,7 +58,7 @@ export class Connection {
   socket: Socket | undefined
   /** Whether the socket was made for this request. */
   isNew = false
-  #spacing: ReadSpacing | undefined
+  #spacing: ReadThrottle | undefined
   #bytesBefore = 0
   #isPaused = false
   #isDestroyed = false
@@ -137,7 +137,7 @@ export class Connection {
       if (error) return callback(error, null)
       this.#follow(socket)
       this.#holdBack(socket)
-      this.#spacing = new ReadSpacing(socket)
+      this.#spacing = new ReadThrottle(socket)
       this.onConnect?.()
       callback(null, socket)
     }

@@ -1,6 +1,7 @@
 /** Reads what a vendor says of its own failure: the body of an error, an error event, and the headers about retries. */
-import { vendorError } from '../errors.ts'
-import type { ConvokeError, VendorFault } from '../errors.ts'
+import { vendorError } from './vendor-error.ts'
+import type { ConvokeError } from '../errors.ts'
+import type { VendorFault } from './vendor-error.ts'
 
 type Fields = Record<string, unknown>
 
@@ -9,7 +10,7 @@ type Fields = Record<string, unknown>
  * compatible servers), `{ error: { status, code, message, details } }` (Gemini, also inside an array),
  * `{ message }` (Cohere), `{ error: 'text' }` (Ollama), `{ detail }` (vLLM and FastAPI), or plain text.
  */
-export function readFault(body: unknown, status?: number, headers?: Headers): VendorFault {
+export function readVendorFault(body: unknown, status?: number, headers?: Headers): VendorFault {
   const outer = asFields(Array.isArray(body) ? body[0] : body)
   const inner = asFields(outer?.['error']) ?? outer
   const details = Array.isArray(inner?.['details']) ? inner['details'].map(asFields) : []

@@ -6,8 +6,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { scaleOf } from '../../src/tokenizer/estimate-scale.ts'
-import { estimateTokens, scaled } from '../../src/tokens.ts'
+import { scaleOf } from '../../src/tokens/estimate-scale.ts'
+import { estimateTokens, scaled } from '../../src/tokens/count-tokens.ts'
 
 /** In shorter ones, the tokens that end a reply weigh too much. */
 const minUnits = 100

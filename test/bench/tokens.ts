@@ -8,10 +8,10 @@ import { join, resolve } from 'node:path'
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { countTokens } from '../../src/tokens.ts'
+import { countTokens } from '../../src/tokens/count-tokens.ts'
 import { countTokens as theirCount } from 'gpt-tokenizer/encoding/o200k_base'
-import { Tokenizer } from '../../src/tokenizer/tokenizer.ts'
-import { loadPairs } from '../../src/tokenizer/vocabulary.ts'
+import { Tokenizer } from '../../src/tokens/bpe/tokenizer.ts'
+import { loadMergeTable } from '../../src/tokens/bpe/vocabulary.ts'
 
 const packages = resolve(import.meta.dirname, '../../node_modules')
 const model = 'gpt-4o'
@@ -48,8 +48,8 @@ const corpora = {
 }
 
 function speed(): void {
-  const loadMs = timed(() => loadPairs('o200k_base'))
-  const pairs = loadPairs('o200k_base')
+  const loadMs = timed(() => loadMergeTable('o200k_base'))
+  const pairs = loadMergeTable('o200k_base')
   console.log(`table: ${loadMs.toFixed(0)} ms, ${(pairs.memory.byteLength / 1e6).toFixed(1)} MB`)
   const tokenizer = new Tokenizer('o200k_base', pairs)
   const theirs = (text: string) => theirCount(text, { disallowedSpecial: new Set() })
@@ -78,7 +78,7 @@ async function eventLoop(): Promise<void> {
   const flat = Buffer.from(text).toString()
   await countTokens(flat.slice(0, 200_000), { model })
   const many = Array.from({ length: 10_000 }, (_, index) => flat.slice(index * 500, index * 500 + 500))
-  const tokenizer = new Tokenizer('o200k_base', loadPairs('o200k_base'))
+  const tokenizer = new Tokenizer('o200k_base', loadMergeTable('o200k_base'))
   const runs = {
     'inline, 10 MB': () => Promise.resolve(tokenizer.count(flat)),
     'one of 10 MB': () => countTokens(flat, { model }),
@@ -102,8 +102,8 @@ async function eventLoop(): Promise<void> {
 }
 
 async function border(): Promise<void> {
-  const { countTexts } = await import('../../src/tokenizer/counter.ts')
-  const tokenizer = new Tokenizer('o200k_base', loadPairs('o200k_base'))
+  const { countTexts } = await import('../../src/tokens/counter.ts')
+  const tokenizer = new Tokenizer('o200k_base', loadMergeTable('o200k_base'))
   for (const units of [1_000, 2_000, 4_000, 8_000, 16_000]) {
     const inline: number[] = []
     const pooled: number[] = []
@@ -124,7 +124,7 @@ async function border(): Promise<void> {
 
 /** Threads that count, beside threads that do nothing. */
 async function memory(): Promise<void> {
-  const table = loadPairs('o200k_base').memory
+  const table = loadMergeTable('o200k_base').memory
   const texts = [corpora.code.slice(0, 300_000)]
   const root = import.meta.dirname
   const code = `

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import type { Worker, WorkerOptions } from 'node:worker_threads'
 import { setEnvironmentData } from 'node:worker_threads'
 import { setImmediate } from 'node:timers/promises'
-import { user } from '../store-kit.ts'
+import { user } from '../support/store-kit.ts'
 import type { Store } from '../../src/store/store.ts'
 import { ways as inside } from './worker-killer.ts'
 

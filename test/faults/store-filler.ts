@@ -1,8 +1,8 @@
 /** Fills the disk under a store, then frees it: `store-filler.ts PATH BALLAST`. Tells what it met and what it stored. */
 import { rmSync } from 'node:fs'
 import { isConvokeError } from 'convoke'
-import { sqliteStore } from '../../src/store/sqlite.ts'
-import { half, idsOf, text, user } from '../store-kit.ts'
+import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { half, idsOf, text, user } from '../support/store-kit.ts'
 import { tell } from './fork-module.ts'
 
 const [path, ballast] = process.argv.slice(2) as [string, string]

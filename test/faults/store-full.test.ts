@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
-import { folderFor } from '../store-kit.ts'
+import { folderFor } from '../support/store-kit.ts'
 import { forkModule } from './fork-module.ts'
 
 interface Report {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
-import { idsOf, openStore, text, textOf } from '../store-kit.ts'
+import { idsOf, openStore, text, textOf } from '../support/store-kit.ts'
 
 const rounds = 600
 const pieces = [

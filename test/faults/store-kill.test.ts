@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { sqliteStore } from '../../src/store/sqlite.ts'
-import { folderFor, idsOf, textOf } from '../store-kit.ts'
+import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { folderFor, idsOf, textOf } from '../support/store-kit.ts'
 
 const kills = 200
 const lanes = 4

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { sqliteStore } from '../../src/store/sqlite.ts'
-import { folderFor } from '../store-kit.ts'
+import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { folderFor } from '../support/store-kit.ts'
 import { forkModule } from './fork-module.ts'
 
 const processes = 4

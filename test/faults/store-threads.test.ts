@@ -2,7 +2,7 @@
 import './killable-workers.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { idsOf, openStore } from '../store-kit.ts'
+import { idsOf, openStore } from '../support/store-kit.ts'
 import { deaths, ways, writeUnderKill } from './killable-workers.ts'
 
 const rounds = 20

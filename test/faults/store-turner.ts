@@ -3,8 +3,8 @@
  * once, a few in one that all share, where it waits for its turn.
  */
 import { setTimeout } from 'node:timers/promises'
-import { sqliteStore } from '../../src/store/sqlite.ts'
-import { text, turn, user } from '../store-kit.ts'
+import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { text, turn, user } from '../support/store-kit.ts'
 import { tell } from './fork-module.ts'
 
 const [path, name, turns] = process.argv.slice(2) as [string, string, string]

@@ -3,8 +3,8 @@
  * it makes it (`> …`) and once it is acknowledged (`= …`), by writes that a kill cannot take back.
  */
 import { writeSync } from 'node:fs'
-import { sqliteStore } from '../../src/store/sqlite.ts'
-import { text, user } from '../store-kit.ts'
+import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { text, user } from '../support/store-kit.ts'
 
 const [path, durability, life, repeated] = process.argv.slice(2) as [
   string,

@@ -1,0 +1,16 @@
+/** countTokens for a thread that waits. */
+import type { CountTokensOptions, TokenCount } from '../tokens/count-tokens.ts'
+import type { Prompt } from '../types.ts'
+import type { BlockingOptions } from './generate.ts'
+import { callBlocking } from './generate.ts'
+
+/**
+ * `countTokens`, while this thread waits: the blocking thread counts.
+ * @throws ConvokeError as `countTokens`, and `blocking_unavailable` as `LLM.generate`
+ */
+export function countTokensSync(
+  input: Prompt,
+  options: CountTokensOptions & Pick<BlockingOptions, 'blocking'>,
+): TokenCount {
+  return callBlocking({ target: () => ({ kind: 'library' }), defaults: {} }, 'countTokens', input, options)
+}

@@ -1,0 +1,26 @@
+/** Combinators by their names: the blocking thread makes its twins so. */
+import type { LLM } from '../llm/llm.ts'
+import type { SerializedCombination } from '../blocking/protocol.ts'
+import { balance } from './balance.ts'
+import { fallback } from './fallback.ts'
+import { hedge } from './hedge.ts'
+import { withDefaults } from './with-defaults.ts'
+
+export function combineByName(
+  combinator: SerializedCombination['combinator'],
+  members: readonly LLM[],
+  options: object,
+): LLM {
+  switch (combinator) {
+    case 'fallback':
+      return fallback(...members, options)
+    case 'hedge':
+      return hedge(...members, options)
+    case 'balance':
+      return balance(members, options)
+    case 'withDefaults':
+      return withDefaults(members[0] as LLM, options)
+    default:
+      return combinator satisfies never
+  }
+}

@@ -1,0 +1,189 @@
+/** LLMs in, an LLM out: what all combinators have in common behind the facade. */
+import { Replica } from '../blocking/channel.ts'
+import { toCloneable } from '../blocking/to-cloneable.ts'
+import { unavailable } from '../threads/calls-in-flight.ts'
+import type { Candidate, Backend, CallScope, PromptFor, RequestOptions } from '../llm/backend.ts'
+import { ConvokeError, withProvider } from '../errors.ts'
+import { LLM } from '../llm/llm.ts'
+import { checkCallOptions, mergeOptions, plainTextDefaults } from '../options/call-options.ts'
+import type { SerializedCombination, SerializedLLM } from '../blocking/protocol.ts'
+import type { TokenCount } from '../tokens/count-tokens.ts'
+import type { ModelInfo, Prompt, PullProgress } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
+import { CombinedCall } from './combined-call.ts'
+import type { CombinedWork } from './combined-call.ts'
+
+export interface Combination {
+  name: SerializedCombination['combinator'] | 'cached'
+  members: readonly LLM[]
+  /** What calls take over what the members take. */
+  own?: GenerateOptions
+  work: CombinedWork
+  /** As it was given to the combinator, for the blocking thread. */
+  options: object
+}
+
+export function combine(combination: Combination): LLM {
+  return new LLM(new CombinedBackend(combination))
+}
+
+class CombinedBackend implements Backend {
+  readonly provider: string
+  readonly model: string | undefined
+  readonly defaults: Readonly<GenerateOptions>
+  readonly blocking: 'allow' | undefined
+  readonly #combination: Combination
+  readonly #own: GenerateOptions
+  readonly #members: readonly Backend[]
+  readonly #calls = new Set<CombinedCall>()
+  #plain: Omit<SerializedCombination, 'members'> | undefined
+  /** In the blocking thread. */
+  readonly #replica = new Replica()
+  #isClosed = false
+
+  constructor(combination: Combination) {
+    const { name, members, own = {} } = combination
+    this.#combination = combination
+    this.#own = mergeOptions({}, own)
+    this.#members = members.map(({ backend }) => backend)
+    this.provider = same(this.#members.map(({ provider }) => provider)) ?? name
+    this.model = own.model ?? same(this.#members.map(({ model }) => model))
+    this.defaults = mergeOptions(common(this.#members.map(({ defaults }) => defaults)), this.#own)
+    this.blocking = same(this.#members.map(({ blocking }) => blocking))
+  }
+
+  get leaves(): readonly Backend[] {
+    return [...new Set(this.#members.flatMap(({ leaves }) => leaves))]
+  }
+
+  get activity(): { running: number; queued: number } {
+    const all = this.leaves.map(({ activity }) => activity)
+    return {
+      running: all.reduce((sum, { running }) => sum + running, 0),
+      queued: all.reduce((sum, { queued }) => sum + queued, 0),
+    }
+  }
+
+  call(prompt: PromptFor, options: GenerateOptions, scope: CallScope = {}): CombinedCall {
+    return withProvider(this.provider, () => {
+      this.#throwIfClosed()
+      checkCallOptions(options)
+      const call: CombinedCall = new CombinedCall({
+        provider: this.provider,
+        model: this.model,
+        prompt,
+        options: this.#over(options, scope),
+        defaults: this.defaults,
+        scope,
+        work: this.#combination.work,
+        onEnd: () => this.#calls.delete(call),
+      })
+      this.#calls.add(call)
+      return call
+    })
+  }
+
+  candidates(options: GenerateOptions): Candidate[] {
+    return this.#members.flatMap((member) => member.candidates(this.#over(options)))
+  }
+
+  identity(prompt: PromptFor, options: GenerateOptions, scope: CallScope = {}): unknown {
+    const given = this.#over(options, scope)
+    const [only, ...others] = this.#members.map((member) => member.identity(prompt, given, scope))
+    return others.length === 0 ? only : { [this.#combination.name]: [only, ...others] }
+  }
+
+  /** The first member counts: it is asked first, where there is an order. */
+  async countTokens(
+    prompt: Prompt,
+    { exact, ...options }: GenerateOptions & { exact?: boolean },
+  ): Promise<TokenCount> {
+    this.#throwIfClosed()
+    const given = this.#over(options)
+    return this.#first.countTokens(prompt, { ...given, ...(exact === undefined ? {} : { exact }) })
+  }
+
+  async listModels(options: RequestOptions): Promise<ModelInfo[]> {
+    return this.#only.listModels(options)
+  }
+
+  async showModel(model: string, options: RequestOptions): Promise<ModelInfo> {
+    return this.#only.showModel(model, options)
+  }
+
+  async deleteModel(model: string, options: RequestOptions): Promise<void> {
+    return this.#only.deleteModel(model, options)
+  }
+
+  async *pullModel(model: string, options: RequestOptions): AsyncGenerator<PullProgress, void, void> {
+    yield* this.#only.pullModel(model, options)
+  }
+
+  plain(isMember = false): SerializedLLM {
+    if (!isMember) this.#throwIfClosed()
+    const plain = (this.#plain ??= this.#toPlain())
+    const members = this.#members.map((member) => member.plain(true))
+    return { ...plain, members, ...(this.#isClosed ? { isClosed: true } : {}) }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    for (const call of this.#calls) call.cancel('the LLM was closed')
+    this.#replica.forget()
+  }
+
+  #toPlain(): Omit<SerializedCombination, 'members'> {
+    const { name, options } = this.#combination
+    if (name === 'cached') {
+      throw unavailable(
+        'This LLM has a cache, whose store cannot cross to the thread that runs blocking calls. Use agenerate(), or the LLM behind the cache.',
+      )
+    }
+    // They stay on this side, where only one can be had: see generateBlocking.
+    for (const option of ['schema', 'signal'] as const) {
+      if (this.#members.every(({ defaults }) => defaults[option] === this.defaults[option])) continue
+      if (this.#own[option] !== undefined) continue
+      throw unavailable(
+        `The LLMs of this ${name} have a ${option} each, which cannot cross to the thread that runs blocking calls. Pass it to the call, or use agenerate().`,
+      )
+    }
+    const { schema: _schema, signal: _signal, ...rest } = options as GenerateOptions
+    return { id: this.#replica.idFor(this), combinator: name, options: toCloneable(rest, 'options') }
+  }
+
+  /** A call's options over its own. */
+  #over(options: GenerateOptions, { isPlainText = false }: CallScope = {}): GenerateOptions {
+    return mergeOptions(isPlainText ? plainTextDefaults(this.#own) : this.#own, options)
+  }
+
+  get #first(): Backend {
+    return this.#members[0] as Backend
+  }
+
+  /** @throws ConvokeError `invalid_request` where there are several to ask */
+  get #only(): Backend {
+    this.#throwIfClosed()
+    if (this.#members.length === 1) return this.#first
+    const message = `This LLM is a ${this.#combination.name} of ${this.#members.length} others, which have models of their own. Ask one of them.`
+    throw new ConvokeError('invalid_request', message, { provider: this.provider })
+  }
+
+  #throwIfClosed(): void {
+    if (!this.#isClosed) return
+    const { name } = this.#combination
+    throw new ConvokeError('configuration', `This LLM was closed. Make another with ${name}().`)
+  }
+}
+
+/** What all values are; nothing where they differ. */
+function same<T>(values: readonly T[]): T | undefined {
+  return values.every((value) => value === values[0]) ? values[0] : undefined
+}
+
+function common(all: readonly GenerateOptions[]): GenerateOptions {
+  const [first = {}, ...others] = all
+  const names = Object.keys(first) as (keyof GenerateOptions)[]
+  const shared = names.filter((name) => others.every((other) => other[name] === first[name]))
+  return Object.fromEntries(shared.map((name) => [name, first[name]]))
+}

@@ -1,0 +1,103 @@
+/** fanOut: one prompt to many LLMs, each with its own answer or error. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { beginCall } from '../threads/calls-in-flight.ts'
+import { FanOutStream } from './fan-out-stream.ts'
+import { promptFor, memberSlots } from './members.ts'
+import { deadlineRule, perMember } from './per-member.ts'
+import { MemberCall } from './member-call.ts'
+import type { MemberResult, Members, PromptForMembers, MemberSlot } from './members.ts'
+import type { PerMember } from './per-member.ts'
+import { checkCallOptions } from '../options/call-options.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
+
+/** Options of every member's call, and the deadline. */
+export interface FanOutOptions extends GenerateOptions {
+  /**
+   * How long each member may take, in milliseconds from the start, waiting in line and retries included: one number for
+   * all, a list in their order, or an object by key. A member that is late is cancelled and has the error `timeout`.
+   * @default none but `timeouts` of its call
+   */
+  timeoutMs?: PerMember<number>
+}
+
+/** Results in the shape that the LLMs came in: a list for a list, an object by key for an object. */
+export type FanOutResults<Given extends Members, Output = unknown> = {
+  -readonly [Key in keyof Given]: MemberResult<Output>
+}
+
+/**
+ * Asks all at once, and gives each one's `response` or `error`, with its time and cost, in the shape and order that the
+ * LLMs came in. The failure of one is that one's alone; an abort of `signal` gives each that was not done the error
+ * `cancelled`. A member may stand several times in a list. With `stream: true` it gives a `FanOutStream` at once.
+ *
+ * @param prompt one for all, or a function that makes each member's own
+ * @throws ConvokeError `invalid_request` where there is nobody to ask or an option is wrong, before anything is sent
+ */
+export function fanOut<const Given extends Members>(
+  llms: Given,
+  prompt: PromptForMembers,
+  options: FanOutOptions & { stream: true },
+): FanOutStream<FanOutResults<Given>>
+export function fanOut<const Given extends Members, Output = unknown>(
+  llms: Given,
+  prompt: PromptForMembers,
+  options?: FanOutOptions & { schema?: StandardSchemaV1<unknown, Output>; stream?: false },
+): Promise<FanOutResults<Given, Output>>
+export function fanOut<const Given extends Members>(
+  llms: Given,
+  prompt: PromptForMembers,
+  options: FanOutOptions & { stream?: boolean } = {},
+): Promise<FanOutResults<Given>> | FanOutStream<FanOutResults<Given>> {
+  if (options?.stream) {
+    const { calls, callOptions, shaped } = prepare(llms, options)
+    // While prompts are made: from then on each stream counts by itself, read or not.
+    const end = beginCall()
+    try {
+      return new FanOutStream(calls, prompt, callOptions, shaped)
+    } finally {
+      end()
+    }
+  }
+  return settleAll(llms, prompt, options)
+}
+
+async function settleAll<Given extends Members>(
+  llms: Given,
+  prompt: PromptForMembers,
+  options: FanOutOptions & { stream?: boolean },
+): Promise<FanOutResults<Given>> {
+  const { calls, callOptions, shaped } = prepare(llms, options)
+  // The prompt of the first member is made before any call of a member begins.
+  const end = beginCall()
+  try {
+    const results = calls.map((call) =>
+      call.settle(async () => {
+        const { slot, signal } = call
+        return slot.member.agenerate(promptFor(prompt, slot), { ...callOptions, signal })
+      }),
+    )
+    return shaped(await Promise.all(results))
+  } finally {
+    end()
+  }
+}
+
+function prepare<Given extends Members>(llms: Given, options: FanOutOptions & { stream?: boolean }) {
+  const { timeoutMs, stream: _stream, signal, ...callOptions } = options ?? {}
+  checkCallOptions(options && { ...callOptions, ...(signal ? { signal } : {}) })
+  const slots = memberSlots(llms)
+  const deadlines = perMember(timeoutMs, slots, deadlineRule('timeoutMs'))
+  const calls = slots.map((slot) => new MemberCall(slot, signal, deadlines[slot.index]))
+  return { calls, callOptions, shaped: (results: MemberResult[]) => shapedAs(llms, slots, results) }
+}
+
+function shapedAs<Given extends Members>(
+  llms: Given,
+  slots: readonly MemberSlot[],
+  results: MemberResult[],
+): FanOutResults<Given> {
+  const shaped = Array.isArray(llms)
+    ? results
+    : Object.fromEntries(slots.map(({ key, index }) => [key, results[index]]))
+  return shaped as FanOutResults<Given>
+}

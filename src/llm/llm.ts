@@ -1,0 +1,245 @@
+/** createLLM, and the facade that every LLM wears, whatever stands behind it. */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { callBlocking, generateBlocking } from '../blocking/generate.ts'
+import type { Blocker, BlockingOptions } from '../blocking/generate.ts'
+import type { BlockingStream } from '../blocking/blocking-stream.ts'
+import type { Candidate, Backend, PromptFor, RequestOptions, PendingCall } from './backend.ts'
+import { ConvokeError, withProvider } from '../errors.ts'
+import { checkLLMOptions } from '../options/call-options.ts'
+import { recognizeClient } from '../providers/registry.ts'
+import type { LLMOptions } from '../options/llm-options.ts'
+import type { SerializedLLM } from '../blocking/protocol.ts'
+import { ResponseStream } from '../response/response-stream.ts'
+import type { TokenCount } from '../tokens/count-tokens.ts'
+import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
+import { VendorBackend } from './vendor-backend.ts'
+
+export type { RequestOptions } from './backend.ts'
+
+/** A client of one of the vendors' SDKs; which one is told by its structure. */
+export type VendorClient = object
+
+/**
+ * An LLM by its provider's name (`'openai'`), by `'provider/model'`, or over a vendor client that exists already.
+ * Synchronous and cheap: the vendor's SDK is loaded at the first call.
+ *
+ * @throws ConvokeError `configuration` for an unknown provider, a missing key or a bad option, `missing_dependency`
+ * when the SDK is not installed
+ */
+export function createLLM(provider: string | VendorClient, options: LLMOptions = {}): LLM {
+  checkLLMOptions(options)
+  if (typeof provider === 'string') {
+    const slash = provider.indexOf('/')
+    if (slash < 0) return new LLM(new VendorBackend(provider, options, undefined))
+    const model = provider.slice(slash + 1)
+    const given = model ? { ...options, model } : options
+    return new LLM(new VendorBackend(provider.slice(0, slash), given, undefined))
+  }
+  if (typeof provider !== 'object' || provider === null) {
+    throw new ConvokeError(
+      'configuration',
+      `createLLM takes a provider's name or a vendor client, not ${String(provider)}.`,
+    )
+  }
+  return new LLM(new VendorBackend(recognizeClient(provider), options, provider))
+}
+
+/** A model behind one facade: calls, streams, and what the vendor tells of its models. Make one with `createLLM`. */
+export class LLM implements AsyncDisposable {
+  /** The provider's name, as errors and responses give it; of LLMs that differ in it, the combinator's name. */
+  readonly provider: string
+  /** The model that calls use when they name none; nothing where combined LLMs differ in it. */
+  readonly model: string | undefined
+  readonly #backend: Backend
+
+  /** @internal */
+  constructor(backend: Backend) {
+    this.#backend = backend
+    this.provider = backend.provider
+    this.model = backend.model
+  }
+
+  /**
+   * One reply; never blocks. With `stream: true` it gives the `ResponseStream` at once, as `stream()` does.
+   *
+   * @throws ConvokeError with a `code` that is the same for the same cause on every vendor
+   */
+  agenerate<Output>(
+    prompt: Prompt,
+    options: GenerateOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
+  ): Promise<GenerateResponse<Output>>
+  agenerate(prompt: Prompt, options: GenerateOptions & { stream: true }): ResponseStream
+  agenerate(prompt: Prompt, options?: GenerateOptions & { stream?: false }): Promise<GenerateResponse>
+  agenerate(
+    prompt: Prompt,
+    options: GenerateOptions & { stream: boolean },
+  ): Promise<GenerateResponse> | ResponseStream
+  agenerate(
+    prompt: Prompt,
+    options: GenerateOptions & { stream?: boolean } = {},
+  ): Promise<GenerateResponse> | ResponseStream {
+    if (options?.stream) return this.stream(prompt, options)
+    try {
+      return this.source(prompt, options).generate()
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  /**
+   * The reply as it comes.
+   *
+   * @throws ConvokeError at once for bad input; what fails later ends the stream
+   */
+  stream(prompt: Prompt, options: GenerateOptions & { stream?: boolean } = {}): ResponseStream {
+    const source = this.source(prompt, options)
+    return new ResponseStream(source, source.bufferSize)
+  }
+
+  /**
+   * One reply, while this thread waits: for scripts. It runs in a thread of its own, started at the first call, by the
+   * same code as `agenerate`, with the same errors; retries, limits and kept connections are that thread's own. With
+   * `stream: true` it gives the chunks as they come.
+   *
+   * @throws ConvokeError as `agenerate`; `blocking_unavailable` where calls of this thread would stand still meanwhile, or
+   * where the LLM or an option cannot cross; `worker_lost` when the thread died: the next call has a new one
+   */
+  generate<Output>(
+    prompt: Prompt,
+    options: BlockingOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
+  ): GenerateResponse<Output>
+  generate(prompt: Prompt, options: BlockingOptions & { stream: true }): BlockingStream
+  generate(prompt: Prompt, options?: BlockingOptions & { stream?: false }): GenerateResponse
+  generate(prompt: Prompt, options: BlockingOptions & { stream: boolean }): GenerateResponse | BlockingStream
+  generate(
+    prompt: Prompt,
+    options: BlockingOptions & { stream?: boolean } = {},
+  ): GenerateResponse | BlockingStream {
+    return withProvider(this.provider, () => generateBlocking(this.blocker(), prompt, options))
+  }
+
+  /**
+   * What stands behind it, for combinators.
+   * @internal
+   */
+  get backend(): Backend {
+    return this.#backend
+  }
+
+  /**
+   * What its calls take where they say nothing.
+   * @internal
+   */
+  get defaults(): Readonly<GenerateOptions> {
+    return this.#backend.defaults
+  }
+
+  /**
+   * Who may answer such a call.
+   * @internal
+   */
+  candidates(options: GenerateOptions): Candidate[] {
+    return this.#backend.candidates(options)
+  }
+
+  /**
+   * A reply in plain text, whatever this LLM's calls are given by default: no tools, no schema, nothing that ends it early.
+   * @internal
+   */
+  plainText(prompt: Prompt, options: GenerateOptions): Promise<GenerateResponse> {
+    return this.#backend.call(prompt, options, { isPlainText: true }).generate()
+  }
+
+  /**
+   * What drives such a call, for a session that listens to its chunks on their way.
+   * @internal
+   */
+  source(prompt: PromptFor, options: GenerateOptions & { stream?: boolean } = {}): PendingCall {
+    // Without options there is nothing to leave out; what is no object is told by the checks.
+    const { stream: _stream, ...given } = (options ?? {}) as typeof options
+    return this.#backend.call(prompt, options && given)
+  }
+
+  /**
+   * Tokens of what a call with this prompt and these options would send, the LLM's defaults included. As the function
+   * `countTokens`: exact for OpenAI's models, else an estimate, and nothing is sent. With `exact: true` the vendor
+   * counts (OpenAI, Anthropic, Gemini; Cohere, which counts the text alone, a long one in several requests); it may be
+   * silent for `timeouts.idleMs`.
+   *
+   * @throws ConvokeError `invalid_request` with `exact` where there is neither an endpoint nor a vocabulary; with it
+   * also whatever a request can end with
+   */
+  async countTokens(
+    prompt: Prompt,
+    options: GenerateOptions & { exact?: boolean } = {},
+  ): Promise<TokenCount> {
+    return this.#backend.countTokens(prompt, options)
+  }
+
+  /** `countTokens`, while this thread waits. @throws ConvokeError as that, and as `generate` */
+  countTokensSync(prompt: Prompt, options: BlockingOptions & { exact?: boolean } = {}): TokenCount {
+    return withProvider(this.provider, () => callBlocking(this.blocker(), 'countTokens', prompt, options))
+  }
+
+  /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
+  listModels(options: RequestOptions = {}): Promise<ModelInfo[]> {
+    return this.#backend.listModels(options)
+  }
+
+  /** What the vendor says of one model (Ollama). */
+  showModel(model: string, options: RequestOptions = {}): Promise<ModelInfo> {
+    return this.#backend.showModel(model, options)
+  }
+
+  /** Removes a model (Ollama). */
+  deleteModel(model: string, options: RequestOptions = {}): Promise<void> {
+    return this.#backend.deleteModel(model, options)
+  }
+
+  /**
+   * Downloads a model (Ollama), step by step; leaving the loop stops it. A server that says nothing for
+   * `timeouts.firstChunkMs` ends it with `timeout`.
+   */
+  pullModel(model: string, options: RequestOptions = {}): AsyncGenerator<PullProgress, void, void> {
+    return this.#backend.pullModel(model, options)
+  }
+
+  /** Calls in flight (or waiting for `rateLimit`, in their slot), and in line for a slot. */
+  get activity(): { running: number; queued: number } {
+    return this.#backend.activity
+  }
+
+  /**
+   * Cancels what is in flight and lets go of the provider. Further calls are refused. LLMs that it was combined of belong
+   * to the caller, and stay open.
+   */
+  close(): Promise<void> {
+    return this.#backend.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /**
+   * @throws ConvokeError `blocking_unavailable` where it cannot cross to another thread
+   * @internal
+   */
+  plain(): SerializedLLM {
+    return this.#backend.plain()
+  }
+
+  /**
+   * How its calls block.
+   * @internal
+   */
+  blocker(): Blocker {
+    const { blocking, defaults } = this.#backend
+    return {
+      target: () => ({ kind: 'llm', llm: this.plain() }),
+      defaults: { ...defaults, ...(blocking ? { blocking } : {}) },
+      provider: this.provider,
+    }
+  }
+}

@@ -1,0 +1,31 @@
+/** A whole reply as a stream once more: out of a store, or out of a cache. */
+import type { AssistantPart, GenerateResponse, StreamChunk } from '../types.ts'
+
+/** One chunk for each part; collected, they give the same message. */
+export function* chunksOf(response: GenerateResponse): Generator<StreamChunk> {
+  const { message, finishReason, rawFinishReason, usage, id, model, refusal } = response
+  yield { type: 'start', content: '', ...(id ? { id } : {}), ...(model ? { model } : {}) }
+  for (const part of message.content) yield chunkOf(part)
+  if (refusal !== undefined) yield { type: 'refusal', content: '', refusal }
+  const raw = rawFinishReason === undefined ? {} : { rawFinishReason }
+  yield { type: 'finish', content: '', finishReason, ...raw, usage }
+}
+
+function chunkOf(part: AssistantPart): StreamChunk {
+  switch (part.type) {
+    case 'text': {
+      const { text, ...rest } = part
+      return { ...rest, content: text }
+    }
+    case 'reasoning': {
+      const { text, provider: _provider, ...rest } = part
+      return { ...rest, content: '', reasoning: text }
+    }
+    case 'tool-call': {
+      const { type, ...toolCall } = part
+      return { type, content: '', toolCall }
+    }
+    default:
+      return part satisfies never
+  }
+}

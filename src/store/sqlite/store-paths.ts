@@ -1,0 +1,51 @@
+/** Files that this process makes for a store, and takes away again. */
+import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ConvokeError } from '../../errors.ts'
+
+const temporaryPaths = new Set<string>()
+let isWatching = false
+
+/** The name says whose it is: what a crash leaves behind may be deleted once that process is gone. */
+export function temporaryPath(): string {
+  if (!isWatching) process.on('exit', () => [...temporaryPaths].forEach(removeTemporary))
+  isWatching = true
+  const path = join(tmpdir(), `convoke-${process.pid}-${randomUUID()}.db`)
+  temporaryPaths.add(path)
+  return path
+}
+
+export function removeTemporary(path: string): void {
+  temporaryPaths.delete(path)
+  for (const end of ['', '-wal', '-shm']) rmSync(path + end, { force: true })
+}
+
+/**
+ * Makes the file of a backup, private and empty.
+ * @throws ConvokeError `store_failed` when the path is taken or unusable
+ */
+export async function claimBackup(path: string, store: string): Promise<void> {
+  const fail = (what: string, cause?: unknown): never => {
+    throw new ConvokeError('store_failed', `[store ${store}] ${what}`, { cause })
+  }
+  if (path.includes('\0')) fail('The path of the backup has a NUL character. Leave it out.')
+  if (path.trim() !== path) fail(`The path of the backup ${path} ends in a space. Name the file without it.`)
+  try {
+    const file = await open(path, 'wx', 0o600)
+    try {
+      // The umask may have taken away too much.
+      await file.chmod(0o600)
+    } finally {
+      await file.close()
+    }
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    if (code === 'EEXIST') fail(`The backup ${path} exists already. Name a new file.`, cause)
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      fail(`The backup ${path} has no folder. Make it first.`, cause)
+    fail(`The backup ${path} cannot be made: ${message}. Name another file.`, cause)
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * Byte pair encoding of one piece: the two neighbours that make the token of the lowest rank merge, the leftmost of
+ * equals, until none do. Short pieces look for it by a walk, long ones by a heap, since a walk for each merge is
+ * quadratic: the other tokenizers on npm take minutes for a megabyte of one letter.
+ */
+import { none } from './merge-table.ts'
+import type { MergeTable } from './merge-table.ts'
+
+/** From so many bytes on, the heap is faster than the walk. */
+const heapFrom = 100
+/** What stays allocated between pieces; a longer one takes memory for itself alone. */
+const keptLength = 4_096
+
+export class BpeMerge {
+  /** The tokens of the piece: first of its bytes, then what they became. */
+  ids = new Int32Array(keptLength)
+  #ranks = new Int32Array(keptLength)
+  #next = new Int32Array(keptLength)
+  #previous = new Int32Array(keptLength)
+  readonly #table: MergeTable
+
+  constructor(table: MergeTable) {
+    this.#table = table
+  }
+
+  /** Behind `runLong`: the byte behind each token. */
+  get ends(): Int32Array {
+    return this.#ranks
+  }
+
+  /** Makes room for a piece of so many bytes; call `release` behind it. */
+  reserve(length: number): void {
+    if (length > this.ids.length) this.#allocate(length)
+  }
+
+  release(): void {
+    if (this.ids.length > keptLength) this.#allocate(keptLength)
+  }
+
+  #allocate(length: number): void {
+    this.ids = new Int32Array(length)
+    this.#ranks = new Int32Array(length)
+    this.#next = new Int32Array(length)
+    this.#previous = new Int32Array(length)
+  }
+
+  /** Merges the first `length` of `ids` in place and gives how many are left. */
+  run(length: number): number {
+    return length < heapFrom ? this.#walk(length) : this.runLong(length)
+  }
+
+  #walk(length: number): number {
+    const { ids } = this
+    const ranks = this.#ranks
+    const table = this.#table
+    let last = length - 1
+    for (let at = 0; at < last; at++) ranks[at] = table.find(ids[at] as number, ids[at + 1] as number)
+    for (;;) {
+      let lowest = none
+      let at = 0
+      for (let other = 0; other < last; other++) {
+        const rank = ranks[other] as number
+        if (rank < lowest) {
+          lowest = rank
+          at = other
+        }
+      }
+      if (lowest === none) return last + 1
+      ids[at] = lowest
+      for (let other = at + 1; other < last; other++) {
+        ids[other] = ids[other + 1] as number
+        ranks[other] = ranks[other + 1] as number
+      }
+      last--
+      if (at > 0) ranks[at - 1] = table.find(ids[at - 1] as number, lowest)
+      if (at < last) ranks[at] = table.find(lowest, ids[at + 1] as number)
+    }
+  }
+
+  /**
+   * As `run`; behind it, `ends` is known. Rank by rank: a token is younger than its parts, so a merge makes only pairs of
+   * higher ranks than its own, and when the turn of a rank comes, all its places are known.
+   */
+  runLong(length: number): number {
+    const { ids } = this
+    const ranks = this.#ranks
+    const table = this.#table
+    const next = this.#next
+    const previous = this.#previous
+    const queue = new RankQueue()
+    const rate = (at: number) => {
+      const right = next[at] as number
+      const rank = right < length ? table.find(ids[at] as number, ids[right] as number) : none
+      ranks[at] = rank
+      if (rank !== none) queue.add(rank, at)
+    }
+    for (let at = 0; at < length; at++) {
+      next[at] = at + 1
+      previous[at] = at - 1
+    }
+    for (let at = 0; at < length; at++) rate(at)
+    let count = length
+    for (let rank = queue.next(); rank !== none; rank = queue.next()) {
+      for (const at of queue.take(rank)) {
+        // A neighbour has merged since.
+        if (ranks[at] !== rank) continue
+        const gone = next[at] as number
+        const behind = next[gone] as number
+        ids[at] = rank
+        ranks[gone] = none
+        next[at] = behind
+        if (behind < length) previous[behind] = at
+        count--
+        rate(at)
+        const before = previous[at] as number
+        if (before >= 0) rate(before)
+      }
+    }
+    for (let at = 0, to = 0; at < length; to++) {
+      ids[to] = ids[at] as number
+      at = next[at] as number
+      this.ends[to] = at
+    }
+    return count
+  }
+}
+
+/** The places of every rank that waits, and a heap of those ranks: the lowest comes first. */
+class RankQueue {
+  readonly #places = new Map<number, number[]>()
+  readonly #heap: number[] = []
+
+  add(rank: number, at: number): void {
+    const places = this.#places.get(rank)
+    if (!places) {
+      this.#places.set(rank, [at])
+      this.#push(rank)
+      return
+    }
+    places.push(at)
+  }
+
+  /** The lowest rank that waits; `none` when there is none. */
+  next(): number {
+    const heap = this.#heap
+    const lowest = heap[0]
+    if (lowest === undefined) return none
+    const moved = heap.pop() as number
+    if (heap.length > 0) this.#sink(moved)
+    return lowest
+  }
+
+  /**
+   * The places of a rank, the left before the right wherever it matters: places of one rank have the same two tokens, so
+   * they overlap only in a row of one token, and all of that came about from left to right.
+   */
+  take(rank: number): readonly number[] {
+    const places = this.#places.get(rank) ?? []
+    this.#places.delete(rank)
+    return places
+  }
+
+  #push(rank: number): void {
+    const heap = this.#heap
+    let at = heap.push(rank) - 1
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      const above = heap[parent] as number
+      if (above <= rank) break
+      heap[at] = above
+      at = parent
+    }
+    heap[at] = rank
+  }
+
+  #sink(rank: number): void {
+    const heap = this.#heap
+    let at = 0
+    for (;;) {
+      let child = at * 2 + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && (heap[child + 1] as number) < (heap[child] as number)) child++
+      const below = heap[child] as number
+      if (below >= rank) break
+      heap[at] = below
+      at = child
+    }
+    heap[at] = rank
+  }
+}

@@ -1,0 +1,279 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ConvokeError, isConvokeError } from 'convoke'
+import type { ConvokeErrorOptions, ErrorCode, GenerateResponse } from 'convoke'
+import { Breaker } from '../../src/policies/breaker.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+const busy = () => new ConvokeError('overloaded', 'Busy.', { provider: 'acme', status: 503 })
+
+async function fail(breaker: Breaker, error: Error = busy()): Promise<void> {
+  await assert.rejects(
+    breaker.execute(() => Promise.reject(error)),
+    error,
+  )
+}
+
+async function failTimes(breaker: Breaker, times: number): Promise<void> {
+  for (let count = 0; count < times; count++) await fail(breaker)
+}
+
+/** The error of an attempt that must not be sent. */
+async function refused(breaker: Breaker): Promise<ConvokeError> {
+  const error: unknown = await breaker
+    .execute(async () => assert.fail('it was sent'))
+    .catch((reason: unknown) => reason)
+  assert.ok(isConvokeError(error) && error.code === 'circuit_open', String(error))
+  assert.throws(() => breaker.check(), { code: 'circuit_open' })
+  return error
+}
+
+async function isClosed(breaker: Breaker): Promise<boolean> {
+  const both = [breaker.execute(async () => 'ok'), breaker.execute(async () => 'ok')]
+  return (await Promise.allSettled(both)).every(({ status }) => status === 'fulfilled')
+}
+
+/** An attempt that ends when it is told to. */
+function attempt(breaker: Breaker) {
+  let succeed = () => {}
+  let failWith = (_error: Error) => {}
+  const ended = breaker.execute(
+    () =>
+      new Promise<string>((resolve, reject) => {
+        succeed = () => resolve('ok')
+        failWith = reject
+      }),
+  )
+  ended.catch(() => {})
+  return {
+    succeed: () => {
+      succeed()
+      return ended
+    },
+    fail: async (error: Error = busy()) => {
+      failWith(error)
+      await ended.catch(() => {})
+    },
+  }
+}
+
+test('opens after so many failures in a row, and says what failed and when it tries again', async (context) => {
+  const clock = new FakeClock(context)
+  const breaker = new Breaker()
+  await failTimes(breaker, 4)
+  breaker.check()
+  await fail(breaker)
+  clock.nowMs += 12_345.6
+  const error = await refused(breaker)
+  assert.equal(
+    error.message,
+    'The circuit is open after 5 failures in a row, the last one overloaded (status 503). The next request is sent in 18 s; until then none is.',
+  )
+  assert.equal(error.retryAfterMs, 17_655)
+  assert.equal(error.isRetryable, false)
+  const { cause } = error
+  assert.ok(isConvokeError(cause))
+  assert.deepEqual(
+    [cause.code, cause.status, cause.provider, cause.message],
+    ['overloaded', 503, 'acme', '[acme] Busy.'],
+  )
+})
+
+test('a success between them begins the count anew', async () => {
+  const breaker = new Breaker({ failures: 2 })
+  await fail(breaker)
+  await breaker.execute(async () => 'ok')
+  await fail(breaker)
+  assert.ok(await isClosed(breaker))
+})
+
+for (const [code, options = {}] of [
+  ['connection'],
+  ['overloaded'],
+  ['server_error', { status: 500 }],
+  ['stream_truncated'],
+  ['malformed_response'],
+  ['timeout', { phase: 'connect' }],
+  ['timeout', { phase: 'firstChunk' }],
+  ['timeout', { phase: 'idle' }],
+  ['timeout', { phase: 'server', status: 408 }],
+] as [ErrorCode, ConvokeErrorOptions?][]) {
+  test(`${code} ${options.phase ?? ''} speaks against the vendor`, async () => {
+    const breaker = new Breaker({ failures: 1 })
+    await fail(breaker, new ConvokeError(code, 'No.', options))
+    await refused(breaker)
+  })
+}
+
+/** Whether the vendor has answered decides what they say of a probe. */
+const others: [ErrorCode, ConvokeErrorOptions, boolean][] = [
+  ['rate_limited', { status: 429 }, true],
+  ['rate_limited', {}, true],
+  ['invalid_request', { status: 400 }, true],
+  ['authentication', { status: 401 }, true],
+  ['permission', { status: 403 }, true],
+  ['model_not_found', { status: 404 }, true],
+  ['context_length_exceeded', { status: 400 }, true],
+  ['content_filtered', {}, true],
+  ['invalid_output', {}, true],
+  ['budget_exceeded', {}, true],
+  ['invalid_request', {}, false],
+  ['cancelled', {}, false],
+  ['configuration', {}, false],
+  ['queue_full', {}, false],
+  ['timeout', { phase: 'total' }, false],
+]
+for (const [code, options, isAnswer] of others) {
+  const name = `${code} ${options.status ?? options.phase ?? ''}`
+  test(`${name} does not speak against the vendor`, async () => {
+    const breaker = new Breaker({ failures: 1 })
+    await fail(breaker, new ConvokeError(code, 'No.', options))
+    assert.ok(await isClosed(breaker))
+  })
+
+  test(`a probe that ends with ${name} ${isAnswer ? 'closes' : 'lets the next one probe at once'}`, async (context) => {
+    const clock = new FakeClock(context)
+    const breaker = new Breaker({ failures: 1 })
+    await fail(breaker)
+    clock.nowMs += 30_000
+    await fail(breaker, new ConvokeError(code, 'No.', options))
+    if (isAnswer) return assert.ok(await isClosed(breaker))
+    const next = attempt(breaker)
+    await refused(breaker)
+    await next.succeed()
+    assert.ok(await isClosed(breaker))
+  })
+}
+
+test('an answer that is no reply does not end a row of failures; a whole reply that fits no schema does', async () => {
+  const breaker = new Breaker({ failures: 2 })
+  await fail(breaker)
+  await fail(breaker, new ConvokeError('invalid_output', 'No.'))
+  await fail(breaker)
+  await fail(breaker, new ConvokeError('rate_limited', 'No.', { status: 429 }))
+  await fail(breaker)
+  await refused(breaker)
+})
+
+test('what is no error of ours says nothing', async () => {
+  const breaker = new Breaker({ failures: 1 })
+  await fail(breaker, new TypeError('a bug'))
+  assert.ok(await isClosed(breaker))
+})
+
+test('after the cool-down exactly one probes; its success closes', async (context) => {
+  const clock = new FakeClock(context)
+  const breaker = new Breaker()
+  await failTimes(breaker, 5)
+  clock.nowMs += 29_999
+  await refused(breaker)
+  clock.nowMs += 1
+  breaker.check()
+  breaker.check()
+  const probe = attempt(breaker)
+  for (let count = 0; count < 10; count++) {
+    const error = await refused(breaker)
+    assert.match(error.message, /One request is trying the vendor now; until then none is\.$/)
+    assert.equal(error.retryAfterMs, 30_000)
+  }
+  await probe.succeed()
+  await failTimes(breaker, 4)
+  assert.ok(await isClosed(breaker))
+})
+
+test('a probe that fails keeps it open for another cool-down', async (context) => {
+  const clock = new FakeClock(context)
+  const breaker = new Breaker()
+  await failTimes(breaker, 5)
+  clock.nowMs += 30_000
+  const probe = attempt(breaker)
+  clock.nowMs += 10_000
+  await probe.fail(new ConvokeError('connection', 'Refused.'))
+  clock.nowMs += 29_999
+  assert.match(
+    (await refused(breaker)).message,
+    /after 6 failures in a row, the last one connection\. .* in 1 s/,
+  )
+  clock.nowMs += 1
+  await breaker.execute(async () => 'ok')
+  assert.ok(await isClosed(breaker))
+})
+
+test('failures of attempts that began before it opened do not prolong it', async (context) => {
+  const clock = new FakeClock(context)
+  const breaker = new Breaker({ failures: 2 })
+  const late = [attempt(breaker), attempt(breaker)]
+  await failTimes(breaker, 2)
+  clock.nowMs += 20_000
+  await late[0]?.fail()
+  assert.equal((await refused(breaker)).retryAfterMs, 10_000)
+  clock.nowMs += 10_000
+  const probe = attempt(breaker)
+  await late[1]?.fail()
+  clock.nowMs += 30_000
+  await refused(breaker)
+  await probe.succeed()
+  assert.ok(await isClosed(breaker))
+})
+
+test('a success of an attempt that began before it opened does not close it, nor frees the place of the probe', async (context) => {
+  const clock = new FakeClock(context)
+  const breaker = new Breaker({ failures: 1 })
+  const late = [attempt(breaker), attempt(breaker), attempt(breaker)]
+  await fail(breaker)
+  await late[0]?.succeed()
+  await refused(breaker)
+  clock.nowMs += 30_000
+  const probe = attempt(breaker)
+  await late[1]?.succeed()
+  await refused(breaker)
+  await late[2]?.fail(new ConvokeError('cancelled', 'Enough.'))
+  await refused(breaker)
+  await probe.succeed()
+})
+
+test('once it is closed again, failures from before do not count', async (context) => {
+  const clock = new FakeClock(context)
+  const breaker = new Breaker({ failures: 2 })
+  const late = [attempt(breaker), attempt(breaker)]
+  await failTimes(breaker, 2)
+  clock.nowMs += 30_000
+  await breaker.execute(async () => 'ok')
+  for (const { fail: failLate } of late) await failLate()
+  assert.ok(await isClosed(breaker))
+})
+
+test('a probe that hangs is joined by another after a minute, and the success of either closes', async (context) => {
+  for (const first of [true, false]) {
+    const clock = new FakeClock(context)
+    const breaker = new Breaker({ failures: 1, cooldownMs: 1_000 })
+    await fail(breaker)
+    clock.nowMs += 1_000
+    const slow = attempt(breaker)
+    clock.nowMs += 59_999
+    await refused(breaker)
+    clock.nowMs += 1
+    const second = attempt(breaker)
+    await refused(breaker)
+    await (first ? slow : second).succeed()
+    assert.ok(await isClosed(breaker))
+    await (first ? second : slow).fail()
+    assert.ok(await isClosed(breaker))
+  }
+})
+
+test('a change of the wall clock moves nothing', async (context) => {
+  const breaker = new Breaker({ failures: 1 })
+  await fail(breaker)
+  context.mock.method(Date, 'now', () => 8.64e15)
+  await refused(breaker)
+})
+
+test('the failure that others see has nothing of the reply that it broke', async () => {
+  const breaker = new Breaker({ failures: 1 })
+  const partial = { content: 'for one reader only' } as GenerateResponse
+  await fail(breaker, new ConvokeError('stream_truncated', 'Cut.', { partial }))
+  const { cause } = await refused(breaker)
+  assert.ok(isConvokeError(cause))
+  assert.equal(cause.partial, undefined)
+})
