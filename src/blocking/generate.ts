@@ -1,6 +1,7 @@
 /** generate(): a call of the async side, run by the blocking thread while this one waits. */
 import { ConvokeError } from '../errors.ts'
-import { checkCallOptions, mergeOptions } from '../options/call-options.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
+import { mergeOptions } from '../options/merge-options.ts'
 import { jsonSchemaOf } from '../request/structured-output.ts'
 import { conversation } from '../request/normalize-prompt.ts'
 import { deserializeError, deserializeErrorsIn } from '../threads/serialize-error.ts'
@@ -50,7 +51,7 @@ export function generateBlocking<Response extends GenerateResponse>(
   const merged = checked(blocker, given)
   const { stream, ...options } = given
   const schemaCheck = merged.schema && new SchemaCheck(merged.schema)
-  const owner = schemaCheck ? { ...blocker, judge: schemaCheck } : blocker
+  const owner = schemaCheck ? { ...blocker, schemaCheck } : blocker
   const call = begun(owner, stream ? 'stream' : 'agenerate', prompt, options, merged)
   const read = (end: Answer<unknown>) => {
     const response = revived(valueOf(end, schemaCheck) as Response)
