@@ -1,13 +1,13 @@
-/** withDefaults: an LLM whose calls take other defaults. */
+/** withDefaults: an LLM whose calls have other defaults. */
 import type { LLM } from '../llm/llm.ts'
-import { checkCallOptions } from '../options/call-options.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { combine } from './combined-backend.ts'
 import { checkLLMs } from './check-llms.ts'
 
 /**
- * The same LLM, with its limits and connections, whose calls take these options where they say nothing; they win over the
- * LLM's own defaults.
+ * The same LLM, with the same limits and connections, whose calls take these options by default. They win over the LLM's
+ * own defaults, and a call's own options win over them.
  *
  * @example
  * const terse = withDefaults(llm, { system: 'One word.', maxTokens: 10 })
@@ -16,7 +16,7 @@ import { checkLLMs } from './check-llms.ts'
  */
 export function withDefaults(llm: LLM, options: GenerateOptions): LLM {
   const members = checkLLMs('withDefaults', [llm])
-  checkCallOptions(options)
+  checkCallOptions(options, { label: 'withDefaults' })
   return combine({
     name: 'withDefaults',
     members,

@@ -1,4 +1,4 @@
-/** fanOut for a thread that waits. */
+/** fanOut for blocking code. */
 import { askBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions } from '../blocking/generate.ts'
 import type { FanOutOptions, FanOutResults } from './fan-out.ts'

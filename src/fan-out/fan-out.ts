@@ -3,12 +3,14 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { FanOutStream } from './fan-out-stream.ts'
 import { promptFor, memberSlots } from './members.ts'
-import { deadlineRule, perMember } from './per-member.ts'
+import { perMember } from './per-member.ts'
 import { MemberCall } from './member-call.ts'
 import type { MemberResult, Members, PromptForMembers, MemberSlot } from './members.ts'
 import type { PerMember } from './per-member.ts'
-import { checkCallOptions } from '../options/call-options.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
+import { limitMs } from '../options/option-rules.ts'
+import type { OptionRules } from '../options/option-rules.ts'
 
 /** Options of every member's call, and the deadline. */
 export interface FanOutOptions extends GenerateOptions {
@@ -50,7 +52,7 @@ export function fanOut<const Given extends Members>(
 ): Promise<FanOutResults<Given>> | FanOutStream<FanOutResults<Given>> {
   if (options?.stream) {
     const { calls, callOptions, shaped } = prepare(llms, options)
-    // While prompts are made: from then on each stream counts by itself, read or not.
+    // Counts while the prompts are made. Each stream counts by itself from then on, whether it is read or not.
     const end = beginCall()
     try {
       return new FanOutStream(calls, prompt, callOptions, shaped)
@@ -67,7 +69,7 @@ async function settleAll<Given extends Members>(
   options: FanOutOptions & { stream?: boolean },
 ): Promise<FanOutResults<Given>> {
   const { calls, callOptions, shaped } = prepare(llms, options)
-  // The prompt of the first member is made before any call of a member begins.
+  // The prompt of the first member is made before any member's call counts.
   const end = beginCall()
   try {
     const results = calls.map((call) =>
@@ -82,11 +84,16 @@ async function settleAll<Given extends Members>(
   }
 }
 
+const label = 'fanOut'
+/** The rules of options that are not a call's. perMember checks their values, as it knows the members. */
+const rules: OptionRules = { timeoutMs: { type: 'any' } }
+
 function prepare<Given extends Members>(llms: Given, options: FanOutOptions & { stream?: boolean }) {
-  const { timeoutMs, stream: _stream, signal, ...callOptions } = options ?? {}
-  checkCallOptions(options && { ...callOptions, ...(signal ? { signal } : {}) })
+  const { stream: _stream, signal, ...given } = options ?? {}
+  checkCallOptions(options && { ...given, ...(signal ? { signal } : {}) }, { label, rules })
+  const { timeoutMs, ...callOptions } = given
   const slots = memberSlots(llms)
-  const deadlines = perMember(timeoutMs, slots, deadlineRule('timeoutMs'))
+  const deadlines = perMember(timeoutMs, slots, { name: 'timeoutMs', rule: limitMs, label })
   const calls = slots.map((slot) => new MemberCall(slot, signal, deadlines[slot.index]))
   return { calls, callOptions, shaped: (results: MemberResult[]) => shapedAs(llms, slots, results) }
 }

@@ -16,7 +16,7 @@ import {
 } from '../errors.ts'
 import type { CallScope, PendingCall } from './backend.ts'
 import type { Admission } from './admission.ts'
-import type { Settings } from '../options/call-options.ts'
+import type { Settings } from '../options/settings.ts'
 import { outputOf } from '../request/structured-output.ts'
 import { maxTimerMs } from '../policies/deadline.ts'
 import { retry } from '../policies/retry.ts'

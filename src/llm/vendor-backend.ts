@@ -5,13 +5,10 @@ import { Call } from './call.ts'
 import type { Candidate, Backend, CallScope, PromptFor, RequestOptions } from './backend.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { Admission } from './admission.ts'
-import {
-  callDefaults,
-  checkCallOptions,
-  mergeOptions,
-  plainTextDefaults,
-  settingsOf,
-} from '../options/call-options.ts'
+import { callDefaults, plainTextDefaults } from '../options/call-defaults.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
+import { mergeOptions } from '../options/merge-options.ts'
+import { settingsOf } from '../options/settings.ts'
 import { RetryBudget } from '../policies/retry-budget.ts'
 import { loadPrices } from '../usage/cost.ts'
 import { configure, keysOf } from '../providers/configure.ts'

@@ -139,7 +139,7 @@ test('an error is one of ours whatever becomes of stacks in this process', () =>
 test('blocking is no option of a call that is awaited', async () => {
   const { code, message } = await rejected(llmOf().agenerate('Hi', { blocking: 'allow' } as object))
   assert.equal(code, 'invalid_request')
-  assert.match(message, /blocking is one of createLLM and of generate\(\), not of an awaited call/)
+  assert.match(message, /blocking belongs to createLLM and to generate\(\), not to an awaited call/)
 })
 
 test('what cannot cross a thread is refused, with the remedy', async () => {

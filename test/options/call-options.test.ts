@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLLM, isConvokeError, listProviders, registerProvider } from 'convoke'
 import type { ErrorCode, LLMOptions } from 'convoke'
-import { mergeOptions, settingsOf } from '../../src/options/call-options.ts'
+import { mergeOptions } from '../../src/options/merge-options.ts'
+import { settingsOf } from '../../src/options/settings.ts'
 
 const key = { apiKey: 'sk-test-0123456789' }
 
@@ -34,7 +35,7 @@ for (const [name, options, words] of [
   ['null for time-outs', { timeouts: null }, /timeouts is null; it takes an object/],
   ['an unknown effort', { reasoning: 'hihg' }, /reasoning is "hihg"; it takes true, false, none, minimal/],
   ['a tool without a name', { tools: [{}] }, /tools is a list; it takes a list of tools, each with a name/],
-  ['a number among stop texts', { stop: [1] }, /stop is a list; it takes a text or a list of texts/],
+  ['a number among stop texts', { stop: [1] }, /stop is a list; it takes a string or a list of strings/],
   ['no room at all', { maxConcurrent: 0 }, /maxConcurrent is 0/],
   [
     'half a request a minute',
@@ -113,7 +114,7 @@ test('the rate and the circuit breaker are options of an LLM, not of a call', as
   for (const options of [{ rateLimit: {} }, { circuitBreaker: true }]) {
     await assert.rejects(llm.agenerate('Hi', options as object), {
       code: 'invalid_request',
-      message: /The option (rateLimit|circuitBreaker) is one of createLLM, not of a call/,
+      message: /The option (rateLimit|circuitBreaker) belongs to createLLM, not to a call/,
     })
   }
 })

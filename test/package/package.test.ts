@@ -25,7 +25,7 @@ before(async () => {
     join(installed, 'dist'),
   ])
   await cp(join(root, 'package.json'), join(installed, 'package.json'))
-  for (const name of ['tokenx', '@pydantic']) {
+  for (const name of ['leven', 'tokenx', '@pydantic']) {
     await symlink(join(root, 'node_modules', name), join(home, 'node_modules', name))
   }
   await writeFile(join(home, 'package.json'), '{"type":"module"}')
