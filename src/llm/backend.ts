@@ -5,6 +5,7 @@
 import type { ConvokeError } from '../errors.ts'
 import type { CallStart } from '../policies/total-clock.ts'
 import type { MadeLLM } from '../threads/recipe.ts'
+import type { RequestMessage } from '../provider.ts'
 import type { StreamSource } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
@@ -15,8 +16,8 @@ export interface RequestOptions {
   signal?: AbortSignal
 }
 
-/** A prompt, or what makes one for the provider that will get it: a session's history differs with it. */
-export type PromptFor = Prompt | ((provider: string) => Prompt)
+/** A prompt; or a function that gives the messages of a session, normalised already, as one provider accepts them. */
+export type PromptFor = Prompt | ((provider: string) => readonly RequestMessage[])
 
 /** A call that is yet to begin: by `generate` or by `run`, once. */
 export interface PendingCall extends StreamSource {
