@@ -224,7 +224,7 @@ export class Session implements AsyncDisposable {
 
   /**
    * Lets a summary, written by the session's LLM, stand for all but the last turns. What it replaces stays in the store:
-   * `history({ isWhole: true })`. A history that is longer than the window takes several calls, each with the summary so
+   * `history({ includeCompacted: true })`. A history that is longer than the window takes several calls, each with the summary so
    * far. Nothing happens where there is nothing to summarise.
    *
    * @throws ConvokeError as any call, and `invalid_output` when the model gives no whole summary: the session is as it was
