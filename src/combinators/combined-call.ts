@@ -1,6 +1,7 @@
 /** A call of a combined LLM: the calls of its members that are made for it, and what ends them all. */
 import { beginCall } from '../threads/calls-in-flight.ts'
-import type { Backend, CallScope, PromptFor, PendingCall, TotalClock } from '../llm/backend.ts'
+import type { Backend, CallScope, PromptFor, PendingCall } from '../llm/backend.ts'
+import type { CallStart } from '../policies/total-clock.ts'
 import { ResponseBuilder } from '../response/response-builder.ts'
 import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -41,7 +42,7 @@ export class CombinedCall implements PendingCall {
   readonly #running = new Set<PendingCall>()
   readonly #otherAttempts: OtherAttempt[] = []
   /** Shared by all members where the call itself limits its time; else each keeps its own limit. */
-  readonly #totalClock: TotalClock | undefined
+  readonly #callStart: CallStart | undefined
   #current: PendingCall | undefined
   #finished: GenerateResponse | undefined
 
@@ -49,7 +50,7 @@ export class CombinedCall implements PendingCall {
     this.#context = context
     const { signal: _signal, ...options } = context.options
     this.options = options
-    if (options.timeouts?.totalMs !== undefined) this.#totalClock = context.scope.totalClock ?? {}
+    if (options.timeouts?.totalMs !== undefined) this.#callStart = context.scope.callStart ?? {}
   }
 
   get bufferSize(): number {
@@ -83,7 +84,7 @@ export class CombinedCall implements PendingCall {
   /** Milliseconds that the call itself has left, by its own `totalMs`. */
   get leftMs(): number {
     const { totalMs = Infinity } = this.options.timeouts ?? {}
-    const { startedAtMs = performance.now() } = this.#totalClock ?? {}
+    const { startedAtMs = performance.now() } = this.#callStart ?? {}
     return totalMs - (performance.now() - startedAtMs)
   }
 
@@ -115,7 +116,7 @@ export class CombinedCall implements PendingCall {
     const child = member.call(prompt, this.options, {
       isPart: true,
       ...(scope.isPlainText ? { isPlainText: true } : {}),
-      ...(this.#totalClock ? { totalClock: this.#totalClock } : {}),
+      ...(this.#callStart ? { callStart: this.#callStart } : {}),
       ...(handsOver ? { handsOver } : {}),
     })
     this.#running.add(child)

@@ -2,12 +2,13 @@
 import { ConvokeError } from '../errors.ts'
 import { jsonSchemaOf } from './structured-output.ts'
 import { conversation } from './normalize-prompt.ts'
+import type { NormalizedPrompt } from './normalize-prompt.ts'
 import type { ChatRequest } from '../provider.ts'
 import type { Prompt, Warning } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 
 export function chatRequest(
-  prompt: Prompt,
+  prompt: Prompt | NormalizedPrompt,
   options: GenerateOptions,
   timeouts: { connectMs: number; idleMs: number },
   warnings: Warning[],

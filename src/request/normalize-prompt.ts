@@ -14,6 +14,11 @@ import type {
   Warning,
 } from '../types.ts'
 
+/** Messages that were normalised before, by a session that keeps them in this form. */
+export interface NormalizedPrompt {
+  normalized: readonly RequestMessage[]
+}
+
 interface Conversation {
   system?: string
   messages: RequestMessage[]
@@ -24,11 +29,11 @@ interface Conversation {
  * @throws ConvokeError `invalid_request` for an empty prompt, an unknown role or part, or a result without its call
  */
 export function conversation(
-  prompt: Prompt,
+  prompt: Prompt | NormalizedPrompt,
   options: { system?: string; messages?: readonly Message[] },
   warn: (warning: Warning) => void,
 ): Conversation {
-  const typed = typeof prompt === 'string' ? [{ role: 'user', content: prompt } as const] : [prompt].flat()
+  const { typed, normalized } = given(prompt)
   const system: string[] = options.system ? [options.system] : []
   const messages: RequestMessage[] = []
   const toolNames = new Map<string, string>()
@@ -62,8 +67,19 @@ export function conversation(
         )
     }
   }
+  // A history may be longer than the arguments of one push() can be.
+  for (const message of normalized) messages.push(message)
   if (messages.length === 0) throw bad('The prompt is empty. Pass a text, a message or a list of messages.')
   return system.length ? { system: system.join('\n\n'), messages } : { messages }
+}
+
+function given(prompt: Prompt | NormalizedPrompt): {
+  typed: readonly Message[]
+  normalized: readonly RequestMessage[]
+} {
+  if (typeof prompt === 'string') return { typed: [{ role: 'user', content: prompt }], normalized: [] }
+  if (prompt && 'normalized' in prompt) return { typed: [], normalized: prompt.normalized }
+  return { typed: [prompt].flat() as Message[], normalized: [] }
 }
 
 function userParts(message: UserMessage): Extract<RequestMessage, { role: 'user' }>['content'] {
@@ -80,9 +96,8 @@ function userParts(message: UserMessage): Extract<RequestMessage, { role: 'user'
       case 'text':
         return { type: 'text', text: text(part.text, 'text part') }
       case 'image':
-        return imagePart(part)
       case 'file':
-        return filePart(part)
+        return mediaPart(part)
       default:
         throw bad(`A user message has a part of type ${typeOf(part)}. Use text, image or file.`)
     }
@@ -153,6 +168,11 @@ function json(value: unknown, what: string): unknown {
 
 function typeOf(part: unknown): string {
   return JSON.stringify((part as { type?: unknown } | null)?.type) ?? String(part)
+}
+
+/** @throws ConvokeError `invalid_request` for a value that is no URL, no base64 and no bytes */
+export function mediaPart(part: ImagePart | FilePart): MediaPart {
+  return part.type === 'image' ? imagePart(part) : filePart(part)
 }
 
 function imagePart({ image, mediaType }: ImagePart): MediaPart {

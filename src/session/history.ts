@@ -1,15 +1,14 @@
 /** Between what is stored and what is sent: prompts as messages to keep, and a history that the strictest vendor takes. */
 import { createHash } from 'node:crypto'
 import { ConvokeError } from '../errors.ts'
-import { conversation } from '../request/normalize-prompt.ts'
+import { conversation, mediaPart } from '../request/normalize-prompt.ts'
 import type { MediaPart, RequestMessage } from '../provider.ts'
 import type { StoredContent, StoredMessage } from '../store/store.ts'
-import type { AssistantPart, FilePart, ImagePart, Message, Prompt, ToolResultPart } from '../types.ts'
+import type { AssistantPart, FilePart, ImagePart, Message, Prompt, TextPart } from '../types.ts'
 
 /** What the model reads where a tool call never got its result. */
 const noResult = 'There is no result: the conversation was interrupted before this tool had answered.'
 
-type Sent = Extract<Message, { role: 'user' | 'assistant' }> | { role: 'tool'; content: ToolResultPart[] }
 /** A message of a history, as far as sending it goes. */
 export type HistoryMessage = StoredContent & { id: string } & Pick<
     Partial<StoredMessage>,
@@ -21,15 +20,15 @@ export type HistoryMessage = StoredContent & { id: string } & Pick<
  * there is none, where the turn was interrupted), nothing is empty. What another vendor signed, and ids that only that
  * vendor takes, are left out or renamed.
  */
-export function sendable(history: readonly HistoryMessage[], provider: string): Message[] {
-  const sent: Sent[] = []
+export function sendable(history: readonly HistoryMessage[], provider: string): RequestMessage[] {
+  const sent: RequestMessage[] = []
   /** Calls of the last reply that wait for their result, by the ids that are sent. */
   let open = new Map<string, string>()
   const ids = new Map<string, string>()
   const close = () => {
     if (open.size === 0) return
-    const results = [...open].map(([toolCallId, name]): ToolResultPart => ({
-      type: 'tool-result',
+    const results = [...open].map(([toolCallId, name]) => ({
+      type: 'tool-result' as const,
       toolCallId,
       name,
       result: noResult,
@@ -41,9 +40,13 @@ export function sendable(history: readonly HistoryMessage[], provider: string): 
   for (const message of history) {
     if (message.role === 'summary') continue
     if (message.role === 'tool') {
-      const content = message.content
-        .map((part) => ({ ...part, toolCallId: ids.get(part.toolCallId) ?? part.toolCallId }))
-        .filter(({ toolCallId }) => open.delete(toolCallId))
+      const content = message.content.flatMap((part) => {
+        const toolCallId = ids.get(part.toolCallId) ?? part.toolCallId
+        const name = open.get(toolCallId)
+        return name !== undefined && open.delete(toolCallId)
+          ? [{ ...part, toolCallId, name: part.name ?? name }]
+          : []
+      })
       if (content.length > 0) append(sent, { role: 'tool', content })
       continue
     }
@@ -51,7 +54,7 @@ export function sendable(history: readonly HistoryMessage[], provider: string): 
       const content = message.content.filter((part) => !isBlank(part))
       if (content.length === 0) continue
       close()
-      append(sent, { role: 'user', content })
+      append(sent, { role: 'user', content: content.map(asSent) })
       continue
     }
     close()
@@ -107,8 +110,12 @@ export function summaryOf(history: readonly HistoryMessage[]): string | undefine
  * nothing but white space, and for a tool result that answers no open call
  */
 export function storable(prompt: Prompt, history: readonly HistoryMessage[]): StoredContent[] {
-  const open = openCalls(history)
-  const calls = [...open].map(([id, name]) => ({ type: 'tool-call' as const, id, name, arguments: {} }))
+  const calls = [...openCalls(history)].map(([id, name]) => ({
+    type: 'tool-call' as const,
+    id,
+    name,
+    arguments: {},
+  }))
   const before: Message[] = calls.length > 0 ? [{ role: 'assistant', content: calls }] : []
   const { system, messages } = conversation(prompt, { messages: before }, () => {})
   if (system !== undefined) {
@@ -121,6 +128,16 @@ export function storable(prompt: Prompt, history: readonly HistoryMessage[]): St
     if (message.role === 'user' && message.content.every(isBlank)) {
       throw bad('A user message is blank. Pass a text with words, a picture or a file.')
     }
+  }
+  const contents = added.map(asStored)
+  checkToolResults(contents, history)
+  return contents
+}
+
+/** @throws ConvokeError `invalid_request` for a tool result that answers no open call of this history */
+export function checkToolResults(added: readonly StoredContent[], history: readonly HistoryMessage[]): void {
+  const open = openCalls(history)
+  for (const message of added) {
     if (message.role === 'assistant')
       for (const part of message.content) if (part.type === 'tool-call') open.set(part.id, part.name)
     if (message.role !== 'tool') continue
@@ -129,7 +146,6 @@ export function storable(prompt: Prompt, history: readonly HistoryMessage[]): St
       throw bad(`The tool result ${JSON.stringify(toolCallId)} answers no open tool call of this session.`)
     }
   }
-  return added.map(asStored)
 }
 
 /** Tool calls at the end of a history that have no result yet: ids and names. */
@@ -146,9 +162,9 @@ export function openCalls(history: readonly HistoryMessage[]): Map<string, strin
   return open
 }
 
-function append(sent: Sent[], message: Sent): void {
+function append(sent: RequestMessage[], message: RequestMessage): void {
   const last = sent.at(-1)
-  if (last?.role !== message.role || typeof last.content === 'string') {
+  if (last?.role !== message.role) {
     sent.push(message)
     return
   }
@@ -201,6 +217,10 @@ function asStored(message: RequestMessage): StoredContent {
   if (message.role !== 'user') return message
   const content = message.content.map((part) => (part.type === 'text' ? part : asMedia(part)))
   return { role: 'user', content }
+}
+
+function asSent(part: TextPart | ImagePart | FilePart): TextPart | MediaPart {
+  return part.type === 'text' ? part : mediaPart(part)
 }
 
 function asMedia(part: MediaPart): ImagePart | FilePart {

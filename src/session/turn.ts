@@ -14,11 +14,11 @@ import { keepUnwritten, writeUnwritten } from '../store/unwritten-ends.ts'
 import { messageId } from '../store/message-id.ts'
 import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnEnd } from '../store/store.ts'
 import type { StreamSink, StreamSource } from '../response/response-stream.ts'
-import type { GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
+import type { GenerateResponse, Prompt, StreamChunk } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { clearAway } from './busy-turns.ts'
 import type { Fitted, TurnPosition } from './fit.ts'
-import { sendable, storable, summaryOf } from './history.ts'
+import { checkToolResults, sendable, storable, summaryOf } from './history.ts'
 import { asStoreError, Recorder } from './recorder.ts'
 import { responseOf, unanswered } from './stored-reply.ts'
 import { lastBefore, lastSaid } from './tail.ts'
@@ -132,7 +132,7 @@ export class Turn implements StreamSource {
       // Once more: another process may have answered the same tool call meanwhile.
       const place = { sessionId: this.#sessionId, turn: begun.turn, replyId: this.#replyId }
       if (prompt !== undefined && hasResults(prompt)) {
-        storable(prompt, await lastSaid(store, this.#sessionId, place))
+        checkToolResults(messages, await lastSaid(store, this.#sessionId, place))
       }
       return await this.#answer(place, recorder, sink)
     } catch (error) {
@@ -203,7 +203,7 @@ export class Turn implements StreamSource {
     const signal = this.#controller.signal
     const { history, system: given } = await fit(place, options, signal)
     const system = [given, summaryOf(history)].filter((text) => text).join('\n\n')
-    const prompt = (provider: string): Message[] => sendable(history, provider)
+    const prompt = (provider: string) => sendable(history, provider)
     const { signal: _signal, ...rest } = options
     const call = { ...rest, ...(system ? { system } : {}) }
     signal.throwIfAborted()

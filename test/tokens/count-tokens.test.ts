@@ -1,7 +1,7 @@
 /** Token counts: the same as tiktoken's, in time that grows with the text, on this thread or on others. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { countTokens, createLLM } from 'convoke'
