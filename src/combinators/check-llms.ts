@@ -1,7 +1,7 @@
 /** Checks the LLMs that combinators take. */
 import { ConvokeError } from '../errors.ts'
 import { LLM } from '../llm/llm.ts'
-import { describeValue } from '../options/describe-value.ts'
+import { describeValue } from '../options/check-options.ts'
 
 /** @throws ConvokeError `configuration` for anything but an LLM */
 export function checkLLMs(combinator: string, given: readonly unknown[], least = 1): readonly LLM[] {

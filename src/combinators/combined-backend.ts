@@ -2,7 +2,7 @@
 import type { Candidate, Backend, CallScope, PromptFor, RequestOptions } from '../llm/backend.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { LLM } from '../llm/llm.ts'
-import { plainTextDefaults } from '../options/call-defaults.ts'
+import { plainTextDefaults } from '../options/settings.ts'
 import { checkCallOptions } from '../options/check-call-options.ts'
 import { mergeOptions } from '../options/merge-options.ts'
 import { discard, noteRecipe } from '../threads/recipe.ts'

@@ -1,7 +1,6 @@
 /** cluster: counts answers that are near each other as one answer. */
 import leven from 'leven'
-import { checkOption, optionsError } from '../options/check-options.ts'
-import { describeValue } from '../options/describe-value.ts'
+import { checkOption, describeValue, optionsError } from '../options/check-options.ts'
 import { madeBy } from '../threads/recipe.ts'
 import { ConvokeError } from '../errors.ts'
 import { normalizeText } from './answer.ts'

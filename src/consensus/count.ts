@@ -1,7 +1,6 @@
 /** Strategies that count votes: majority, weighted, unanimous. */
 import { madeBy } from '../threads/recipe.ts'
-import { optionsError } from '../options/check-options.ts'
-import { describeValue } from '../options/describe-value.ts'
+import { describeValue, optionsError } from '../options/check-options.ts'
 import { positiveNumber } from '../options/option-rules.ts'
 import { perMember } from '../fan-out/per-member.ts'
 import type { PerMember } from '../fan-out/per-member.ts'

@@ -1,8 +1,7 @@
 /** Strategies that ask one more LLM: it picks the best answer, or writes a new one from all answers. */
 import { madeBy } from '../threads/recipe.ts'
 import { ConvokeError, isConvokeError } from '../errors.ts'
-import { optionsError } from '../options/check-options.ts'
-import { describeValue } from '../options/describe-value.ts'
+import { describeValue, optionsError } from '../options/check-options.ts'
 import type { Member } from '../fan-out/members.ts'
 import type { GenerateResponse } from '../types.ts'
 import { withText } from './answer.ts'

@@ -1,6 +1,6 @@
 /** The members of a fan-out or a consensus: their keys, their prompts, and the results of their calls. */
 import { ConvokeError, messageOf } from '../errors.ts'
-import { describeValue } from '../options/describe-value.ts'
+import { describeValue } from '../options/check-options.ts'
 import type { GenerateResponse, Prompt, StreamChunk, Usage } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 

@@ -2,7 +2,7 @@
 import { checkOption, optionsError } from '../options/check-options.ts'
 import type { CheckContext } from '../options/check-options.ts'
 import type { OptionRule } from '../options/option-rules.ts'
-import { wantedBy } from '../options/wanted-by.ts'
+import { wantedBy } from '../options/option-rules.ts'
 import type { MemberInfo } from './members.ts'
 
 /** One value for all, or one for each: a list in the members' order, or an object by key. */

@@ -1,8 +1,8 @@
-/** Checks the options of a call. */
-import { callRules } from './call-rules.ts'
+/** Checks the options of calls and of `createLLM`. */
+import { callRules, llmRules } from './call-rules.ts'
 import { checkOptions } from './check-options.ts'
 import type { GenerateOptions } from './generate-options.ts'
-import { llmRules } from './llm-rules.ts'
+import type { LLMOptions } from './llm-options.ts'
 import type { OptionRules } from './option-rules.ts'
 
 const rules: OptionRules = { ...callRules, stream: { type: 'any' } }
@@ -28,4 +28,9 @@ function explainUnknown(name: string): string | undefined {
     return 'The option blocking belongs to createLLM and to generate(), not to an awaited call.'
   }
   return Object.hasOwn(llmRules, name) ? `The option ${name} belongs to createLLM, not to a call.` : undefined
+}
+
+/** @throws ConvokeError `configuration` for an option that does not exist or a value that it cannot have */
+export function checkLLMOptions(options: LLMOptions): void {
+  checkOptions(options, { ...callRules, ...llmRules }, { code: 'configuration' })
 }

@@ -1,11 +1,9 @@
 /** The one checker of options. Each room keeps the rules of its own options, and checks them here. */
 import { ConvokeError } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
-import { describeValue } from './describe-value.ts'
 import { didYouMean } from './did-you-mean.ts'
-import { isAllowed } from './is-allowed.ts'
+import { isAllowed, wantedBy } from './option-rules.ts'
 import type { OptionRule, OptionRules } from './option-rules.ts'
-import { wantedBy } from './wanted-by.ts'
 
 export interface CheckContext {
   /** The code of the errors. */
@@ -63,4 +61,12 @@ function fieldRulesFor(rule: OptionRule, value: unknown): OptionRules | undefine
 /** An error about options, in the form that all of them share. */
 export function optionsError({ code, label }: CheckContext, message: string): ConvokeError {
   return new ConvokeError(code, label === undefined ? message : `[${label}] ${message}`)
+}
+
+/** A value in a few words. Objects and functions are not quoted: they may be long, or hold a key. */
+export function describeValue(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 60))
+  if (typeof value === 'function') return 'a function'
+  if (typeof value !== 'object' || value === null) return String(value)
+  return Array.isArray(value) ? 'a list' : 'an object'
 }

@@ -13,9 +13,7 @@ import {
   weighted,
 } from 'convoke'
 import type { OptionRule } from '../../src/options/option-rules.ts'
-import { isAllowed } from '../../src/options/is-allowed.ts'
-import { wantedBy } from '../../src/options/wanted-by.ts'
-import { limitMs, positiveWhole } from '../../src/options/option-rules.ts'
+import { isAllowed, limitMs, positiveWhole, wantedBy } from '../../src/options/option-rules.ts'
 
 const llm = createLLM('openai/m', { apiKey: 'x', baseURL: 'http://127.0.0.1:9' })
 const bad = (options: object) => options as never
