@@ -23,18 +23,19 @@ import { answerEquality } from './answer-equality.ts'
 import type { Strategy, StrategyFunction } from './strategy.ts'
 import type { Verdict } from './verdict.ts'
 
-/** Options of every member's call (a `schema` makes objects of the answers), and of the consensus. */
+/** Options of every member's call, and of the consensus. With a `schema`, the answers are objects. */
 export interface ConsensusOptions extends GenerateOptions {
   /** @default majority() */
   strategy?: Strategy | StrategyFunction
-  /** The answer is one of these texts. A line that says so is added to the prompt; other replies are not counted. */
+  /** The answer is one of these texts. The prompt gets a line that says so; a reply without one of them is `invalid_output`. */
   choices?: readonly string[]
   /**
-   * The answer is a number, and numbers that differ by no more are the same; with a `schema`, the numbers inside. 0 takes
-   * equal numbers alone. A line that asks for a number is added to the prompt, but with a `schema`.
+   * The answer is a number, and numbers that differ by no more than this count as one; with a `schema` this holds for the
+   * numbers inside the object. With 0 only equal numbers count as one. Without a `schema` the prompt gets a line that asks
+   * for a number.
    */
   tolerance?: Tolerance
-  /** Whether objects are voted on as a whole, or each of their fields by itself. @default 'whole' */
+  /** Whether members vote on objects as a whole, or on each field by itself. @default 'whole' */
   vote?: 'whole' | 'fields'
   /** Fewer votes than this make the verdict `degraded`. @default more than half of the members; all for `unanimous` */
   quorum?: number
@@ -56,13 +57,13 @@ export interface ConsensusOptions extends GenerateOptions {
 }
 
 /**
- * Asks all members, and finds what they agree on. It stops as soon as no answer that is outstanding can change the result,
- * and cancels the rest. `await` gives the verdict; `for await` the progress.
+ * Asks all members, and finds the answer that they agree on. It stops as soon as no outstanding answer can change the
+ * result, and cancels the calls that still run. `await` gives the verdict, `for await` the events on the way to it.
  *
- * Members that fail, or are late, are listed in the verdict and do not reject it: it rejects only with `cancelled`, when
- * `signal` or `cancel()` ends it; `error.partial` has the usage of all that were asked, and each in `lost`.
+ * The verdict lists members that failed or were late; they do not reject it. It rejects only with `cancelled`, when
+ * `signal` or `cancel()` ends it. `error.partial` then has the usage of all calls, and each call in `otherAttempts`.
  *
- * @throws ConvokeError `invalid_request` at once, where there is nobody to ask or an option is wrong
+ * @throws ConvokeError `invalid_request` at once, where there is no member or an option is wrong
  */
 export function consensus<Output>(
   llms: Members,

@@ -1,4 +1,4 @@
-/** fanOut: one prompt to many LLMs, each with its own answer or error. */
+/** fanOut: sends one prompt to many LLMs; each gives its own answer or error. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { FanOutStream } from './fan-out-stream.ts'
@@ -12,28 +12,28 @@ import type { GenerateOptions } from '../options/generate-options.ts'
 import { limitMs } from '../options/option-rules.ts'
 import type { OptionRules } from '../options/option-rules.ts'
 
-/** Options of every member's call, and the deadline. */
+/** Options of every member's call, and the deadline of each. */
 export interface FanOutOptions extends GenerateOptions {
   /**
-   * How long each member may take, in milliseconds from the start, waiting in line and retries included: one number for
-   * all, a list in their order, or an object by key. A member that is late is cancelled and has the error `timeout`.
-   * @default none but `timeouts` of its call
+   * How long each member may take, in milliseconds from the start, with its wait in the queue and its retries: one number
+   * for all, a list in the members' order, or an object by key. A member that is late is cancelled and has the error
+   * `timeout`. @default no deadline besides the `timeouts` of its call
    */
   timeoutMs?: PerMember<number>
 }
 
-/** Results in the shape that the LLMs came in: a list for a list, an object by key for an object. */
+/** Results in the shape of the members: a list for a list, an object by key for an object. */
 export type FanOutResults<Given extends Members, Output = unknown> = {
   -readonly [Key in keyof Given]: MemberResult<Output>
 }
 
 /**
- * Asks all at once, and gives each one's `response` or `error`, with its time and cost, in the shape and order that the
- * LLMs came in. The failure of one is that one's alone; an abort of `signal` gives each that was not done the error
- * `cancelled`. A member may stand several times in a list. With `stream: true` it gives a `FanOutStream` at once.
+ * Asks all members at once, and gives the `response` or `error` of each, with its time and cost, in the shape and order of
+ * the members. A member that fails does not affect the others. When `signal` aborts, members that have not ended get the
+ * error `cancelled`. A list may hold the same LLM several times. With `stream: true` it gives a `FanOutStream` at once.
  *
  * @param prompt one for all, or a function that makes each member's own
- * @throws ConvokeError `invalid_request` where there is nobody to ask or an option is wrong, before anything is sent
+ * @throws ConvokeError `invalid_request` where there is no member or an option is wrong, before anything is sent
  */
 export function fanOut<const Given extends Members>(
   llms: Given,
