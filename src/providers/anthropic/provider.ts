@@ -4,11 +4,13 @@ import { interceptingFetch, intercept } from '../../transport/sdk-intercept.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo } from '../../types.ts'
-import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from '../../provider.ts'
+import type { ChatRequest, CreateProvider, ProviderConfig } from '../../provider.ts'
 import { ClientCache } from '../shared/client-cache.ts'
 import { customFetch } from '../shared/custom-fetch.ts'
+import type { ReplyLabels } from '../shared/event-mapper.ts'
 import { pick } from '../shared/fields.ts'
-import { sdkTimeoutMs, VendorConnection } from '../shared/vendor-connection.ts'
+import { sdkTimeoutMs } from '../shared/vendor-connection.ts'
+import { VendorProvider } from '../shared/vendor-provider.ts'
 import { MessagesEventMapper } from './events.ts'
 import { hasSampling, messagesBody } from './request.ts'
 
@@ -33,49 +35,27 @@ export const create: CreateProvider = async (config) => {
   return new AnthropicProvider(config, Anthropic)
 }
 
-class AnthropicProvider implements Provider {
-  readonly name: string
-  readonly #config: ProviderConfig
+class AnthropicProvider extends VendorProvider {
   readonly #sdk: typeof Anthropic
-  readonly #connection: VendorConnection
   /** Options of every request. The headers stand here so that a user's own client sends them too. */
   readonly #options: { headers?: Record<string, string> }
   readonly #clients = new ClientCache((key) => this.#makeClient(key))
   #takesSampling: boolean | undefined
 
   constructor(config: ProviderConfig, sdk: typeof Anthropic) {
-    this.name = config.name
-    this.#config = config
+    super(config, () => customFetch(config, config.client as Parameters<typeof customFetch>[1]))
     this.#sdk = sdk
-    const client = config.client as Parameters<typeof customFetch>[1]
-    this.#connection = new VendorConnection(config, () => customFetch(config, client))
     this.#options = config.headers ? { headers: config.headers } : {}
-  }
-
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
-    return this.#connection.streamChunks(
-      () => this.#send(request, signal, true),
-      this.#mapper(request),
-      request.model,
-    )
-  }
-
-  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    return this.#connection.wholeChunks(
-      this.#send(request, signal, false),
-      this.#mapper(request),
-      request.model,
-    )
   }
 
   async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number> {
     const body = pick(messagesBody(request, this.name, false, true), countedFields)
-    const response = await this.#connection.exchange(request, signal, '', (fetch, key) =>
+    const response = await this.connection.exchange(request, signal, '', (fetch, key) =>
       this.#client(key, fetch)
         .messages.countTokens(body as never, this.#perRequest(fetch))
         .asResponse(),
     )
-    return this.#connection.tokens(response, 'input_tokens', request.model)
+    return this.connection.tokens(response, 'input_tokens', request.model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
@@ -83,10 +63,10 @@ class AnthropicProvider implements Provider {
     let after: string | undefined
     for (let page = 0; page < maxPages; page++) {
       const query = { limit: pageSize, ...(after ? { after_id: after } : {}) }
-      const response = await this.#connection.exchange({}, signal, '', (fetch, key) =>
+      const response = await this.connection.exchange({}, signal, '', (fetch, key) =>
         this.#client(key, fetch).models.list(query, this.#perRequest(fetch)).asResponse(),
       )
-      const { body } = await this.#connection.body(response, '')
+      const { body } = await this.connection.body(response, '')
       models.push(...((body['data'] as ModelFields[] | undefined) ?? []).map(modelInfo))
       after = (body['last_id'] as string | null | undefined) ?? undefined
       if (!body['has_more'] || !after) break
@@ -94,14 +74,14 @@ class AnthropicProvider implements Provider {
     return models
   }
 
-  #mapper({ model }: ChatRequest): MessagesEventMapper {
-    return new MessagesEventMapper({ provider: this.name, model })
+  protected replyMapper(labels: ReplyLabels): MessagesEventMapper {
+    return new MessagesEventMapper(labels)
   }
 
-  #send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
+  protected send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
     // The path is empty because a client sends nothing else through this fetch, and clients of other clouds use other
     // paths.
-    return this.#connection.exchange(request, signal, '', async (fetch, key) => {
+    return this.connection.exchange(request, signal, '', async (fetch, key) => {
       const client = this.#client(key, fetch)
       const takesSampling = hasSampling(request) && (await this.#asksOldVersion(client))
       const body = messagesBody(request, this.name, stream, takesSampling)
@@ -127,7 +107,7 @@ class AnthropicProvider implements Provider {
 
   /** A user's own client is copied for every request, because its owner may change it; a copy costs 17 µs. */
   #client(key: string | undefined, fetch: Fetch): Anthropic {
-    const { client, baseURL } = this.#config
+    const { client, baseURL } = this.config
     if (!client) return this.#clients.of(key)
     const options = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
     return (client as Anthropic).withOptions({ ...options, ...(baseURL ? { baseURL } : {}) })
@@ -142,7 +122,7 @@ class AnthropicProvider implements Provider {
       apiKey: key ?? 'none',
       // Without this option the SDK reads ANTHROPIC_AUTH_TOKEN.
       authToken: null,
-      baseURL: this.#config.baseURL ?? null,
+      baseURL: this.config.baseURL ?? null,
       // SDK 1.0 and newer send the key in `authorization`, older ones in `x-api-key`.
       ...(key ? {} : { defaultHeaders: { authorization: null, 'x-api-key': null } }),
       logLevel: 'off',
@@ -150,7 +130,7 @@ class AnthropicProvider implements Provider {
   }
 
   #perRequest(fetch: Fetch): { headers?: Record<string, string>; fetchOptions?: object } {
-    return this.#config.client ? this.#options : { ...this.#options, fetchOptions: intercept(fetch) }
+    return this.config.client ? this.#options : { ...this.#options, fetchOptions: intercept(fetch) }
   }
 }
 

@@ -4,8 +4,10 @@ import { ConvokeError } from '../../errors.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo } from '../../types.ts'
-import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from '../../provider.ts'
-import { sdkTimeoutMs, VendorConnection } from '../shared/vendor-connection.ts'
+import type { ChatRequest, CreateProvider, ProviderConfig } from '../../provider.ts'
+import type { ReplyLabels } from '../shared/event-mapper.ts'
+import { sdkTimeoutMs } from '../shared/vendor-connection.ts'
+import { VendorProvider } from '../shared/vendor-provider.ts'
 import { CohereEventMapper } from './events.ts'
 import { chatBody } from './request.ts'
 import { textsToCount } from './texts-to-count.ts'
@@ -24,36 +26,16 @@ export const create: CreateProvider = async (config) => {
   return new CohereProvider(config, CohereClient)
 }
 
-class CohereProvider implements Provider {
-  readonly name: string
-  readonly #config: ProviderConfig
+class CohereProvider extends VendorProvider {
   readonly #sdk: typeof CohereClient
-  readonly #connection: VendorConnection
   /** The options of the user's own client, if there is one. */
   readonly #clientOptions: ClientOptions | undefined
 
   constructor(config: ProviderConfig, sdk: typeof CohereClient) {
-    this.name = config.name
-    this.#config = config
+    const clientOptions = config.client === undefined ? undefined : optionsOf(config.client, config.name)
+    super(config, () => config.fetch ?? clientOptions?.fetch)
     this.#sdk = sdk
-    this.#clientOptions = config.client === undefined ? undefined : optionsOf(config.client, config.name)
-    this.#connection = new VendorConnection(config, () => config.fetch ?? this.#clientOptions?.fetch)
-  }
-
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
-    return this.#connection.streamChunks(
-      () => this.#send(request, signal, true),
-      this.#mapper(request),
-      request.model,
-    )
-  }
-
-  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    return this.#connection.wholeChunks(
-      this.#send(request, signal, false),
-      this.#mapper(request),
-      request.model,
-    )
+    this.#clientOptions = clientOptions
   }
 
   /** Cohere counts only the texts, without the tokens that a chat adds around them. */
@@ -81,13 +63,13 @@ class CohereProvider implements Provider {
 
   async #tokenize(text: string, request: ChatRequest, signal: AbortSignal): Promise<number> {
     const { model } = request
-    const response = await this.#connection.exchange(request, signal, '/tokenize', (fetch, key) =>
+    const response = await this.connection.exchange(request, signal, '/tokenize', (fetch, key) =>
       this.#client(key, fetch).tokenize({ text, model }),
     )
-    const { body } = await this.#connection.body(response, model)
+    const { body } = await this.connection.body(response, model)
     const { tokens } = body
     if (Array.isArray(tokens)) return tokens.length
-    throw this.#connection.error('malformed_response', 'The reply has no list of tokens.', model)
+    throw this.connection.error('malformed_response', 'The reply has no list of tokens.', model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
@@ -95,10 +77,10 @@ class CohereProvider implements Provider {
     let pageToken: string | undefined
     for (let page = 0; page < maxPages; page++) {
       const query = { endpoint: 'chat' as const, pageSize, ...(pageToken ? { pageToken } : {}) }
-      const response = await this.#connection.exchange({}, signal, '/models', (fetch, key) =>
+      const response = await this.connection.exchange({}, signal, '/models', (fetch, key) =>
         this.#client(key, fetch).models.list(query),
       )
-      const { body } = await this.#connection.body(response, '')
+      const { body } = await this.connection.body(response, '')
       models.push(...((body['models'] as ModelFields[] | undefined) ?? []).map(modelInfo))
       pageToken = body['next_page_token'] as string | undefined
       if (!pageToken) break
@@ -106,14 +88,14 @@ class CohereProvider implements Provider {
     return models
   }
 
-  #mapper({ model }: ChatRequest): CohereEventMapper {
-    return new CohereEventMapper({ provider: this.name, model })
+  protected replyMapper(labels: ReplyLabels): CohereEventMapper {
+    return new CohereEventMapper(labels)
   }
 
-  async #send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
+  protected async send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
     // The mapped body is wider than the SDK's types, because `vendor` may hold fields of any name.
     const body = chatBody(request, this.name) as never
-    return this.#connection.exchange(request, signal, '/v2/chat', (fetch, key) => {
+    return this.connection.exchange(request, signal, '/v2/chat', (fetch, key) => {
       const { v2 } = this.#client(key, fetch)
       // Given the signal, this SDK would leave two listeners on it for every call; the exchange obeys it instead.
       return stream ? v2.chatStream(body) : v2.chat(body)
@@ -125,7 +107,7 @@ class CohereProvider implements Provider {
    * CohereClientV2 costs 20.
    */
   #client(key: string | undefined, fetch: Fetch): CohereClient {
-    const { baseURL, headers } = this.#config
+    const { baseURL, headers } = this.config
     return new this.#sdk({
       // With an empty token the SDK sends no authorization and does not read CO_API_KEY.
       ...(this.#clientOptions ?? { token: key ?? '' }),

@@ -3,9 +3,10 @@ import type { GoogleGenAI } from '@google/genai'
 import type { GoogleGenerativeAI } from '@google/generative-ai'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo } from '../../types.ts'
-import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from '../../provider.ts'
+import type { ChatRequest, CreateProvider, ProviderConfig } from '../../provider.ts'
 import { customFetch } from '../shared/custom-fetch.ts'
-import { VendorConnection } from '../shared/vendor-connection.ts'
+import type { ReplyLabels } from '../shared/event-mapper.ts'
+import { VendorProvider } from '../shared/vendor-provider.ts'
 import { GeminiEventMapper } from './events.ts'
 import { GenAISender } from './genai-sender.ts'
 import { GenerativeAISender } from './generative-ai-sender.ts'
@@ -20,58 +21,39 @@ export const create: CreateProvider = async (config) => {
   return new GeminiProvider(config, new GenerativeAISender(config, (key) => new GoogleGenerativeAI(key)))
 }
 
-class GeminiProvider implements Provider {
-  readonly name: string
+class GeminiProvider extends VendorProvider {
   readonly #sender: Sender
-  readonly #connection: VendorConnection
 
   constructor(config: ProviderConfig, sender: Sender) {
-    this.name = config.name
+    super(config, () => customFetch(config, { fetch: sender.ownFetch }))
     this.#sender = sender
-    this.#connection = new VendorConnection(config, () => customFetch(config, { fetch: sender.ownFetch }))
-  }
-
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
-    return this.#connection.streamChunks(
-      () => this.#send(request, signal, true),
-      this.#mapper(request),
-      request.model,
-    )
-  }
-
-  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    return this.#connection.wholeChunks(
-      this.#send(request, signal, false),
-      this.#mapper(request),
-      request.model,
-    )
   }
 
   async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number> {
     const call = this.#call(request, false)
-    const response = await this.#connection.exchange(request, signal, ':countTokens', (fetch, key) =>
+    const response = await this.connection.exchange(request, signal, ':countTokens', (fetch, key) =>
       this.#sender.countTokens(call, fetch, key),
     )
-    return this.#connection.tokens(response, 'totalTokens', request.model)
+    return this.connection.tokens(response, 'totalTokens', request.model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
-    const response = await this.#connection.exchange({}, signal, '/models', (fetch, key) =>
+    const response = await this.connection.exchange({}, signal, '/models', (fetch, key) =>
       this.#sender.listModels(fetch, key),
     )
-    const { body } = await this.#connection.body(response, '')
+    const { body } = await this.connection.body(response, '')
     return ((body['models'] ?? body['publisherModels'] ?? []) as ModelFields[]).map(modelInfo)
   }
 
-  #mapper({ model }: ChatRequest): GeminiEventMapper {
-    return new GeminiEventMapper({ provider: this.name, model })
+  protected replyMapper(labels: ReplyLabels): GeminiEventMapper {
+    return new GeminiEventMapper(labels)
   }
 
-  async #send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
+  protected async send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
     const call = this.#call(request, stream)
     const path = stream ? ':streamGenerateContent' : ':generateContent'
     // Neither SDK gets the signal, because one of them leaves a listener on it for every call. The exchange obeys it.
-    return this.#connection.exchange(request, signal, path, (fetch, key) =>
+    return this.connection.exchange(request, signal, path, (fetch, key) =>
       this.#sender.generate(call, fetch, key),
     )
   }

@@ -11,11 +11,12 @@ import type { Fetch } from '../../transport/sdk-intercept.ts'
 import { readVendorFault } from '../../transport/fault.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo, PullProgress } from '../../types.ts'
-import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from '../../provider.ts'
+import type { ChatRequest, CreateProvider, ProviderConfig } from '../../provider.ts'
 import { customFetch } from '../shared/custom-fetch.ts'
+import type { ReplyLabels } from '../shared/event-mapper.ts'
 import { asFields } from '../shared/fields.ts'
-import { VendorConnection } from '../shared/vendor-connection.ts'
 import type { ExchangeRequest } from '../shared/vendor-connection.ts'
+import { VendorProvider } from '../shared/vendor-provider.ts'
 import { OllamaEventMapper } from './events.ts'
 import { chatBody, generateBody, wantsGenerate } from './request.ts'
 
@@ -30,40 +31,17 @@ interface OwnClient {
   fetch?: Fetch
 }
 
-class OllamaProvider implements Provider {
-  readonly name: string
-  readonly #config: ProviderConfig
+class OllamaProvider extends VendorProvider {
   readonly #sdk: typeof Ollama
-  readonly #connection: VendorConnection
 
   constructor(config: ProviderConfig, sdk: typeof Ollama) {
-    this.name = config.name
-    this.#config = config
+    super(config, () => customFetch(config, config.client as OwnClient | undefined))
     this.#sdk = sdk
-    const client = config.client as OwnClient | undefined
-    this.#connection = new VendorConnection(config, () => customFetch(config, client))
-  }
-
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
-    return this.#connection.streamChunks(
-      () => this.#send(request, signal, true),
-      this.#mapper(request),
-      request.model,
-      new NdjsonDecoder(this.#config.maxLineBytes),
-    )
-  }
-
-  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    return this.#connection.wholeChunks(
-      this.#send(request, signal, false),
-      this.#mapper(request),
-      request.model,
-    )
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
     const response = await this.#exchange({}, signal, '/api/tags', (client) => client.list())
-    const { body } = await this.#connection.body(response, '')
+    const { body } = await this.connection.body(response, '')
     return ((body['models'] as TagFields[] | undefined) ?? []).map((raw) => ({
       id: raw.model ?? raw.name ?? '',
       ...(raw.name ? { name: raw.name } : {}),
@@ -75,7 +53,7 @@ class OllamaProvider implements Provider {
 
   async showModel(model: string, signal: AbortSignal): Promise<ModelInfo> {
     const response = await this.#exchange({ model }, signal, '/api/show', (client) => client.show({ model }))
-    const { body, raw } = await this.#connection.body(response, model)
+    const { body, raw } = await this.connection.body(response, model)
     const info = asFields(body['model_info'])
     // An image encoder has a context length of its own, so the one of the model's architecture is preferred.
     const contextWindow =
@@ -98,7 +76,7 @@ class OllamaProvider implements Provider {
       client.pull({ model, stream: true }),
     )
     try {
-      const decoder = new NdjsonDecoder(this.#config.maxLineBytes)
+      const decoder = new NdjsonDecoder(this.config.maxLineBytes)
       for (let isOver = false; !isOver;) {
         await arrival(response)
         const events = response.events(decoder)
@@ -126,11 +104,15 @@ class OllamaProvider implements Provider {
     await response.text()
   }
 
-  #mapper({ model }: ChatRequest): OllamaEventMapper {
-    return new OllamaEventMapper({ provider: this.name, model })
+  protected replyMapper(labels: ReplyLabels): OllamaEventMapper {
+    return new OllamaEventMapper(labels)
   }
 
-  async #send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
+  protected override decoder(): NdjsonDecoder {
+    return new NdjsonDecoder(this.config.maxLineBytes)
+  }
+
+  protected async send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
     // The mapped bodies are wider than the SDK's types, because `vendor` may hold fields of any name.
     if (wantsGenerate(request)) {
       const body = generateBody(request, this.name, stream) as never
@@ -146,15 +128,15 @@ class OllamaProvider implements Provider {
     path: string,
     call: (client: Ollama) => Promise<unknown>,
   ): Promise<VendorResponse> {
-    return this.#connection.exchange(request, signal, path, (fetch, key) => call(this.#client(key, fetch)))
+    return this.connection.exchange(request, signal, path, (fetch, key) => call(this.#client(key, fetch)))
   }
 
   /** A client for one request, because a client keeps one fetch and each request has its own. */
   #client(key: string | undefined, fetch: Fetch): Ollama {
-    const own = (this.#config.client as OwnClient | undefined)?.config
+    const own = (this.config.client as OwnClient | undefined)?.config
     const headers = new Headers(own?.headers)
-    for (const [name, value] of Object.entries(this.#config.headers ?? {})) headers.set(name, value)
-    const host = this.#config.baseURL ?? own?.host
+    for (const [name, value] of Object.entries(this.config.headers ?? {})) headers.set(name, value)
+    const host = this.config.baseURL ?? own?.host
     if (key && !headers.has('authorization')) headers.set('authorization', `Bearer ${key}`)
     return new this.#sdk({ ...(host ? { host } : {}), headers, fetch })
   }

@@ -4,14 +4,16 @@ import { interceptingFetch, intercept } from '../../transport/sdk-intercept.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo } from '../../types.ts'
-import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from '../../provider.ts'
+import type { ChatRequest, CreateProvider, Provider, ProviderConfig } from '../../provider.ts'
 import { ClientCache } from '../shared/client-cache.ts'
 import { customFetch } from '../shared/custom-fetch.ts'
+import type { ReplyLabels } from '../shared/event-mapper.ts'
 import { pick } from '../shared/fields.ts'
 import { openaiDialect, presets } from '../shared/presets.ts'
 import type { Dialect } from '../shared/presets.ts'
 import { refuse } from '../shared/unsupported.ts'
-import { sdkTimeoutMs, VendorConnection } from '../shared/vendor-connection.ts'
+import { sdkTimeoutMs } from '../shared/vendor-connection.ts'
+import { VendorProvider } from '../shared/vendor-provider.ts'
 import { ChatEventMapper } from './chat-events.ts'
 import { chatBody } from './chat-request.ts'
 import { ResponsesEventMapper } from './responses-events.ts'
@@ -28,39 +30,17 @@ export const create: CreateProvider = async (config) => {
   return new OpenAIProvider(config, OpenAI)
 }
 
-class OpenAIProvider implements Provider {
-  readonly name: string
+class OpenAIProvider extends VendorProvider {
   readonly countTokens?: NonNullable<Provider['countTokens']>
-  readonly #config: ProviderConfig
   readonly #sdk: typeof OpenAI
-  readonly #connection: VendorConnection
   readonly #dialect: Dialect
   readonly #clients = new ClientCache((key) => this.#makeClient(key))
 
   constructor(config: ProviderConfig, sdk: typeof OpenAI) {
-    this.name = config.name
-    this.#config = config
+    super(config, () => customFetch(config, config.client as Parameters<typeof customFetch>[1]))
     this.#sdk = sdk
-    const client = config.client as Parameters<typeof customFetch>[1]
-    this.#connection = new VendorConnection(config, () => customFetch(config, client))
     this.#dialect = presets[config.preset ?? '']?.dialect ?? openaiDialect
     if (!config.preset) this.countTokens = (request, signal) => this.#countTokens(request, signal)
-  }
-
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
-    return this.#connection.streamChunks(
-      () => this.#send(request, signal, true),
-      this.#mapper(request),
-      request.model,
-    )
-  }
-
-  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    return this.#connection.wholeChunks(
-      this.#send(request, signal, false),
-      this.#mapper(request),
-      request.model,
-    )
   }
 
   /** Only OpenAI itself counts tokens, and its SDK has the endpoint since 6.10; compatible servers have none. */
@@ -68,7 +48,7 @@ class OpenAIProvider implements Provider {
     const { stop: _stop, ...counted } = request
     const body = pick(responsesBody(counted, this.name, false), countedFields)
     const path = '/responses/input_tokens'
-    const response = await this.#connection.exchange(request, signal, path, (fetch, key) => {
+    const response = await this.connection.exchange(request, signal, path, (fetch, key) => {
       const { inputTokens } = this.#client(key, fetch).responses as Partial<OpenAI['responses']>
       if (!inputTokens) {
         const message = 'This openai package cannot count tokens. Run: npm install openai@latest'
@@ -76,14 +56,14 @@ class OpenAIProvider implements Provider {
       }
       return inputTokens.count(body as never, this.#perRequest(fetch)).asResponse()
     })
-    return this.#connection.tokens(response, 'input_tokens', request.model)
+    return this.connection.tokens(response, 'input_tokens', request.model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
-    const response = await this.#connection.exchange({}, signal, '/models', (fetch, key) =>
+    const response = await this.connection.exchange({}, signal, '/models', (fetch, key) =>
       this.#client(key, fetch).models.list(this.#perRequest(fetch)).asResponse(),
     )
-    const { body } = await this.#connection.body(response, '')
+    const { body } = await this.connection.body(response, '')
     return ((body['data'] as { id: string; created?: number }[] | undefined) ?? []).map((raw) => ({
       id: raw.id,
       ...(raw.created ? { createdAt: new Date(raw.created * 1_000) } : {}),
@@ -91,21 +71,20 @@ class OpenAIProvider implements Provider {
     }))
   }
 
-  #mapper({ model }: ChatRequest): ChatEventMapper | ResponsesEventMapper {
-    const labels = { provider: this.name, model }
-    return this.#config.api === 'responses'
+  protected replyMapper(labels: ReplyLabels): ChatEventMapper | ResponsesEventMapper {
+    return this.config.api === 'responses'
       ? new ResponsesEventMapper(labels)
       : new ChatEventMapper(labels, this.#dialect)
   }
 
-  async #send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
-    const isResponses = this.#config.api === 'responses'
+  protected async send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
+    const isResponses = this.config.api === 'responses'
     // The mapped body is wider than the SDK's types, because compatible servers have fields of their own.
     const body = isResponses
       ? responsesBody(request, this.name, stream)
       : chatBody(request, this.name, this.#dialect, stream)
     const path = isResponses ? '/responses' : '/chat/completions'
-    return this.#connection.exchange(request, signal, path, (fetch, key) => {
+    return this.connection.exchange(request, signal, path, (fetch, key) => {
       const client = this.#client(key, fetch)
       return isResponses
         ? client.responses.create(body as never, this.#perRequest(fetch)).asResponse()
@@ -115,14 +94,14 @@ class OpenAIProvider implements Provider {
 
   /** A user's own client is copied for every request, because its owner may change it; a copy costs 15 µs. */
   #client(key: string | undefined, fetch: Fetch): OpenAI {
-    const { client, baseURL } = this.#config
+    const { client, baseURL } = this.config
     if (!client) return this.#clients.of(key)
     const options = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
     return (client as OpenAI).withOptions({ ...options, ...(baseURL ? { baseURL } : {}) })
   }
 
   #makeClient(key: string | undefined): OpenAI {
-    const { baseURL, headers, preset } = this.#config
+    const { baseURL, headers, preset } = this.config
     return new this.#sdk({
       fetch: interceptingFetch,
       maxRetries: 0,
@@ -138,7 +117,7 @@ class OpenAIProvider implements Provider {
 
   /** A user's own client keeps its headers, and the headers of the LLM's options are added to them. */
   #perRequest(fetch: Fetch): { headers?: Record<string, string>; fetchOptions?: object } {
-    const { client, headers } = this.#config
+    const { client, headers } = this.config
     if (!client) return { fetchOptions: intercept(fetch) }
     return headers ? { headers } : {}
   }

@@ -23,6 +23,9 @@ export interface EventMapper {
   end(isCut: boolean): readonly ProviderChunk[]
 }
 
+/** An event mapper that also maps whole replies. */
+export type ReplyMapper = EventMapper & Required<Pick<EventMapper, 'whole'>>
+
 /** The provider and the model that an error about a reply names. */
 export interface ReplyLabels {
   provider: string

@@ -1,6 +1,5 @@
 /** Sends requests through a vendor's SDK and reads the responses, the same way for every built-in provider. */
 import { ConvokeError } from '../../errors.ts'
-import { SseDecoder } from '../../transport/decode.ts'
 import type { WireDecoder } from '../../transport/decode.ts'
 import { exchange } from '../../transport/sdk-intercept.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
@@ -8,7 +7,7 @@ import type { VendorResponse } from '../../transport/vendor-response.ts'
 import { Secrets } from '../../transport/secrets.ts'
 import type { ProviderChunk, ProviderConfig } from '../../provider.ts'
 import { ChunkReader } from './chunk-reader.ts'
-import type { EventMapper } from './event-mapper.ts'
+import type { EventMapper, ReplyMapper } from './event-mapper.ts'
 import type { Fields } from './fields.ts'
 import { redactLabels } from './redact-labels.ts'
 import { throwIfFault } from './throw-if-fault.ts'
@@ -22,7 +21,7 @@ const sideRequestTimeouts = { connectMs: 10_000, idleMs: 30_000 }
  */
 export const sdkTimeoutMs = 2_000_000_000
 
-/** What a request needs of a `ChatRequest`. */
+/** The model and the time-outs of one request. */
 export interface ExchangeRequest {
   model?: string
   connectMs?: number
@@ -35,7 +34,7 @@ export class VendorConnection {
   readonly #secrets = new Secrets()
 
   /** @param ownFetch the user's own fetch; undefined for convoke's transport */
-  constructor(config: ProviderConfig, ownFetch: () => Fetch | undefined = () => config.fetch) {
+  constructor(config: ProviderConfig, ownFetch: () => Fetch | undefined) {
     this.#config = config
     this.#ownFetch = ownFetch
     this.#secrets.addHeaders(config.headers)
@@ -100,7 +99,7 @@ export class VendorConnection {
   /** The chunks of a plain response. */
   async wholeChunks(
     sent: Promise<VendorResponse>,
-    mapper: EventMapper & Required<Pick<EventMapper, 'whole'>>,
+    mapper: ReplyMapper,
     model: string,
   ): Promise<ProviderChunk[]> {
     const response = await sent
@@ -111,9 +110,9 @@ export class VendorConnection {
   /** The chunks of a stream, in the batches in which they arrive. The request is sent when the first batch is read. */
   streamChunks(
     send: () => Promise<VendorResponse>,
+    decoder: WireDecoder,
     mapper: EventMapper,
     model: string,
-    decoder: WireDecoder = new SseDecoder(this.#config.maxLineBytes),
   ): AsyncIterable<readonly ProviderChunk[]> {
     const labels = { provider: this.#config.name, model }
     return { [Symbol.asyncIterator]: () => new ChunkReader(send, decoder, mapper, labels) }
