@@ -12,7 +12,7 @@ import type { GenerateResponse, Prompt } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { beginBlocking } from './channel.ts'
 import type { BlockingCall, Owner } from './channel.ts'
-import { PartialResponse } from './blocking-stream.ts'
+import { PartialResponse } from '../response/partial-response.ts'
 import { checkMayBlock, refuseSignal, unavailable } from '../threads/calls-in-flight.ts'
 import { SchemaCheck } from './schema-check.ts'
 import { blockingOf, serializeArgument, serializeMembers } from './serialize-arguments.ts'
@@ -50,7 +50,7 @@ export function generateBlocking<Response extends GenerateResponse>(
   const merged = checked(blocker, given)
   const { stream, ...options } = given
   const schemaCheck = merged.schema && new SchemaCheck(merged.schema)
-  const owner = schemaCheck ? { ...blocker, judge: schemaCheck } : blocker
+  const owner = schemaCheck ? { ...blocker, schemaCheck } : blocker
   const call = begun(owner, stream ? 'stream' : 'agenerate', prompt, options, merged)
   const read = (end: Answer<unknown>) => {
     const response = revived(valueOf(end, schemaCheck) as Response)
