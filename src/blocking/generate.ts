@@ -2,7 +2,7 @@
 import { ConvokeError } from '../errors.ts'
 import { checkCallOptions, mergeOptions } from '../options/call-options.ts'
 import { jsonSchemaOf } from '../request/structured-output.ts'
-import { conversation } from '../request/normalize-prompt.ts'
+import { normalizePrompt } from '../request/normalize-prompt.ts'
 import { deserializeError, deserializeErrorsIn } from '../threads/serialize-error.ts'
 import type { SerializedError } from '../threads/serialize-error.ts'
 import type { Answer } from '../threads/answer.ts'
@@ -69,7 +69,7 @@ function partialResponseFor(
   const { model = '' } = options
   return new PartialResponse(provider, {
     model,
-    inputTokens: () => estimateInputTokens({ ...conversation(prompt, options, () => {}), model }),
+    inputTokens: () => estimateInputTokens({ ...normalizePrompt(prompt, options, () => {}), model }),
   })
 }
 

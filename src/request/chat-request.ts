@@ -1,7 +1,7 @@
 /** Makes the request that a provider gets from a call's prompt and options. */
 import { ConvokeError } from '../errors.ts'
 import { jsonSchemaOf } from './structured-output.ts'
-import { conversation } from './normalize-prompt.ts'
+import { normalizePrompt } from './normalize-prompt.ts'
 import type { ChatRequest } from '../provider.ts'
 import type { Prompt, Warning } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
@@ -38,7 +38,7 @@ export function chatRequest(
   }
   return {
     ...rest,
-    ...conversation(prompt, options, warn),
+    ...normalizePrompt(prompt, options, warn),
     model,
     ...(stop === undefined ? {} : { stop: [stop].flat() as string[] }),
     connectMs: timeouts.connectMs,

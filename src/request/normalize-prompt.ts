@@ -25,7 +25,7 @@ interface Conversation {
  * are gathered in `system`.
  * @throws ConvokeError `invalid_request` for an empty prompt, an unknown role or part, or a result without its call
  */
-export function conversation(
+export function normalizePrompt(
   prompt: Prompt,
   options: { system?: string; messages?: readonly Message[] },
   warn: (warning: Warning) => void,
