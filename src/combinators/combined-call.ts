@@ -2,7 +2,7 @@
 import { beginCall } from '../threads/calls-in-flight.ts'
 import type { Backend, CallScope, PromptFor, PendingCall } from '../llm/backend.ts'
 import type { CallStart } from '../policies/total-clock.ts'
-import { ResponseBuilder } from '../response/response-builder.ts'
+import { emptyResponse } from '../response/empty-response.ts'
 import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { onAbort, unlessAborted } from '../policies/cancellation.ts'
@@ -210,12 +210,7 @@ export class CombinedCall implements PendingCall {
   }
 
   #unanswered(provider = this.#context.provider, model = this.#context.model): GenerateResponse {
-    const builder = new ResponseBuilder(provider, {
-      model: this.options.model ?? model ?? '',
-      inputTokens: () => 0,
-    })
-    const timing = { firstChunkMs: 0, totalMs: 0, attempts: 0 }
-    return builder.response('other', { timing, warnings: [], consumed: false })
+    return emptyResponse({ provider, model: this.options.model ?? model ?? '' })
   }
 }
 

@@ -1,5 +1,5 @@
 /** The verdict, and how a ruling becomes one without claiming more than it is. */
-import { ResponseBuilder } from '../response/response-builder.ts'
+import { emptyResponse } from '../response/empty-response.ts'
 import type { ConvokeError } from '../errors.ts'
 import type { MemberInfo, MemberResult } from '../fan-out/members.ts'
 import type { GenerateResponse, OtherAttempt, Usage } from '../types.ts'
@@ -149,17 +149,15 @@ export function spentBy(
   const inOrder = results.toSorted((a, b) => a.round - b.round || a.result.index - b.result.index)
   const lost = [...inOrder.map(({ result }) => result), ...consultations].flatMap(otherAttemptsBy)
   const attempts = lost.reduce((sum, one) => sum + one.attempts, 0)
-  const empty = new ResponseBuilder('consensus', { model: '', inputTokens: () => 0 })
-  const costUsd = sumUsage(lost.map((one) => one.costUsd))
-  return {
-    ...empty.response(finishReason, {
-      timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
-      warnings: [],
-    }),
+  const response = emptyResponse({
+    provider: 'consensus',
+    model: '',
+    finishReason,
     usage: usageOf(lost.map(({ usage }) => usage)),
-    ...(costUsd === undefined ? {} : { costUsd }),
-    ...(lost.length ? { otherAttempts: lost } : {}),
-  }
+    costUsd: sumUsage(lost.map((one) => one.costUsd)),
+    timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
+  })
+  return lost.length ? { ...response, otherAttempts: lost } : response
 }
 
 /** Nothing of one that sent no request. */

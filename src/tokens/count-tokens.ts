@@ -1,7 +1,7 @@
 /** Token counts: exact where the vocabulary is known, estimates elsewhere and where a vendor gave no usage. */
 import { estimateTokenCount } from 'tokenx'
 import { ConvokeError } from '../errors.ts'
-import { conversation } from '../request/normalize-prompt.ts'
+import { normalizePrompt } from '../request/normalize-prompt.ts'
 import { encodingOf } from './bpe/encodings.ts'
 import type { Encoding } from './bpe/encodings.ts'
 import { scaleOf } from './estimate-scale.ts'
@@ -76,7 +76,7 @@ export async function countTokens(input: Prompt, options: CountTokensOptions): P
   const isText = typeof input === 'string' && !options.system && !options.messages && !options.tools?.length
   const count = isText
     ? await countText(input, model)
-    : await countRequest({ ...conversation(input, options, () => {}), model, ...toolsOf(options) })
+    : await countRequest({ ...normalizePrompt(input, options, () => {}), model, ...toolsOf(options) })
   if (exact && count.method !== 'exact') {
     const remedy =
       'Ask the vendor by createLLM(…).countTokens(prompt, { exact: true }), or take the estimate.'
