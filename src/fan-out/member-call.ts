@@ -3,7 +3,7 @@ import { ConvokeError, endedError, isConvokeError, timedOutError, messageOf } fr
 import { onAbort } from '../policies/cancellation.ts'
 import { maxTimerMs } from '../policies/deadline.ts'
 import type { GenerateResponse, Usage } from '../types.ts'
-import { noUsage, sumUsage, usageOf } from '../usage/sum-usage.ts'
+import { noUsage, sumKnown, sumUsage } from '../usage/sum-usage.ts'
 import type { MemberResult, MemberSlot } from './members.ts'
 import { infoOf } from './members.ts'
 
@@ -11,9 +11,9 @@ import { infoOf } from './members.ts'
 function spentOn(reply: GenerateResponse): { usage: Usage; costUsd?: number } {
   const { usage, costUsd, otherAttempts: lost = [], fromCache } = reply
   const own = fromCache ? noUsage : usage
-  const cost = sumUsage([costUsd, ...lost.map((one) => one.costUsd)])
+  const cost = sumKnown([costUsd, ...lost.map((one) => one.costUsd)])
   return {
-    usage: lost.length > 0 ? usageOf([own, ...lost.map((one) => one.usage)]) : own,
+    usage: lost.length > 0 ? sumUsage([own, ...lost.map((one) => one.usage)]) : own,
     ...(cost === undefined ? {} : { costUsd: cost }),
   }
 }
