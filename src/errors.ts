@@ -68,8 +68,8 @@ export interface ConvokeErrorOptions {
 }
 
 /**
- * The error that convoke throws. `code` names the kind of failure, the same on every vendor; `message` says what failed,
- * on which value, and the remedy. API keys are redacted from messages.
+ * The error that convoke throws. `code` names the kind of failure, the same on every vendor; `message` says what
+ * failed, on which value, and the remedy. API keys are redacted from messages.
  */
 export class ConvokeError extends Error {
   override readonly name = 'ConvokeError'
@@ -110,8 +110,8 @@ export class ConvokeError extends Error {
 }
 
 /**
- * Whether a value is a ConvokeError. It goes by the name instead of `instanceof`, so that errors of a second copy of the
- * library in the same process count too.
+ * Whether a value is a ConvokeError. It goes by the name instead of `instanceof`, so that errors of a second copy of
+ * the library in the same process count too.
  */
 export function isConvokeError(value: unknown): value is ConvokeError {
   return value instanceof Error && value.name === 'ConvokeError' && 'code' in value

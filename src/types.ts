@@ -9,8 +9,8 @@ export interface TextPart {
 }
 
 /**
- * A picture. Vendors that load pictures from the web get a `https:` URL as it is; for the other vendors such a URL fails
- * with `invalid_request`.
+ * A picture. Vendors that load pictures from the web get a `https:` URL as it is; for the other vendors such a URL
+ * fails with `invalid_request`.
  */
 export interface ImagePart {
   type: 'image'
@@ -127,7 +127,8 @@ export interface ToolDefinition {
 }
 
 /**
- * `auto`: the model may call tools. `none`: it must not. `required`: it must call one. `{ name }`: it must call this one.
+ * `auto`: the model may call tools. `none`: it must not. `required`: it must call one. `{ name }`: it must call this
+ * one.
  * @default 'auto'
  */
 export type ToolChoice = 'auto' | 'none' | 'required' | { name: string }
@@ -136,8 +137,8 @@ export type ToolChoice = 'auto' | 'none' | 'required' | { name: string }
 export type ReasoningEffort = 'none' | 'minimal' | 'low' | 'medium' | 'high' | 'xhigh' | 'max'
 
 /**
- * Whether and how much the model thinks before it answers: `true` (as much as the vendor's own default), `false` (not at
- * all), an effort word, or a budget of `maxTokens` for vendors that take one.
+ * Whether and how much the model thinks before it answers: `true` (as much as the vendor's own default), `false` (not
+ * at all), an effort word, or a budget of `maxTokens` for vendors that take one.
  */
 export type ReasoningOption = boolean | ReasoningEffort | { effort?: ReasoningEffort; maxTokens?: number }
 
@@ -298,15 +299,19 @@ export interface GenerateResponse<Output = unknown> {
   /** Notes on what was left out, changed or skipped; usually empty. */
   warnings: Warning[]
   /**
-   * The attempts of a combined LLM whose replies were not used, oldest first. The whole call cost the sum of their usage
-   * and the usage of this response. Absent when there were none.
+   * The attempts of a combined LLM whose replies were not used, oldest first. The whole call cost the sum of their
+   * usage and the usage of this response. Absent when there were none.
    */
   otherAttempts?: OtherAttempt[]
-  /** True when `cached` took the response from its store. `costUsd` is then 0; `usage` is what the original call used. */
+  /**
+   * True when `cached` took the response from its store. `costUsd` is then 0; `usage` is what the original call used.
+   */
   fromCache?: true
   /** This response as a message to send back, with its reasoning, signatures and tool calls in order. */
   message: AssistantMessage & { content: AssistantPart[] }
-  /** The vendor's own object: the body of a plain call; the last event of a stream that held more than a piece of text. */
+  /**
+   * The vendor's own object: the body of a plain call; the last event of a stream that held more than a piece of text.
+   */
   raw: unknown
 }
 

@@ -9,8 +9,8 @@ import type { CircuitBreakerOptions } from '../options/generate-options.ts'
 const longestProbeMs = 60_000
 
 /**
- * The end of an attempt, as evidence about the server. `success`: it gave a whole reply. `answer`: it answered, but with
- * a refusal. `failure`: it failed. `unrelated`: the end was not its doing (a cancel, for example).
+ * The end of an attempt, as evidence about the server. `success`: it gave a whole reply. `answer`: it answered, but
+ * with a refusal. `failure`: it failed. `unrelated`: the end was not its doing (a cancel, for example).
  */
 type Outcome = 'success' | 'answer' | 'failure' | 'unrelated'
 
@@ -127,7 +127,8 @@ export class Breaker {
     const last = this.#lastFailure as ConvokeError
     const status = last.status === undefined ? '' : ` (status ${last.status})`
     const failed = `The circuit is open after ${this.#failures} failures in a row, the last one ${last.code}${status}.`
-    // Nobody knows how long a probe takes. A whole cool-down is the safe guess: a caller that comes too early is refused.
+    // Nobody knows how long a probe takes. A whole cool-down is the safe guess: a caller that comes too early is
+    // refused.
     const waitMs = this.#probe ? this.#cooldownMs : Math.ceil(this.#nextProbeAtMs - performance.now())
     const next = this.#probe
       ? 'One request is testing the vendor now; nothing else is sent until it ends.'

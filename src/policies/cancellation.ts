@@ -1,8 +1,8 @@
 /** The only place that listens to abort signals, so that no listener is left behind. */
 
 /**
- * Calls the listener once with the signal's reason: when the signal fires, or at once if it has fired already. Without a
- * signal it does nothing.
+ * Calls the listener once with the signal's reason: when the signal fires, or at once if it has fired already. Without
+ * a signal it does nothing.
  *
  * @returns a function that removes the listener. One signal may outlive thousands of calls, so every call has to remove
  * its own; calling it twice, or after the signal fired, does no harm.

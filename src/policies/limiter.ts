@@ -6,7 +6,9 @@ export class Limiter {
   readonly #maxConcurrent: number
   readonly #maxQueue: number
   #running = 0
-  /** One function for each waiting call, in order, that gives it its slot. A Set removes any of them in constant time. */
+  /**
+   * One function for each waiting call, in order, that gives it its slot. A Set removes any of them in constant time.
+   */
   readonly #queue = new Set<() => void>()
 
   constructor(maxConcurrent: number, maxQueue: number) {

@@ -13,8 +13,8 @@ export interface RetrySettings {
 }
 
 /**
- * Calls `fn` with the number of the attempt, from 1, until it succeeds. An error is final when it is not retryable, when
- * `mayRetry` refuses, when the attempts or the budget are used up, or when the server asks for a longer wait than
+ * Calls `fn` with the number of the attempt, from 1, until it succeeds. An error is final when it is not retryable,
+ * when `mayRetry` refuses, when the attempts or the budget are used up, or when the server asks for a longer wait than
  * `maxDelayMs`. Call the limiter inside of `fn`, not around `retry`: otherwise a slot is held during the waits.
  */
 export async function retry<T>(

@@ -3,7 +3,8 @@ import { onAbort } from './cancellation.ts'
 import { maxTimerMs } from './deadline.ts'
 
 /**
- * Resolves after so many milliseconds. Delays beyond what a timer holds (about 25 days) are waited for in several steps.
+ * Resolves after so many milliseconds. Delays beyond what a timer holds (about 25 days) are waited for in several
+ * steps.
  * @throws the signal's reason when it fires first, or has fired already
  */
 export function sleep(delayMs: number, signal: AbortSignal): Promise<void> {

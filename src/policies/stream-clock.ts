@@ -8,9 +8,9 @@ export interface StreamLimits {
 }
 
 /**
- * Uses one timer for a whole stream, because a timer for each chunk would cost too much: a chunk only notes the time, and
- * the timer, when it fires, computes how long the silence really was. Time is monotonic. While the reader lets chunks
- * wait, the clock is paused.
+ * Uses one timer for a whole stream, because a timer for each chunk would cost too much: a chunk only notes the time,
+ * and the timer, when it fires, computes how long the silence really was. Time is monotonic. While the reader lets
+ * chunks wait, the clock is paused.
  */
 export class StreamClock {
   readonly #limits: StreamLimits
@@ -26,7 +26,9 @@ export class StreamClock {
     this.#arm(this.#limitMs)
   }
 
-  /** Notes that something arrived. Before the first content, anything else changes nothing; later it restarts the clock. */
+  /**
+   * Notes that something arrived. Before the first content, anything else changes nothing; later it restarts the clock.
+   */
   touch(isContent: boolean): void {
     if (!isContent && this.#phase === 'firstChunk') return
     this.#sinceMs = performance.now()

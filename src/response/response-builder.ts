@@ -1,7 +1,7 @@
 /** Folds the chunks of a reply into a response; of a broken one, as much as came. */
 import type { ChatRequest, ProviderChunk, ReportedUsage } from '../provider.ts'
 import { pieceOf, MessageParts } from './message-parts.ts'
-import { estimateInputTokens, estimateTokens, scaled } from '../tokens/count-tokens.ts'
+import { estimateInputTokens, estimateTokens, scaleForModel } from '../tokens/count-tokens.ts'
 import type { FinishReason, GenerateResponse, ToolCall, Usage } from '../types.ts'
 
 /** What was asked. */
@@ -141,7 +141,7 @@ export class ResponseBuilder {
     const added = estimateTokens(content.slice(length))
     this.#estimatedContent = { length: content.length, tokens: tokens + added }
     const beside = estimateTokens(this.#parts.textOf('reasoning') + this.#refusal + this.#openArguments)
-    return scaled(tokens + added + beside, this.#requestInfo.model)
+    return scaleForModel(tokens + added + beside, this.#requestInfo.model)
   }
 }
 
