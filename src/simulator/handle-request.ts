@@ -32,7 +32,8 @@ export async function handleRequest(
   const startedAt = performance.now()
   const connection = new Connection(response)
   const body = await readBody(incoming)
-  if (body === undefined || connection.isClosed) return // the client closed the connection before the end of its request
+  // The client may have closed the connection before the end of its request.
+  if (body === undefined || connection.isClosed) return
   const request = parseRequest(incoming, body.text, startedAt, state.log)
   const to = track(state, request, connection)
   try {
