@@ -1,9 +1,10 @@
 /**
  * Asks every model that you have a key for, and shows the answer that they agree on:
  *
- *   npm run ask -- "What is the tallest mountain of Europe?"   npm run ask -- "Is a tomato a fruit?" --choices yes,no
- * npm run ask -- "How many moons has Mars?" --number   npm run ask -- "Name one good book." --strategy synthesize
- * --models openai/gpt-4o,anthropic/claude-opus-4-5
+ *   npm run ask -- "What is the tallest mountain of Europe?"
+ *   npm run ask -- "Is a tomato a fruit?" --choices yes,no
+ *   npm run ask -- "How many moons has Mars?" --number
+ *   npm run ask -- "Name one good book." --strategy synthesize --models openai/gpt-4o,anthropic/claude-opus-4-5
  *
  * Without keys, five simulated models answer. By default the first model judges the answers; with --choices and
  * --number the majority wins.
