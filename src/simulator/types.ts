@@ -58,9 +58,10 @@ export interface ScriptedToolCall {
  * A reply with all its details. All fields are optional; a reply without text, reasoning, refusal and tool calls gets
  * the default sentence as its text.
  *
- * @example const simulator = await startSimulator({ reply: { text: 'Paris.', usage: { inputTokens: 12, outputTokens: 3
- * } } }) simulator.setReply({ toolCalls: [{ name: 'weather', arguments: { city: 'Oslo' } }] }) simulator.setReply(({
- * prompt }) => ({ text: `You said: ${prompt}`, paceMs: 20 }))
+ * @example
+ * const simulator = await startSimulator({ reply: { text: 'Paris.', usage: { inputTokens: 12, outputTokens: 3 } } })
+ * simulator.setReply({ toolCalls: [{ name: 'weather', arguments: { city: 'Oslo' } }] })
+ * simulator.setReply(({ prompt }) => ({ text: `You said: ${prompt}`, paceMs: 20 }))
  */
 export interface ScriptedReply {
   /** The visible text. When there are tool calls, Cohere's response has it as the tool plan. */
@@ -112,8 +113,9 @@ export type ReplyFunction = (request: SimulatedRequest) => Reply | Promise<Reply
  * streaming it is a share of the body's bytes; there `junkAfter` replaces the whole body, and `errorAfter` answers with
  * the status of the vendor's overload error.
  *
- * @example simulator.failNext({ status: 429, retryAfter: 2 }) simulator.failNext({ endAfter: 0.5 }) // half a stream,
- * then a clean end without the terminal event
+ * @example
+ * simulator.failNext({ status: 429, retryAfter: 2 })
+ * simulator.failNext({ endAfter: 0.5 }) // half a stream, then a clean end without its terminal event
  */
 export interface Fault {
   /** Milliseconds to wait before the headers. @default the reply's, else the simulator's */
