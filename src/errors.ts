@@ -129,21 +129,21 @@ const abortErrors = new WeakSet<ConvokeError>()
  * The abort reason of a clock that limits a whole operation (`totalMs`, a fan-out's `timeoutMs`). `abortedError` passes
  * it on to every call that the operation had begun, so that all of them end with `timeout` and not with `cancelled`.
  */
-export function timedOutError(message: string): ConvokeError {
+export function totalTimeoutError(message: string): ConvokeError {
   const error = new ConvokeError('timeout', message, { phase: 'total', isRetryable: false })
   abortErrors.add(error)
   return error
 }
 
 /**
- * The error of work that was aborted from outside: `timeout` when the reason is an error of `timedOutError`, else
+ * The error of work that was aborted from outside: `timeout` when the reason is an error of `totalTimeoutError`, else
  * `cancelled`.
- * @param reason the signal's reason, or the argument of `cancel()`. An error of this function or of `timedOutError` is
- * inherited; any other value becomes the cause.
+ * @param reason the signal's reason, or the argument of `cancel()`. An error of this function or of `totalTimeoutError`
+ * is inherited; any other value becomes the cause.
  * @param options facts of the work that ends, such as its provider
  * @param subject the work that ends, named in the message
  */
-export function endedError(
+export function abortedError(
   reason: unknown,
   options: ConvokeErrorOptions = {},
   subject = 'call',
@@ -180,7 +180,7 @@ export function withProvider<T>(provider: string, make: () => T): T {
 }
 
 /** The finish reason of a response that this error cut short. */
-export function finishReasonOf({ code }: ConvokeError): 'cancelled' | 'error' {
+export function finishReasonOfError({ code }: ConvokeError): 'cancelled' | 'error' {
   return code === 'cancelled' ? 'cancelled' : 'error'
 }
 
@@ -188,7 +188,7 @@ export function finishReasonOf({ code }: ConvokeError): 'cancelled' | 'error' {
  * Whether a request that failed with this error, before any content arrived, is surely free of charge: it never reached
  * the vendor, or the vendor refused it. After any other error the vendor may have read the prompt, and may bill it.
  */
-export function costsNothing({ code, status, phase }: ConvokeError): boolean {
+export function isFreeOfCharge({ code, status, phase }: ConvokeError): boolean {
   switch (code) {
     case 'circuit_open':
     case 'configuration':

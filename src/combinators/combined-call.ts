@@ -2,7 +2,7 @@
 import { beginCall } from '../threads/calls-in-flight.ts'
 import type { Backend, CallScope, PromptFor, PendingCall, TotalClock } from '../llm/backend.ts'
 import { ResponseBuilder } from '../response/response-builder.ts'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError, messageOf } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { onAbort, unlessAborted } from '../policies/cancellation.ts'
 import { mergeOptions, plainTextDefaults, settingsOf } from '../options/call-options.ts'
@@ -87,7 +87,7 @@ export class CombinedCall implements PendingCall {
 
   cancel(reason?: unknown): void {
     if (this.#finished || this.signal.aborted) return
-    this.#controller.abort(endedError(reason, { provider: this.provider }))
+    this.#controller.abort(abortedError(reason, { provider: this.provider }))
     for (const running of this.#running) running.cancel(reason)
   }
 
@@ -198,7 +198,7 @@ export class CombinedCall implements PendingCall {
   }
 
   #broke(error: ConvokeError): GenerateResponse {
-    return { ...this.#unanswered(), finishReason: finishReasonOf(error) }
+    return { ...this.#unanswered(), finishReason: finishReasonOfError(error) }
   }
 
   #withOtherAttempts(response: GenerateResponse): GenerateResponse {

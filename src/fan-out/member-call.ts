@@ -1,5 +1,5 @@
 /** One member's call, and what ends it. */
-import { ConvokeError, endedError, isConvokeError, timedOutError, messageOf } from '../errors.ts'
+import { ConvokeError, abortedError, isConvokeError, totalTimeoutError, messageOf } from '../errors.ts'
 import { onAbort } from '../policies/cancellation.ts'
 import { maxTimerMs } from '../policies/deadline.ts'
 import type { GenerateResponse, Usage } from '../types.ts'
@@ -42,7 +42,7 @@ export class MemberCall {
     this.#stopListening = onAbort(signal, (reason) => this.cancel(reason))
     if (timeoutMs === undefined || timeoutMs > maxTimerMs) return
     this.#timer = setTimeout(() => {
-      this.cancel(timedOutError(`There was no answer within ${limit}.`))
+      this.cancel(totalTimeoutError(`There was no answer within ${limit}.`))
     }, timeoutMs)
     // A stream that nobody reads must not hold the process.
     this.#timer.unref()
@@ -99,7 +99,7 @@ export class MemberCall {
     const { aborted, reason } = this.signal
     if (!isConvokeError(thrown)) {
       // One of the caller's own may end by any error, once it is told to.
-      if (aborted) return endedError(reason, { ...who, cause: thrown })
+      if (aborted) return abortedError(reason, { ...who, cause: thrown })
       const message = messageOf(thrown)
       return new ConvokeError('malformed_response', `The member failed: ${message}`, {
         ...who,
@@ -110,7 +110,7 @@ export class MemberCall {
     if (!aborted || (thrown !== reason && thrown.code !== 'cancelled')) return thrown
     const { attempts, partial } = thrown
     const cause = thrown === reason ? {} : { cause: thrown }
-    const ended = endedError(reason, { ...who, attempts, ...cause, ...(partial ? { partial } : {}) })
+    const ended = abortedError(reason, { ...who, attempts, ...cause, ...(partial ? { partial } : {}) })
     return thrown === reason || ended.code === 'timeout' ? ended : thrown
   }
 }

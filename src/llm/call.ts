@@ -8,9 +8,9 @@ import { responseBuilderFor, isContentChunk } from '../response/response-builder
 import type { ResponseBuilder } from '../response/response-builder.ts'
 import {
   ConvokeError,
-  costsNothing,
-  endedError,
-  finishReasonOf,
+  isFreeOfCharge,
+  abortedError,
+  finishReasonOfError,
   isConvokeError,
   messageOf,
 } from '../errors.ts'
@@ -87,7 +87,7 @@ export class Call implements PendingCall {
   cancel(reason?: unknown): void {
     // The reply is whole already: a reader that leaves at its finish chunk cancels nothing.
     if (this.#finished) return
-    this.#controller.abort(endedError(reason, this.#labels))
+    this.#controller.abort(abortedError(reason, this.#labels))
   }
 
   partial(): GenerateResponse {
@@ -387,9 +387,9 @@ export class Call implements PendingCall {
   /** What had arrived before an error. */
   #broken(error: ConvokeError): GenerateResponse {
     // What never reached the vendor, or was refused by it, cost nothing.
-    const mayHaveCost = this.#progress.attempts > 0 && !costsNothing(error)
+    const mayHaveCost = this.#progress.attempts > 0 && !isFreeOfCharge(error)
     const wasConsumed = this.#builder.hasBegun || mayHaveCost
-    return this.#response(finishReasonOf(error), wasConsumed)
+    return this.#response(finishReasonOfError(error), wasConsumed)
   }
 
   #typed(error: unknown): ConvokeError {

@@ -7,7 +7,7 @@ import type { BlockingOptions } from '../blocking/generate.ts'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { serializeSession } from '../blocking/serialize-arguments.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
-import { ConvokeError, endedError, isConvokeError } from '../errors.ts'
+import { ConvokeError, abortedError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm/llm.ts'
 import { checkCallOptions, checkSessionOptions } from '../options/call-options.ts'
 import type { BlockingTarget } from '../blocking/protocol.ts'
@@ -337,7 +337,7 @@ export class Session implements AsyncDisposable {
       return await work
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
-      throw endedError(signal.reason, { cause: error })
+      throw abortedError(signal.reason, { cause: error })
     } finally {
       this.#work.delete(work)
     }
