@@ -1,4 +1,9 @@
-/** A circuit breaker: after several failures in a row it sends nothing for a while, and then a single probe. */
+/**
+ * A circuit breaker: after several failures in a row it sends nothing for a while, and then a single probe.
+ *
+ * The room `policies` holds retries, limits, clocks and cancellation. They know nothing of vendors and of HTTP. Every
+ * room above may import them; they import errors and the types of options.
+ */
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { CircuitBreakerOptions } from '../options/generate-options.ts'
 

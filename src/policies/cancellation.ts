@@ -1,4 +1,4 @@
-/** The only place that listens to abort signals, so that no listener is left behind. */
+/** Listens to abort signals for all other rooms, so that no listener is left behind. */
 
 /**
  * Calls the listener once with the signal's reason: when the signal fires, or at once if it has fired already. Without

@@ -8,6 +8,7 @@ import { wireMessage } from './wire-message.ts'
 import type { WireMessage } from './wire-message.ts'
 import type { SimulatedRequest } from './types.ts'
 import type { JsonObject } from './json-value.ts'
+import { jsonLine } from './wire-format.ts'
 import type { Conversation, WireFormat } from './wire-format.ts'
 
 /** Puts text, thinking and calls into the field that the endpoint has for them. */
@@ -31,7 +32,7 @@ function wireFormat(wrap: WrapFields, read: WireFormat['read']): WireFormat {
     json: (reply, request) => json(reply, request, wrap),
     events: (reply, request) => events(reply, request, wrap),
     errorEvent: (_reply, message) =>
-      line({ error: ollamaMessage({ status: 500, ...(message !== undefined && { message }) }) }),
+      jsonLine({ error: ollamaMessage({ status: 500, ...(message !== undefined && { message }) }) }),
   }
 }
 
@@ -82,16 +83,17 @@ function json(reply: PreparedReply, request: SimulatedRequest, wrap: WrapFields)
 
 function* events(reply: PreparedReply, request: SimulatedRequest, wrap: WrapFields): Generator<string> {
   if (isLoadRequest(request)) {
-    yield line(loadResponse(reply, request, wrap))
+    yield jsonLine(loadResponse(reply, request, wrap))
     return
   }
-  const piece = (fields: Parameters<WrapFields>[0]) => line({ ...head(reply), ...wrap(fields), done: false })
+  const piece = (fields: Parameters<WrapFields>[0]) =>
+    jsonLine({ ...head(reply), ...wrap(fields), done: false })
   for (const thinking of split(reply.reasoning, reply.chunkSize)) yield piece({ text: '', thinking })
   for (const text of textPieces(reply)) yield piece({ text })
   for (const text of split(reply.refusal + unparsedCalls(reply), reply.chunkSize)) yield piece({ text })
   // Ollama sends each call whole, after the model has finished writing it.
   for (const call of toolCalls(reply)) yield piece({ text: '', tool_calls: [call] })
-  yield line({ ...head(reply), ...wrap({ text: '' }), ...end(reply) })
+  yield jsonLine({ ...head(reply), ...wrap({ text: '' }), ...end(reply) })
 }
 
 /** Whether a request has no prompt. Such a request loads the model, or unloads it with `keep_alive: 0`. */
@@ -138,8 +140,4 @@ function unparsedCalls(reply: PreparedReply): string {
 
 function isParsed(call: PreparedToolCall): boolean {
   return isObject(call.value)
-}
-
-function line(data: JsonObject): string {
-  return `${JSON.stringify(data)}\n`
 }

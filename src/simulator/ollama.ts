@@ -1,6 +1,6 @@
 /** The parts that Ollama's endpoints share: error bodies and descriptions of models. */
 import { createHash } from 'node:crypto'
-import { bearerToken } from './wire-format.ts'
+import { bearerToken, jsonLine } from './wire-format.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
 const MESSAGES: Record<number, string> = {
@@ -66,15 +66,14 @@ export function withTag(name: string): string {
 export function* pullEvents(model: string): Generator<string> {
   const layer = digest(withTag(model))
   const total = 2_019_377_376
-  const line = (data: Record<string, unknown>) => `${JSON.stringify(data)}\n`
-  yield line({ status: 'pulling manifest' })
+  yield jsonLine({ status: 'pulling manifest' })
   for (const share of [0, 0.25, 0.5, 0.75, 1]) {
     const completed = Math.round(total * share)
-    yield line({ status: `pulling ${layer.slice(0, 12)}`, digest: `sha256:${layer}`, total, completed })
+    yield jsonLine({ status: `pulling ${layer.slice(0, 12)}`, digest: `sha256:${layer}`, total, completed })
   }
-  yield line({ status: 'verifying sha256 digest' })
-  yield line({ status: 'writing manifest' })
-  yield line({ status: 'success' })
+  yield jsonLine({ status: 'verifying sha256 digest' })
+  yield jsonLine({ status: 'writing manifest' })
+  yield jsonLine({ status: 'success' })
 }
 
 function tag(name: string): Record<string, unknown> {

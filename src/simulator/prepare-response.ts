@@ -9,6 +9,7 @@ import type { PreparedReply } from './prepare-reply.ts'
 import type { Fault, Reply, ReplyFunction, SimulatorOptions } from './types.ts'
 import { conversationLength, conversationTexts } from './parse-request.ts'
 import type { ParsedRequest } from './parse-request.ts'
+import { jsonLine } from './wire-format.ts'
 import type { WireFormat } from './wire-format.ts'
 
 /** What a response depends on besides the request. */
@@ -115,8 +116,7 @@ function pullBody({ record, route }: ParsedRequest, { options, models }: Respons
     openingEvents: 0,
     junkEvent: ollamaChat.junkEvent,
     events: () => pullEvents(record.model),
-    errorEvent: (message) =>
-      `${JSON.stringify({ error: message ?? 'pull model manifest: file does not exist' })}\n`,
+    errorEvent: (message) => jsonLine({ error: message ?? 'pull model manifest: file does not exist' }),
     paceMs: options.paceMs ?? 0,
     onSent,
   }

@@ -85,3 +85,8 @@ export function namedEvent(name: string, data: unknown): string {
 export function dataEvent(data: unknown): string {
   return `data: ${JSON.stringify(data)}\n\n`
 }
+
+/** A line of JSON. Ollama's streams consist of them. */
+export function jsonLine(data: JsonObject): string {
+  return `${JSON.stringify(data)}\n`
+}

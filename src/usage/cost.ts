@@ -1,4 +1,8 @@
-/** Prices and context windows of models, from @pydantic/genai-prices, which is loaded with the first call. */
+/**
+ * Prices and context windows of models, from @pydantic/genai-prices, which is loaded with the first call.
+ *
+ * The room `usage` adds up tokens and computes prices. Every room above `tokens` may import it; it imports only types.
+ */
 import type { Usage } from '../types.ts'
 
 /** Providers that the price list knows by another name. */
