@@ -3,7 +3,7 @@ import { beginCall } from '../threads/calls-in-flight.ts'
 import type { Backend, CallScope, PromptFor, PendingCall } from '../llm/backend.ts'
 import type { CallStart } from '../policies/total-clock.ts'
 import { emptyResponse } from '../response/empty-response.ts'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError, messageOf } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { onAbort, unlessAborted } from '../policies/cancellation.ts'
 import { mergeOptions, plainTextDefaults, settingsOf } from '../options/call-options.ts'
@@ -88,7 +88,7 @@ export class CombinedCall implements PendingCall {
 
   cancel(reason?: unknown): void {
     if (this.#finished || this.signal.aborted) return
-    this.#controller.abort(endedError(reason, { provider: this.provider }))
+    this.#controller.abort(abortedError(reason, { provider: this.provider }))
     for (const running of this.#running) running.cancel(reason)
   }
 
@@ -199,7 +199,7 @@ export class CombinedCall implements PendingCall {
   }
 
   #broke(error: ConvokeError): GenerateResponse {
-    return { ...this.#unanswered(), finishReason: finishReasonOf(error) }
+    return { ...this.#unanswered(), finishReason: finishReasonOfError(error) }
   }
 
   #withOtherAttempts(response: GenerateResponse): GenerateResponse {

@@ -1,6 +1,6 @@
 /** Builds the response of a reply from its chunks. At any time it gives the response of the chunks so far. */
 import type { ChatRequest, ProviderChunk, ReportedUsage } from '../provider.ts'
-import { estimateInputTokens, estimateTokens, scaled } from '../tokens/count-tokens.ts'
+import { estimateInputTokens, estimateTokens, scaleForModel } from '../tokens/count-tokens.ts'
 import type { FinishReason, GenerateResponse, Usage } from '../types.ts'
 import { MessageParts, pieceOf } from './message-parts.ts'
 import { responseFromParts } from './response-from-parts.ts'
@@ -138,7 +138,7 @@ export class ResponseBuilder {
     const added = estimateTokens(content.slice(length))
     this.#estimatedContent = { length: content.length, tokens: tokens + added }
     const others = estimateTokens(this.#parts.textOf('reasoning') + this.#refusal + this.#argumentText)
-    return scaled(tokens + added + others, this.#requestInfo.model)
+    return scaleForModel(tokens + added + others, this.#requestInfo.model)
   }
 }
 
