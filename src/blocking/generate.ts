@@ -3,7 +3,7 @@ import { ConvokeError } from '../errors.ts'
 import { checkCallOptions } from '../options/check-call-options.ts'
 import { mergeOptions } from '../options/merge-options.ts'
 import { jsonSchemaOf } from '../request/structured-output.ts'
-import { conversation } from '../request/normalize-prompt.ts'
+import { normalizePrompt } from '../request/normalize-prompt.ts'
 import { deserializeError, deserializeErrorsIn } from '../threads/serialize-error.ts'
 import type { SerializedError } from '../threads/serialize-error.ts'
 import type { Answer } from '../threads/answer.ts'
@@ -13,7 +13,7 @@ import type { GenerateResponse, Prompt } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { beginBlocking } from './channel.ts'
 import type { BlockingCall, Owner } from './channel.ts'
-import { PartialResponse } from './blocking-stream.ts'
+import { PartialResponse } from '../response/partial-response.ts'
 import { checkMayBlock, refuseSignal, unavailable } from './may-block.ts'
 import { SchemaCheck } from './schema-check.ts'
 import {
@@ -78,7 +78,7 @@ function partialResponseFor({ llm }: Blocker, prompt: Prompt, options: GenerateO
   const { model = '' } = options
   return new PartialResponse(llm?.provider ?? 'convoke', {
     model,
-    inputTokens: () => estimateInputTokens({ ...conversation(prompt, options, () => {}), model }),
+    inputTokens: () => estimateInputTokens({ ...normalizePrompt(prompt, options, () => {}), model }),
   })
 }
 

@@ -2,8 +2,8 @@
 import { beginCall } from '../threads/calls-in-flight.ts'
 import type { Backend, CallScope, PromptFor, PendingCall } from '../llm/backend.ts'
 import type { CallStart } from '../policies/total-clock.ts'
-import { ResponseBuilder } from '../response/response-builder.ts'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
+import { emptyResponse } from '../response/empty-response.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError, messageOf } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { onAbort, unlessAborted } from '../policies/cancellation.ts'
 import { plainTextDefaults, settingsOf } from '../options/settings.ts'
@@ -89,7 +89,7 @@ export class CombinedCall implements PendingCall {
 
   cancel(reason?: unknown): void {
     if (this.#finished || this.signal.aborted) return
-    this.#controller.abort(endedError(reason, { provider: this.provider }))
+    this.#controller.abort(abortedError(reason, { provider: this.provider }))
     for (const running of this.#running) running.cancel(reason)
   }
 
@@ -200,7 +200,7 @@ export class CombinedCall implements PendingCall {
   }
 
   #broke(error: ConvokeError): GenerateResponse {
-    return { ...this.#unanswered(), finishReason: finishReasonOf(error) }
+    return { ...this.#unanswered(), finishReason: finishReasonOfError(error) }
   }
 
   #withOtherAttempts(response: GenerateResponse): GenerateResponse {
@@ -211,12 +211,7 @@ export class CombinedCall implements PendingCall {
   }
 
   #unanswered(provider = this.#context.provider, model = this.#context.model): GenerateResponse {
-    const builder = new ResponseBuilder(provider, {
-      model: this.options.model ?? model ?? '',
-      inputTokens: () => 0,
-    })
-    const timing = { firstChunkMs: 0, totalMs: 0, attempts: 0 }
-    return builder.response('other', { timing, warnings: [], consumed: false })
+    return emptyResponse({ provider, model: this.options.model ?? model ?? '' })
   }
 }
 

@@ -1,9 +1,9 @@
 /** The verdict: the result of a consensus, made from the strategy's ruling, the votes and the calls. */
-import { ResponseBuilder } from '../response/response-builder.ts'
+import { emptyResponse } from '../response/empty-response.ts'
 import type { ConvokeError } from '../errors.ts'
 import type { MemberInfo, MemberResult } from '../fan-out/members.ts'
 import type { GenerateResponse, OtherAttempt, Usage } from '../types.ts'
-import { sumUsage, usageOf } from '../usage/sum-usage.ts'
+import { sumKnown, sumUsage } from '../usage/sum-usage.ts'
 import type { Ballot, Consultation, FieldRuling, Ruling, Vote } from './strategy.ts'
 import { weightOf } from './tally.ts'
 
@@ -126,7 +126,7 @@ export function verdictOf(findings: Findings): Verdict {
   const { supporters, agreement } = ruling ? support(ballot, ruling) : { supporters: [], agreement: 0 }
   const members = slots.map((slot) => costOf(slot, results, ballot))
   const spent = [...members, ...consultations]
-  const costUsd = sumUsage(spent.map((one) => one.costUsd))
+  const costUsd = sumKnown(spent.map((one) => one.costUsd))
   return {
     status,
     answer: ruling?.answer,
@@ -139,7 +139,7 @@ export function verdictOf(findings: Findings): Verdict {
     quorum: ballot.quorum,
     strategy,
     rounds,
-    usage: usageOf(spent.map(({ usage }) => usage)),
+    usage: sumUsage(spent.map(({ usage }) => usage)),
     ...(costUsd === undefined ? {} : { costUsd }),
     members,
     consultations,
@@ -157,17 +157,15 @@ export function spentBy(
   const inOrder = results.toSorted((a, b) => a.round - b.round || a.result.index - b.result.index)
   const otherAttempts = [...inOrder.map(({ result }) => result), ...consultations].flatMap(attemptOf)
   const attempts = otherAttempts.reduce((sum, one) => sum + one.attempts, 0)
-  const empty = new ResponseBuilder('consensus', { model: '', inputTokens: () => 0 })
-  const costUsd = sumUsage(otherAttempts.map((one) => one.costUsd))
-  return {
-    ...empty.response(finishReason, {
-      timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
-      warnings: [],
-    }),
-    usage: usageOf(otherAttempts.map(({ usage }) => usage)),
-    ...(costUsd === undefined ? {} : { costUsd }),
-    ...(otherAttempts.length ? { otherAttempts } : {}),
-  }
+  const response = emptyResponse({
+    provider: 'consensus',
+    model: '',
+    finishReason,
+    usage: sumUsage(otherAttempts.map(({ usage }) => usage)),
+    costUsd: sumKnown(otherAttempts.map((one) => one.costUsd)),
+    timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
+  })
+  return otherAttempts.length ? { ...response, otherAttempts } : response
 }
 
 /** A call as another attempt; none where it sent no request. */
@@ -187,7 +185,7 @@ function reasonOf({ votes, quorum }: Ballot, ruling: Ruling | undefined, status:
 
 function costOf({ key, index }: MemberInfo, results: Findings['results'], ballot: Ballot): MemberCost {
   const own = results.filter(({ result }) => result.index === index)
-  const costUsd = sumUsage(own.map(({ result }) => result.costUsd))
+  const costUsd = sumKnown(own.map(({ result }) => result.costUsd))
   const outcome = own.at(-1)?.isStopped
     ? 'stopped'
     : ballot.votes.some((vote) => vote.index === index)
@@ -196,7 +194,7 @@ function costOf({ key, index }: MemberInfo, results: Findings['results'], ballot
   return {
     member: key,
     index,
-    usage: usageOf(own.map(({ result }) => result.usage)),
+    usage: sumUsage(own.map(({ result }) => result.usage)),
     ...(costUsd === undefined ? {} : { costUsd }),
     timeMs: own.reduce((sum, { result }) => sum + result.timeMs, 0),
     outcome,

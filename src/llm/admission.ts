@@ -70,7 +70,7 @@ export class Admission {
   ): Promise<GenerateResponse> {
     const { request, signal } = attempt
     this.#breaker?.check()
-    const permit = await rateLimit.take(rateLimit.countsTokens ? this.#expected(request) : 0, signal)
+    const permit = await rateLimit.acquire(rateLimit.countsTokens ? this.#expected(request) : 0, signal)
     let isSent = false
     try {
       signal.throwIfAborted()

@@ -1,6 +1,6 @@
 /** One request of a call: its clocks, its chunks on their way to the reader, and the response that they make. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { ConvokeError, costsNothing, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
+import { ConvokeError, isFreeOfCharge, finishReasonOfError, isConvokeError, messageOf } from '../errors.ts'
 import type { ConvokeErrorOptions } from '../errors.ts'
 import type { Settings } from '../options/settings.ts'
 import { onAbort, unlessAborted } from '../policies/cancellation.ts'
@@ -112,8 +112,8 @@ export class Attempt implements AdmissionRequest {
   /** What had arrived before an error. */
   broken(error: ConvokeError): GenerateResponse {
     // A request that never reached the vendor, or that the vendor refused, cost nothing.
-    const mayHaveCost = this.#context.progress.attempts > 0 && !costsNothing(error)
-    return this.#response(finishReasonOf(error), this.#builder.hasBegun || mayHaveCost)
+    const mayHaveCost = this.#context.progress.attempts > 0 && !isFreeOfCharge(error)
+    return this.#response(finishReasonOfError(error), this.#builder.hasBegun || mayHaveCost)
   }
 
   /** Whatever was thrown, as a ConvokeError: a provider that throws anything else is broken. */

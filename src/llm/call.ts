@@ -1,6 +1,6 @@
 /** One call of an LLM: its retries, what ends it, and the error that it ends with. attempt.ts has one request of it. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { endedError, isConvokeError, messageOf } from '../errors.ts'
+import { abortedError, isConvokeError, messageOf } from '../errors.ts'
 import type { ConvokeError } from '../errors.ts'
 import type { Settings } from '../options/settings.ts'
 import { onAbort, unlessAborted } from '../policies/cancellation.ts'
@@ -71,7 +71,7 @@ export class Call implements PendingCall {
     // The reply is whole already: a reader that leaves at its finish chunk cancels nothing.
     if (this.#attempt.finished) return
     const { name, request } = this.#context
-    this.#controller.abort(endedError(reason, { provider: name, model: request.model }))
+    this.#controller.abort(abortedError(reason, { provider: name, model: request.model }))
   }
 
   partial(): GenerateResponse {

@@ -15,7 +15,7 @@ import type { LLMOptions } from '../options/llm-options.ts'
 import { discard, noteRecipe } from '../threads/recipe.ts'
 import { chatRequest } from '../request/chat-request.ts'
 import { SideRequests } from './side-requests.ts'
-import { countRequest, lacks } from '../tokens/count-tokens.ts'
+import { countRequest, whyEstimated } from '../tokens/count-tokens.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { ModelInfo, Prompt, PullProgress, Warning } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
@@ -113,7 +113,9 @@ export class VendorBackend implements Backend {
     }
     const count = await countRequest(request)
     if (!exact || count.method === 'exact') return count
-    throw this.#lacks(`counts no tokens. ${lacks(count, request.model)} Leave out exact for an estimate`)
+    throw this.#lacks(
+      `counts no tokens. ${whyEstimated(count, request.model)} Leave out exact for an estimate`,
+    )
   }
 
   listModels(options: RequestOptions): Promise<ModelInfo[]> {

@@ -1,7 +1,8 @@
 /** Between what is stored and what is sent: prompts as messages to keep, and a history that the strictest vendor takes. */
 import { createHash } from 'node:crypto'
 import { ConvokeError } from '../errors.ts'
-import { conversation, mediaPart } from '../request/normalize-prompt.ts'
+import { mediaPart } from '../request/media-part.ts'
+import { normalizePrompt } from '../request/normalize-prompt.ts'
 import type { MediaPart, RequestMessage } from '../provider.ts'
 import type { StoredContent, StoredMessage } from '../store/store.ts'
 import type { AssistantPart, FilePart, ImagePart, Message, Prompt, TextPart } from '../types.ts'
@@ -117,7 +118,7 @@ export function storable(prompt: Prompt, history: readonly HistoryMessage[]): St
     arguments: {},
   }))
   const before: Message[] = calls.length > 0 ? [{ role: 'assistant', content: calls }] : []
-  const { system, messages } = conversation(prompt, { messages: before }, () => {})
+  const { system, messages } = normalizePrompt(prompt, { messages: before }, () => {})
   if (system !== undefined) {
     throw bad(
       'A session has its own system prompt. Pass system to createSession, or as an option of the call.',

@@ -6,7 +6,7 @@ import type { BlockingOptions } from '../blocking/generate.ts'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { discard } from '../threads/recipe.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
-import { ConvokeError, endedError, isConvokeError } from '../errors.ts'
+import { ConvokeError, abortedError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm/llm.ts'
 import { checkCallOptions } from '../options/check-call-options.ts'
 import { checkSessionOptions } from './check-session-options.ts'
@@ -339,7 +339,7 @@ export class Session implements AsyncDisposable {
       return await work
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
-      throw endedError(signal.reason, { cause: error })
+      throw abortedError(signal.reason, { cause: error })
     } finally {
       this.#work.delete(work)
     }

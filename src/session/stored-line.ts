@@ -1,6 +1,6 @@
 /** Whether a value out of a file is a message as the store keeps it. What passes here may be trusted from then on. */
 import { ConvokeError } from '../errors.ts'
-import { conversation } from '../request/normalize-prompt.ts'
+import { normalizePrompt } from '../request/normalize-prompt.ts'
 import type { MessageStatus, ReplyFields, StoredContent, StoredMessage } from '../store/store.ts'
 import type { UserMessage } from '../types.ts'
 
@@ -81,7 +81,7 @@ export function storedLine(value: Record<string, unknown>): StoredLine {
     checkFields(part as Record<string, unknown>, fields, `${type as string} part`)
   }
   // Media are looked at as those of any prompt: a picture that no call takes would spoil every turn behind it.
-  if (role === 'user' && content.length > 0) conversation({ role, content } as UserMessage, {}, () => {})
+  if (role === 'user' && content.length > 0) normalizePrompt({ role, content } as UserMessage, {}, () => {})
   return value as unknown as StoredLine
 }
 

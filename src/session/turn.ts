@@ -3,7 +3,7 @@
  * behind it. A reply is acknowledged (its finish chunk, its promise) when it is on disk, or when the store has failed.
  */
 import { randomUUID } from 'node:crypto'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError } from '../errors.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError } from '../errors.ts'
 import { onAbort } from '../policies/cancellation.ts'
 import { sleep } from '../policies/sleep.ts'
 import type { PendingCall } from '../llm/backend.ts'
@@ -81,8 +81,8 @@ export class Turn implements StreamSource {
 
   cancel(reason?: unknown): void {
     const { provider } = this.#context.llm
-    const error = endedError(reason, { provider })
-    const partial = { ...this.partial(), finishReason: finishReasonOf(error) }
+    const error = abortedError(reason, { provider })
+    const partial = { ...this.partial(), finishReason: finishReasonOfError(error) }
     this.#controller.abort(error.amend({ partial }))
     this.#source?.cancel(reason)
   }

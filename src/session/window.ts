@@ -1,7 +1,12 @@
 /** What of a history fits into a model's context window, in whole turns. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
-import { estimateByPieces, estimateInputTokens, estimateTokens, scaled } from '../tokens/count-tokens.ts'
+import {
+  estimateInSlices,
+  estimateInputTokens,
+  estimateTokens,
+  scaleForModel,
+} from '../tokens/count-tokens.ts'
 import type { CountedRequest } from '../tokens/request-texts.ts'
 import type { RequestMessage } from '../provider.ts'
 import type { HistoryMessage } from './history.ts'
@@ -68,7 +73,7 @@ export async function countAhead(history: readonly HistoryMessage[]): Promise<vo
   let units = 0
   for (const message of history) {
     if (knownTokens(message) !== undefined) continue
-    const counting = estimateByPieces(requestOf(message))
+    const counting = estimateInSlices(requestOf(message))
     let step = counting.next()
     for (; !step.done; step = counting.next()) {
       units += step.value
@@ -87,7 +92,7 @@ export function totalTokens(
   model: string | undefined,
 ): number {
   const tokens = history.reduce((sum, message) => sum + messageTokens(message), estimateTokens(system ?? ''))
-  return scaled(tokens, model)
+  return scaleForModel(tokens, model)
 }
 
 /**
@@ -99,7 +104,7 @@ export function cutToFit(history: readonly HistoryMessage[], budget: number, mod
   let cut = history.length
   for (let at = history.length - 1; at >= 0; at--) {
     tokens += messageTokens(history[at] as HistoryMessage)
-    if (scaled(tokens, model) > budget) break
+    if (scaleForModel(tokens, model) > budget) break
     if (beginsTurn(history[at], history[at - 1])) cut = at
   }
   return cut
