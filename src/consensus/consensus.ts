@@ -23,11 +23,11 @@ import { answerEquality } from './answer-equality.ts'
 import type { Strategy, StrategyFunction } from './strategy.ts'
 import type { Verdict } from './verdict.ts'
 
-/** Options of every member's call, and of the consensus. With a `schema`, the answers are objects. */
+/** Options of every member's call (a `schema` makes objects of the answers), and of the consensus. */
 export interface ConsensusOptions extends GenerateOptions {
   /** @default majority() */
   strategy?: Strategy | StrategyFunction
-  /** The answer is one of these texts. The prompt gets a line that says so; a reply without one of them is `invalid_output`. */
+  /** The answer is one of these texts. A line that says so is added to the prompt; other replies are not counted. */
   choices?: readonly string[]
   /**
    * The answer is a number, and numbers that differ by no more than this count as one; with a `schema` this holds for the
@@ -35,7 +35,7 @@ export interface ConsensusOptions extends GenerateOptions {
    * for a number.
    */
   tolerance?: Tolerance
-  /** Whether members vote on objects as a whole, or on each field by itself. @default 'whole' */
+  /** Whether objects are voted on as a whole, or each of their fields by itself. @default 'whole' */
   vote?: 'whole' | 'fields'
   /** Fewer votes than this make the verdict `degraded`. @default more than half of the members; all for `unanimous` */
   quorum?: number

@@ -1,4 +1,4 @@
-/** fanOut: sends one prompt to many LLMs; each gives its own answer or error. */
+/** fanOut: one prompt to many LLMs, each with its own answer or error. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { FanOutStream } from './fan-out-stream.ts'
@@ -7,12 +7,12 @@ import { perMember } from './per-member.ts'
 import { MemberCall } from './member-call.ts'
 import type { MemberResult, Members, PromptForMembers, MemberSlot } from './members.ts'
 import type { PerMember } from './per-member.ts'
-import { checkCallOptions } from '../options/check-call-options.ts'
-import type { GenerateOptions } from '../options/generate-options.ts'
 import { limitMs } from '../options/option-rules.ts'
 import type { OptionRules } from '../options/option-rules.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
+import type { GenerateOptions } from '../options/generate-options.ts'
 
-/** Options of every member's call, and the deadline of each. */
+/** Options of every member's call, and the deadline. */
 export interface FanOutOptions extends GenerateOptions {
   /**
    * How long each member may take, in milliseconds from the start, with its wait in the queue and its retries: one number
@@ -22,7 +22,7 @@ export interface FanOutOptions extends GenerateOptions {
   timeoutMs?: PerMember<number>
 }
 
-/** Results in the shape of the members: a list for a list, an object by key for an object. */
+/** Results in the shape that the LLMs came in: a list for a list, an object by key for an object. */
 export type FanOutResults<Given extends Members, Output = unknown> = {
   -readonly [Key in keyof Given]: MemberResult<Output>
 }

@@ -74,7 +74,7 @@ export interface StreamConfig {
 /** Options of one call; also accepted by `createLLM` as defaults for all calls. */
 export interface GenerateOptions {
   model?: string
-  /** The system prompt. It comes before any system message of the prompt. */
+  /** The system prompt; it stands before any system message of the prompt. */
   system?: string
   /** The conversation so far. The prompt is appended to it. */
   messages?: readonly Message[]

@@ -6,7 +6,7 @@ export type ApiKey = string | readonly string[] | (() => string | Promise<string
 
 /** Options of `createLLM`: how to reach the vendor, limits, and defaults for every option of a call. */
 export interface LLMOptions extends GenerateOptions {
-  /** @default the value of the vendor's customary environment variable, such as `OPENAI_API_KEY` */
+  /** @default the vendor's customary environment variable */
   apiKey?: ApiKey
   /** The vendor's address, with the path that its SDK expects. @default the vendor's own */
   baseURL?: string
