@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { serializeError } from '../src/threads/serialize-error.ts'
 import type { Answer } from '../src/threads/answer.ts'
 import type { StoreJob, StoreTask, StoreValues, SessionRow, StoreFile } from '../src/store/sqlite/protocol.ts'
-import { readBranch } from '../src/store/sqlite/thread/branch.ts'
+import { readBranch } from '../src/store/sqlite/thread/read-branch.ts'
 import { Connection } from '../src/store/sqlite/thread/connection.ts'
 import { findSession, selectSession, toSession } from '../src/store/sqlite/thread/messages.ts'
 import { indexStep, outstanding, search } from '../src/store/sqlite/thread/search.ts'
@@ -17,7 +17,7 @@ import {
   interruptDead,
   interruptOwn,
 } from '../src/store/sqlite/thread/turns.ts'
-import { backup, check, vacuum } from '../src/store/sqlite/thread/upkeep.ts'
+import { backup, check, vacuum } from '../src/store/sqlite/thread/maintenance.ts'
 import { writeBatch } from '../src/store/sqlite/thread/write-batch.ts'
 
 /** Without a task for so long the thread is idle, and indexes a step; then the next. */

@@ -1,7 +1,7 @@
 /** What users pass to a session and its calls. */
 import type { Store } from '../store/store.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
-import type { ContextOptions } from './window.ts'
+import type { ContextOptions } from './context-window.ts'
 
 export interface SessionOptions {
   /**

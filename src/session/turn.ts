@@ -16,13 +16,13 @@ import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnE
 import type { StreamSink, StreamSource } from '../response/response-stream.ts'
 import type { GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
-import { clearAway } from './busy-turns.ts'
-import type { Fitted, TurnPosition } from './fit.ts'
+import { clearAway } from './interrupt-if-silent.ts'
+import type { Fitted, TurnPosition } from './fit-context.ts'
 import { sendable, storable, summaryOf } from './history.ts'
 import { asStoreError, Recorder } from './recorder.ts'
-import { responseOf, unanswered } from './stored-reply.ts'
-import { lastBefore, lastSaid } from './tail.ts'
-import { enterQueue, isTaken } from './turn-line.ts'
+import { responseOf, unanswered } from './stored-response.ts'
+import { lastBefore, lastSaid } from './read-tail.ts'
+import { enterQueue, isTaken } from './turn-queue.ts'
 
 /** A reply of a session, and where it is kept. */
 export type SessionResponse<Output = unknown> = GenerateResponse<Output> & {

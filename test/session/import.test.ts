@@ -8,7 +8,7 @@ import { createLLM, createSession, importSession, sqliteStore } from 'convoke'
 import type { ConvokeError, SessionOptions, TextPart } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
-import { imported } from '../../src/session/export.ts'
+import { imported } from '../../src/session/export-lines.ts'
 import { sendable } from '../../src/session/history.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
 

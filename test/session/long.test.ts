@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createSession, importSession, sqliteStore } from 'convoke'
 import type { AddedMessage, SessionOptions, SessionRecord, Store, StoredMessage } from 'convoke'
-import { exported, imported, inTurns } from '../../src/session/export.ts'
-import { fit } from '../../src/session/fit.ts'
+import { exported, imported, inTurns } from '../../src/session/export-lines.ts'
+import { fit } from '../../src/session/fit-context.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
-import { countAhead, totalTokens } from '../../src/session/window.ts'
+import { countAhead, totalTokens } from '../../src/session/context-window.ts'
 import { codeOf, connect, path, simulator, wire } from '../support/session-kit.ts'
 
 const many = 10_000

@@ -30,7 +30,7 @@ import {
   toReplyRow,
   toRowSlices,
   toSessionRow,
-} from './rows.ts'
+} from './row-mapping.ts'
 import { searchTerms } from './search-terms.ts'
 import type {
   AddedMessage,
@@ -52,7 +52,7 @@ import type {
 } from '../store.ts'
 import { claimBackup, removeTemporary, temporaryPath } from './store-paths.ts'
 import { WriteQueue } from './write-queue.ts'
-import { lostThreads, newWriterId, ownStart } from '../../threads/writers.ts'
+import { lostThreads, newWriterId, ownStart } from '../../threads/writer-liveness.ts'
 
 export interface SqliteStoreOptions {
   /**

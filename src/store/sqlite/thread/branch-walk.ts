@@ -1,5 +1,5 @@
 /** Which messages are on a branch. What is before a message that was settled never changes: it is walked once. */
-import type { Branch, Share } from './branch-shares.ts'
+import type { Branch, Share } from './branch-segments.ts'
 import type { Connection } from './connection.ts'
 
 /** Of one statement. */

@@ -3,11 +3,11 @@
  * times slower. Found is what is newest, so that a word of every message costs no more than a rare one.
  */
 import type { SearchQuery, SearchRow } from '../protocol.ts'
-import { branchShares } from './branch-shares.ts'
-import type { Share } from './branch-shares.ts'
+import { branchShares } from './branch-segments.ts'
+import type { Share } from './branch-segments.ts'
 import { BranchWalk } from './branch-walk.ts'
 import type { Connection } from './connection.ts'
-import { holders } from './holders.ts'
+import { holders } from './sessions-of-messages.ts'
 import { messageAt } from './messages.ts'
 
 /** Of one step: some 10 ms. */

@@ -1,8 +1,8 @@
 /** Turns: one of a session at a time, whichever process writes it, and what becomes of those whose writer died. */
 import { ConvokeError } from '../../../errors.ts'
 import type { BeginTurn, StoreWrite, MessageRow, ReplyRow, StoreFile, TurnAnswerRow } from '../protocol.ts'
-import { isOfThreads, processStart } from '../../../threads/writers.ts'
-import { messageText } from '../rows.ts'
+import { isOfThreads, processStart } from '../../../threads/writer-liveness.ts'
+import { messageText } from '../row-mapping.ts'
 import type { Connection } from './connection.ts'
 import {
   addOutstanding,

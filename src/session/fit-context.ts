@@ -6,9 +6,9 @@ import type { GenerateOptions } from '../options/generate-options.ts'
 import { compact } from './compaction.ts'
 import { answered } from './history.ts'
 import type { HistoryMessage } from './history.ts'
-import { ownTurn, readTail } from './tail.ts'
-import { beginsTurn, budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './window.ts'
-import type { ContextOptions } from './window.ts'
+import { ownTurn, readTail } from './read-tail.ts'
+import { beginsTurn, budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './context-window.ts'
+import type { ContextOptions } from './context-window.ts'
 
 /** A turn on its branch. */
 export interface TurnPosition {

@@ -4,8 +4,8 @@
  * the branch, but for replies that were repeated by then.
  */
 import type { Connection } from './connection.ts'
-import { lineAt } from './session-lines.ts'
-import type { Line } from './session-lines.ts'
+import { lineAt } from './session-epochs.ts'
+import type { Line } from './session-epochs.ts'
 
 /** What a branch has of one session. Beside the branch there may be others within these sequences. */
 export interface Share {

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError, messageOf } from '../errors.ts'
 import { messageId } from '../store/message-id.ts'
 import type { AddedMessage, NewSession, SessionRecord, StoredMessage } from '../store/store.ts'
-import { storedLine } from './stored-line.ts'
+import { storedLine } from './check-export-line.ts'
 
 const format = 'convoke-session'
 const version = 1
