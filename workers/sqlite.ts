@@ -9,7 +9,7 @@ import type { StoreJob, StoreTask, StoreValues, SessionRow, StoreFile } from '..
 import { readBranch } from '../src/store/sqlite/thread/read-branch.ts'
 import { Connection } from '../src/store/sqlite/thread/connection.ts'
 import { findSession, selectSession, toSession } from '../src/store/sqlite/thread/messages.ts'
-import { indexStep, outstanding, search } from '../src/store/sqlite/thread/search.ts'
+import { indexStep, search, unindexedCount } from '../src/store/sqlite/thread/search.ts'
 import { toStoreError } from '../src/store/sqlite/thread/store-error.ts'
 import {
   findOperation,
@@ -74,7 +74,7 @@ function work(
       if (!job.page.from) interruptDeadOf(open, job.page.sessionId)
       return readBranch(open, job.page)
     case 'index':
-      return outstanding(open) === 0 ? 0 : open.transaction(() => indexStep(open))
+      return unindexedCount(open) === 0 ? 0 : open.transaction(() => indexStep(open))
     case 'search':
       return search(open, job.query)
     case 'backup':
@@ -133,7 +133,7 @@ function indexWhenIdle(delayMs: number): void {
 function indexQuietly(open: Connection): number {
   const { database, file } = open
   try {
-    if (outstanding(open) === 0) return 0
+    if (unindexedCount(open) === 0) return 0
     database.pragma('busy_timeout = 0')
     return open.transaction(() => indexStep(open))
   } catch {

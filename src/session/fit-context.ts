@@ -1,21 +1,22 @@
-/** What a turn sends: its own messages, and of those before them as much as fits the window. */
+/** Chooses what a turn sends: its own messages, and as much of the history before them as fits the context window. */
 import type { LLM } from '../llm/llm.ts'
 import { contextWindow } from '../usage/cost.ts'
 import type { Store, StoredMessage } from '../store/store.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { compact } from './compaction.ts'
-import { answered } from './history.ts'
-import type { HistoryMessage } from './history.ts'
-import { ownTurn, readTail } from './read-tail.ts'
-import { beginsTurn, budgetOf, countAhead, cutToFit, tooLong, totalTokens } from './context-window.ts'
+import { beginsTurn, budgetOf, cutToFit, throwTooLong } from './context-window.ts'
 import type { ContextOptions } from './context-window.ts'
+import { countAhead, totalTokens } from './history-tokens.ts'
+import { dropUnanswered } from './history.ts'
+import type { HistoryMessage } from './history.ts'
+import { readTail, turnNumber } from './read-tail.ts'
 
-/** A turn on its branch. */
+/** The position of a running turn on its branch. */
 export interface TurnPosition {
   sessionId: string
-  /** As it was begun: messages that are added meanwhile put it behind them. */
+  /** The turn's number when it began. Messages that are added while it runs raise it. */
   turn: number
-  /** Of its reply, which is there and empty. */
+  /** The turn's reply, which is stored and empty. */
   replyId: string
 }
 
@@ -25,53 +26,55 @@ export interface FitContext {
   context: ContextOptions
   /** The session's system prompt. */
   system: string | undefined
-  /** Of the call. */
+  /** The call's options. */
   options: GenerateOptions
   signal: AbortSignal
 }
 
-/** What is sent, oldest first, and the system prompt. */
-export interface Fitted {
+/** The messages to send, oldest first, and the system prompt without the summaries. */
+export interface FittedContext {
   history: HistoryMessage[]
   system?: string
 }
 
-/** What is left of a window, and for whom. */
-interface Room {
+/** The tokens that may be sent, and what they are counted for. */
+interface Limit {
   budget: number
   system: string | undefined
   model: string | undefined
 }
 
-/** A branch as a turn sees it. */
+/** The messages of a branch, divided from a turn's point of view. */
 interface Branch {
   summaries: HistoryMessage[]
-  /** What was said before the turn. */
+  /** What came before the turn. */
   before: HistoryMessage[]
-  /** Its own messages; where those are results of tools, from the question on that led to the calls. */
+  /** What must be sent: the turn's messages. When these are tool results, all since the question that led to the calls. */
   own: HistoryMessage[]
 }
 
 /**
- * Where the window is known the branch is read from its end, until that is full.
- * @throws ConvokeError `context_length_exceeded`; with `compact` that of the summary's call
+ * The history and the system prompt that a turn sends. Where the window is known, the branch is read from its end until
+ * the window is full; otherwise it is read and sent in full.
+ * @throws ConvokeError `context_length_exceeded` when what must be sent does not fit; with `onOverflow: 'compact'` also the
+ * error of the call that writes the summary
  */
-export async function fit(place: TurnPosition, context: FitContext): Promise<Fitted> {
-  const { store, context: wish } = context
-  const room = await roomOf(context)
-  const branch = await readBranch(place, store, room)
-  if (branch.tokens <= room.budget) return sent(room, branch.summaries, branch.before, branch.own)
-  switch (wish.onOverflow) {
+export async function fitContext(position: TurnPosition, context: FitContext): Promise<FittedContext> {
+  const { store } = context
+  const limit = await limitOf(context)
+  const branch = await readBranch(position, store, limit)
+  if (branch.tokens <= limit.budget) return whole(branch, limit)
+  switch (context.context.onOverflow) {
     case 'error':
-      return refuse(await readWhole(place, store), room)
+      return wholeOrThrow(await readWhole(position, store), limit)
     case 'compact':
-      return compacted(await readWhole(place, store), place, room, context)
+      return compacted(await readWhole(position, store), position, limit, context)
     default:
-      return trimmed(branch, room)
+      return trimmed(branch, limit)
   }
 }
 
-/** Tokens that an LLM's window leaves for what is sent: the smallest window of those that may answer. */
+/** Tokens that an LLM's context window leaves for a request: for several candidates, those of the smallest window. */
 export async function windowBudget(
   llm: LLM,
   context: ContextOptions,
@@ -84,7 +87,7 @@ export async function windowBudget(
   return Math.min(...(await Promise.all(budgets)))
 }
 
-async function roomOf({ llm, context, system, options }: FitContext): Promise<Room> {
+async function limitOf({ llm, context, system, options }: FitContext): Promise<Limit> {
   return {
     budget: await windowBudget(llm, context, options),
     system: options.system ?? system ?? llm.defaults.system,
@@ -93,41 +96,41 @@ async function roomOf({ llm, context, system, options }: FitContext): Promise<Ro
 }
 
 async function readBranch(
-  place: TurnPosition,
+  position: TurnPosition,
   store: Store,
-  room: Room,
+  limit: Limit,
 ): Promise<Branch & { tokens: number }> {
-  // Not counted for nothing: a long history takes its time.
-  if (room.budget === Infinity) return { ...(await readWhole(place, store)), tokens: 0 }
-  const messages = await readTail(store, place.sessionId, async (read) => {
-    const branch = branchOf(read, place)
-    // As long as nothing of another turn is there, some of its own may be missing.
+  // Without a limit the tokens are not needed, and counting a long history takes time.
+  if (limit.budget === Infinity) return { ...(await readWhole(position, store)), tokens: 0 }
+  const messages = await readTail(store, position.sessionId, async (read) => {
+    const branch = divide(read, position)
+    // Until a message of an earlier turn was read, some of the turn's own may be missing.
     if (branch.before.length === 0) return 0
-    await countAhead(saidIn(branch))
-    // Asked of the whole, as behind the reading: parts are rounded up, and what seems full by one token is not.
-    if (tokensOf(branch, room) > room.budget) return 1
-    const fixed = totalTokens([...branch.summaries, ...branch.own], room.system, room.model)
-    const tokens = totalTokens(branch.before, undefined, room.model)
-    return Math.min(tokens / Math.max(room.budget - fixed, 1), 0.99)
+    await countAhead(messagesOf(branch))
+    // The total decides, as it does after the read. Sums of parts are rounded up each, and may be one token too many.
+    if (tokensOf(branch, limit) > limit.budget) return 1
+    const fixed = totalTokens([...branch.summaries, ...branch.own], limit.system, limit.model)
+    const tokens = totalTokens(branch.before, undefined, limit.model)
+    return Math.min(tokens / Math.max(limit.budget - fixed, 1), 0.99)
   })
-  const branch = branchOf(messages, place)
-  await countAhead(saidIn(branch))
-  return { ...branch, tokens: tokensOf(branch, room) }
+  const branch = divide(messages, position)
+  await countAhead(messagesOf(branch))
+  return { ...branch, tokens: tokensOf(branch, limit) }
 }
 
-async function readWhole(place: TurnPosition, store: Store): Promise<Branch> {
-  return branchOf(await store.readMessages(place.sessionId), place)
+async function readWhole(position: TurnPosition, store: Store): Promise<Branch> {
+  return divide(await store.readMessages(position.sessionId), position)
 }
 
-function branchOf(messages: readonly StoredMessage[], place: TurnPosition): Branch {
-  const { replyId } = place
-  const turn = ownTurn(messages, place)
-  const said = messages.filter(({ role, id }) => role !== 'summary' && id !== replyId)
-  const before = answered(said.filter((message) => message.turn !== turn))
-  const own = said.filter((message) => message.turn === turn)
-  // Results of tools are nothing without their calls, nor are those without what the user had asked.
-  const isAsked = (message: HistoryMessage, at: number) => beginsTurn(message, before[at - 1])
-  const start = own[0]?.role === 'tool' ? before.findLastIndex(isAsked) : before.length
+function divide(messages: readonly StoredMessage[], position: TurnPosition): Branch {
+  const { replyId } = position
+  const turn = turnNumber(messages, position)
+  const others = messages.filter(({ role, id }) => role !== 'summary' && id !== replyId)
+  const before = dropUnanswered(others.filter((message) => message.turn !== turn))
+  const own = others.filter((message) => message.turn === turn)
+  // Vendors refuse tool results without their calls, and calls mean nothing without the question that led to them.
+  const isQuestion = (message: HistoryMessage, at: number) => beginsTurn(message, before[at - 1])
+  const start = own[0]?.role === 'tool' ? before.findLastIndex(isQuestion) : before.length
   return {
     summaries: messages.filter(({ role }) => role === 'summary'),
     own: [...before.splice(Math.max(start, 0)), ...own],
@@ -135,48 +138,53 @@ function branchOf(messages: readonly StoredMessage[], place: TurnPosition): Bran
   }
 }
 
-function saidIn({ summaries, before, own }: Branch): HistoryMessage[] {
+function messagesOf({ summaries, before, own }: Branch): HistoryMessage[] {
   return [...summaries, ...before, ...own]
 }
 
-function tokensOf(branch: Branch, { system, model }: Room): number {
-  return totalTokens(saidIn(branch), system, model)
+function tokensOf(branch: Branch, { system, model }: Limit): number {
+  return totalTokens(messagesOf(branch), system, model)
 }
 
-function trimmed({ summaries, before, own }: Branch, { budget, ...room }: Room): Fitted {
-  const fixed = totalTokens([...summaries, ...own], room.system, room.model)
-  if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
-  return sent(room, summaries, before.slice(cutToFit(before, budget - fixed, room.model)), own)
+function whole(branch: Branch, { system }: Pick<Limit, 'system'>): FittedContext {
+  return { history: messagesOf(branch), ...(system === undefined ? {} : { system }) }
 }
 
-async function refuse(branch: Branch, room: Room): Promise<Fitted> {
-  await countAhead(saidIn(branch))
-  const tokens = tokensOf(branch, room)
-  // It was longer a moment ago: another process has cleared it.
-  if (tokens <= room.budget) return sent(room, branch.summaries, branch.before, branch.own)
-  return tooLong(tokens, room.budget, 'Compact the session, or set context.onOverflow.')
+function trimmed(branch: Branch, limit: Limit): FittedContext {
+  const { summaries, before, own } = branch
+  const fixed = fixedTokens(branch, limit)
+  const cut = cutToFit(before, limit.budget - fixed, limit.model)
+  return whole({ summaries, before: before.slice(cut), own }, limit)
+}
+
+async function wholeOrThrow(branch: Branch, limit: Limit): Promise<FittedContext> {
+  await countAhead(messagesOf(branch))
+  const tokens = tokensOf(branch, limit)
+  // It fits after all when another process cleared the session since the first read.
+  if (tokens <= limit.budget) return whole(branch, limit)
+  return throwTooLong(tokens, limit.budget, 'Compact the session, or set context.onOverflow.')
 }
 
 async function compacted(
   branch: Branch,
-  place: TurnPosition,
-  room: Room,
-  context: FitContext,
-): Promise<Fitted> {
-  const { budget, system, model } = room
-  await countAhead(saidIn(branch))
+  { sessionId }: TurnPosition,
+  limit: Limit,
+  { store, llm, signal }: FitContext,
+): Promise<FittedContext> {
+  const { budget, model } = limit
+  await countAhead(messagesOf(branch))
   const { summaries, before, own } = branch
-  const fixed = totalTokens([...summaries, ...own], system, model)
-  if (fixed > budget) tooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
-  // Half of what is left: a compaction for every turn would cost more than it saves.
-  const cut = cutToFit(before, (budget - fixed) / 2, model)
-  const { store, llm, signal } = context
+  // Half of what is left stays free: otherwise each of the next turns would need a compaction, and pay for its call.
+  const cut = cutToFit(before, (budget - fixedTokens(branch, limit)) / 2, model)
   const past = [...summaries, ...before.slice(0, cut)]
-  const summary = await compact(past, { store, llm, sessionId: place.sessionId, model, budget, signal })
-  // A summary may be longer than what it stands for.
-  return trimmed({ summaries: summary ? [summary] : summaries, before: before.slice(cut), own }, room)
+  const summary = await compact(past, { store, llm, sessionId, model, budget, signal })
+  // The result is trimmed, since a summary may be longer than the messages it replaces.
+  return trimmed({ summaries: summary ? [summary] : summaries, before: before.slice(cut), own }, limit)
 }
 
-function sent({ system }: Pick<Room, 'system'>, ...messages: HistoryMessage[][]): Fitted {
-  return { history: messages.flat(), ...(system === undefined ? {} : { system }) }
+/** @throws ConvokeError `context_length_exceeded` when these alone are too many */
+function fixedTokens({ summaries, own }: Branch, { budget, system, model }: Limit): number {
+  const fixed = totalTokens([...summaries, ...own], system, model)
+  if (fixed > budget) throwTooLong(fixed, budget, 'Send less, or raise context.maxTokens.')
+  return fixed
 }

@@ -1,30 +1,37 @@
-/** What is known of turns that stand in the way: how long their writers were silent. */
+/** Ends running turns whose writer has stopped giving signs of life. */
 import type { Store, TurnAnswer } from '../store/store.ts'
 
-type BusySession = Extract<TurnAnswer, { kind: 'busy' }>
+type BusyTurn = Extract<TurnAnswer, { kind: 'busy' }>
 
-/** A turn whose writer has given no sign for so long is taken to be dead. Four beats of the recorder. */
+/** A writer that gives no sign of life for this long is taken for dead. It is four beats of the recorder. */
 const silenceMs = 20_000
-/** Turns looked at, of all sessions of a store. */
-const maxSeen = 1_000
+/** Most turns remembered per store, over all its sessions. Past that the memory starts afresh. */
+const maxRemembered = 1_000
 
-const stores = new WeakMap<Store, Map<string, { beat: number; sinceMs: number }>>()
+interface LastBeat {
+  beat: number
+  /** When this beat was first seen, by `performance.now()`, which never steps back. */
+  sinceMs: number
+}
+
+const lastBeats = new WeakMap<Store, Map<string, LastBeat>>()
 
 /**
- * Whether the turn is out of the way now: its writer has been silent for too long, by a clock that never steps.
- * @throws ConvokeError that of the store
+ * Interrupts the running turn when its beat has not changed for 20 s. Call it each time that the store answers `busy`.
+ * @returns true when the turn was interrupted and a new one may begin
+ * @throws ConvokeError the store's error
  */
-export async function clearAway(store: Store, { replyId, beat }: BusySession): Promise<boolean> {
-  let seen = stores.get(store)
-  if (!seen) stores.set(store, (seen = new Map()))
-  const last = seen.get(replyId)
+export async function interruptIfSilent(store: Store, { replyId, beat }: BusyTurn): Promise<boolean> {
+  let remembered = lastBeats.get(store)
+  if (!remembered) lastBeats.set(store, (remembered = new Map()))
+  const last = remembered.get(replyId)
   if (last?.beat !== beat) {
-    if (seen.size >= maxSeen) seen.clear()
-    seen.set(replyId, { beat, sinceMs: performance.now() })
+    if (remembered.size >= maxRemembered) remembered.clear()
+    remembered.set(replyId, { beat, sinceMs: performance.now() })
     return false
   }
   if (performance.now() - last.sinceMs < silenceMs) return false
-  seen.delete(replyId)
+  remembered.delete(replyId)
   await store.interruptTurn(replyId, beat)
   return true
 }

@@ -1,31 +1,29 @@
-/** The end of a branch, read no further back than it takes. */
+/** Reads the end of a branch, no further back than needed. */
 import type { ReadOptions, Store, StoredMessage } from '../store/store.ts'
-import { answered } from './history.ts'
+import { dropUnanswered } from './history.ts'
 
-/** Of the first reading: some twenty turns. */
+/** Messages of the first read: some twenty turns. */
 const firstMessages = 50
-/** What was read foretells how much it takes; this much more, and a third reading is rare. */
+/** The share reached so far predicts how many messages are needed. With a quarter more a third read is rare. */
 const reserve = 1.25
 const leastGrowth = 2
 const mostGrowth = 16
 
 /**
- * The last messages of a branch, its summary in front of them: so many that `shareOf` them is 1 or more of what is wanted,
- * or all. A reading that falls short is followed by a longer one, from the end again: another process may have cleared or
- * compacted the branch in between, and messages of two states of it are no history.
+ * The last messages of a branch, oldest first, behind the branch's summary. Reads until `shareOf` gives 1 or more for the
+ * messages read (the share of what the caller needs that they cover), or until the branch has no more.
+ *
+ * A read that falls short is followed by a longer one, again from the end. Pages of two reads are never joined: another
+ * process may clear or compact the branch between them, and messages of two states make no valid history.
  */
 export async function readTail(
   store: Store,
   sessionId: string,
   shareOf: (messages: StoredMessage[]) => number | Promise<number>,
-  { includeCompacted: isWhole = false }: Pick<ReadOptions, 'includeCompacted'> = {},
+  { includeCompacted = false }: Pick<ReadOptions, 'includeCompacted'> = {},
 ): Promise<StoredMessage[]> {
   for (let limit = firstMessages; ;) {
-    const messages = await store.readMessages(sessionId, {
-      limit,
-      includeCompacted: isWhole,
-      includeSummary: true,
-    })
+    const messages = await store.readMessages(sessionId, { limit, includeCompacted, includeSummary: true })
     const count = messages.filter(({ role }) => role !== 'summary').length
     if (count < limit) return messages
     const share = await shareOf(messages)
@@ -34,34 +32,42 @@ export async function readTail(
   }
 }
 
-/** A turn that runs: as it was begun, and its reply. */
-interface Running {
+interface RunningTurn {
+  /** Its number when it began. */
   turn: number
   replyId: string
 }
 
 /**
- * The number of a turn that runs: what is added meanwhile, by other processes too, goes before it and puts it on. Of a
- * turn that is repeated only the reply goes on; its prompt keeps its number.
+ * The present number of a running turn. Messages that are added while it runs (by other processes, too) are put before
+ * it, and raise its number. When a turn is repeated, only the new reply's number is raised: the prompt belongs to the
+ * earlier attempt and keeps its number.
  */
-export function ownTurn(messages: readonly StoredMessage[], { turn, replyId }: Running): number {
+export function turnNumber(messages: readonly StoredMessage[], { turn, replyId }: RunningTurn): number {
   const reply = messages.find(({ id }) => id === replyId)
-  const isPutOn = messages.some((message) => message.turn === reply?.turn && message.id !== replyId)
-  return reply && isPutOn ? reply.turn : turn
+  const isRaised = messages.some((message) => message.turn === reply?.turn && message.id !== replyId)
+  return reply && isRaised ? reply.turn : turn
 }
 
-/** What was said before a turn, back to the last reply at least: it has the tool calls that wait for their results. */
-export async function lastSaid(store: Store, sessionId: string, running?: Running): Promise<StoredMessage[]> {
+/**
+ * The messages before a turn, back to the last reply at least: that reply has the tool calls that wait for results.
+ * Without `running`, the messages at the end of the branch.
+ */
+export async function readRecent(
+  store: Store,
+  sessionId: string,
+  running?: RunningTurn,
+): Promise<StoredMessage[]> {
   const before = (messages: StoredMessage[]) => {
-    const own = running && ownTurn(messages, running)
-    return answered(messages.filter(({ turn }) => turn !== own))
+    const own = running && turnNumber(messages, running)
+    return dropUnanswered(messages.filter(({ turn }) => turn !== own))
   }
   const hasReply = (messages: StoredMessage[]) => before(messages).some(({ role }) => role === 'assistant')
   return before(await readTail(store, sessionId, (messages) => (hasReply(messages) ? 1 : 0)))
 }
 
-/** The message that stands before a turn that runs; the last one, where that turn is gone. */
-export async function lastBefore(
+/** The message before a running turn; the branch's last message when that turn is gone. */
+export async function lastMessageBefore(
   store: Store,
   sessionId: string,
   replyId: string,

@@ -1,10 +1,10 @@
-/** Replies out of the store, as responses. */
+/** Makes responses of stored replies. */
 import type { LLM } from '../llm/llm.ts'
 import type { ReplyFields, StoredContent } from '../store/store.ts'
 import type { AssistantPart, GenerateResponse } from '../types.ts'
 
-/** A stored reply as the response that it once was; the vendor's own object is not kept. */
-export function responseOf(reply: StoredContent & ReplyFields): GenerateResponse {
+/** A stored reply as a response again, without `raw`: the vendor's own object is not stored. */
+export function storedResponse(reply: StoredContent & ReplyFields): GenerateResponse {
   const content: AssistantPart[] = reply.role === 'assistant' ? reply.content : []
   const reasoning = content.map((part) => (part.type === 'reasoning' ? part.text : '')).join('')
   const { refusal, rawFinishReason, costUsd } = reply
@@ -31,7 +31,7 @@ export function responseOf(reply: StoredContent & ReplyFields): GenerateResponse
   }
 }
 
-/** The response of a call that has not reached its vendor. */
-export function unanswered(llm: LLM, model = llm.model ?? ''): GenerateResponse {
-  return responseOf({ role: 'assistant', content: [], provider: llm.provider, model })
+/** The empty response of a call that has not reached its vendor yet. */
+export function emptyResponse(llm: LLM, model = llm.model ?? ''): GenerateResponse {
+  return storedResponse({ role: 'assistant', content: [], provider: llm.provider, model })
 }

@@ -145,9 +145,9 @@ export interface BranchPage {
   before?: string
   /** The `next` of the page before. */
   from?: BranchCursor
-  isWhole: boolean
+  includeCompacted: boolean
   /** The summary is asked for, however far it is from here. */
-  hasSummary: boolean
+  includeSummary: boolean
   /** Rows at most, but for the summary. */
   limit: number
 }

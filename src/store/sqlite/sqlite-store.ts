@@ -177,9 +177,9 @@ class SqliteStore implements Store {
   }
 
   async readMessages(sessionId: string, options: ReadOptions = {}): Promise<StoredMessage[]> {
-    const { before, includeCompacted: isWhole = false, includeSummary: hasSummary = false } = options
+    const { before, includeCompacted = false, includeSummary = false } = options
     const wanted = count(options.limit, 'limit', Infinity)
-    const wish = { sessionId, isWhole, hasSummary, ...(before === undefined ? {} : { before }) }
+    const wish = { sessionId, includeCompacted, includeSummary, ...(before === undefined ? {} : { before }) }
     for (let time = 0; time < maxReads; time++) {
       const messages = await this.#readPages(wish, wanted)
       if (messages) return messages

@@ -1,14 +1,14 @@
 /**
- * Which messages are on a branch, without walking it. A session wrote one line of messages, or one more with each time
- * that it was cleared, in the order of their turns: what a line has up to the place where the next session went on is on
+ * Which messages are on a branch, without walking it. A session wrote one epoch of messages, or one more with each time
+ * that it was cleared, in the order of their turns: what a epoch has up to the place where the next session went on is on
  * the branch, but for replies that were repeated by then.
  */
 import type { Connection } from './connection.ts'
-import { lineAt } from './session-epochs.ts'
-import type { Line } from './session-epochs.ts'
+import { epochAt } from './session-epochs.ts'
+import type { Epoch } from './session-epochs.ts'
 
 /** What a branch has of one session. Beside the branch there may be others within these sequences. */
-export interface Share {
+export interface Segment {
   owner: string
   from: number
   to: number
@@ -17,7 +17,7 @@ export interface Share {
 /** Tells which messages a branch passes. */
 export interface Branch {
   /** The latest first. */
-  shares(): Share[]
+  segments(): Segment[]
   /** Those of the candidates, all written by this session, that the branch passes. */
   passed(candidates: readonly number[], owner: string): Set<number>
 }
@@ -45,31 +45,31 @@ const selectPassed = `SELECT m.sequence FROM messages m WHERE m.sequence IN (SEL
       AND x.sequence > m.sequence AND x.sequence <= ? AND x.role <> 'summary' AND (x.turn, x.sequence) <= (?, ?)))`
 
 /** None where the branch passes two lines of one session, or one that cannot be told from others. */
-export function branchShares(connection: Connection, end: number | null): Branch | undefined {
-  const ends = new Map<string, BranchPosition & { line: Line }>()
-  const shares: Share[] = []
+export function branchSegments(connection: Connection, end: number | null): Branch | undefined {
+  const ends = new Map<string, BranchPosition & { epoch: Epoch }>()
+  const segments: Segment[] = []
   for (let at = end; at !== null;) {
     const place = placeAt(connection, at)
     const { owner } = place
     const isRoot = place.role === 'summary' && place.parent === null
-    const line = isRoot ? { from: at, to: at } : lineAt(connection, owner, at)
-    if (!line || ends.has(owner)) return undefined
-    ends.set(owner, { ...place, line })
+    const epoch = isRoot ? { from: at, to: at } : epochAt(connection, owner, at)
+    if (!epoch || ends.has(owner)) return undefined
+    ends.set(owner, { ...place, epoch })
     // The beginning of a fork from a summary: of what else that session wrote it has nothing.
-    shares.push({ owner, from: line.from, to: isRoot ? at : lastUpTo(connection, place, line) })
-    at = isRoot ? null : origin(connection, owner, line)
+    segments.push({ owner, from: epoch.from, to: isRoot ? at : lastUpTo(connection, place, epoch) })
+    at = isRoot ? null : origin(connection, owner, epoch)
   }
   return {
-    shares: () => shares,
+    segments: () => segments,
     passed(candidates, owner) {
       const last = ends.get(owner)
       if (!last) return new Set()
-      const { turn, sequence, line } = last
-      const json = JSON.stringify(candidates.filter((one) => one >= line.from && one <= line.to))
+      const { turn, sequence, epoch } = last
+      const json = JSON.stringify(candidates.filter((one) => one >= epoch.from && one <= epoch.to))
       const place = [turn, sequence]
       const rows = connection.all<{ sequence: number }>(
         selectPassed,
-        ...[json, ...place, sequence, line.to, ...place, line.to, ...place],
+        ...[json, ...place, sequence, epoch.to, ...place, epoch.to, ...place],
       )
       return new Set(rows.map((row) => row.sequence))
     },
@@ -81,15 +81,15 @@ function placeAt(connection: Connection, sequence: number): BranchPosition {
 }
 
 /** Before the turn behind it. What was added while its own turn ran was written after it, and stands before it. */
-function lastUpTo(connection: Connection, { owner, sequence, turn }: BranchPosition, { to }: Line): number {
+function lastUpTo(connection: Connection, { owner, sequence, turn }: BranchPosition, { to }: Epoch): number {
   const sql = `SELECT sequence FROM messages WHERE session_id = ? AND sequence > ? AND sequence <= ? AND turn > ?
     ORDER BY sequence LIMIT 1`
   const next = connection.value<number>(sql, owner, sequence, to, turn)
   return next === undefined ? to : next - 1
 }
 
-/** What this line stands on: a message of another session, or of one of the same id that was deleted. */
-function origin(connection: Connection, owner: string, { from, to }: Line): number | null {
+/** What this epoch stands on: a message of another session, or of one of the same id that was deleted. */
+function origin(connection: Connection, owner: string, { from, to }: Epoch): number | null {
   const sql = `SELECT m.parent FROM messages m LEFT JOIN messages p ON p.sequence = m.parent
     WHERE m.session_id = ? AND m.sequence >= ? AND m.sequence <= ? AND m.role <> 'summary'
       AND (p.session_id IS NOT m.session_id OR p.sequence < ? OR p.sequence > ?) ORDER BY m.sequence LIMIT 1`

@@ -1,5 +1,5 @@
 /** Which messages are on a branch. What is before a message that was settled never changes: it is walked once. */
-import type { Branch, Share } from './branch-segments.ts'
+import type { Branch, Segment } from './branch-segments.ts'
 import type { Connection } from './connection.ts'
 
 /** Of one statement. */
@@ -24,7 +24,7 @@ export class BranchWalk implements Branch {
   readonly end: number | null
   readonly #connection: Connection
   readonly #sequences: Set<number>
-  readonly #shares: Map<string, Share>
+  readonly #segments: Map<string, Segment>
   #next: number | null
 
   constructor(connection: Connection, end: number | null, known?: BranchWalk) {
@@ -32,14 +32,14 @@ export class BranchWalk implements Branch {
     this.end = end
     this.#next = end
     this.#sequences = new Set()
-    this.#shares = new Map()
+    this.#segments = new Map()
     if (!known || known.end === null) return
     // A branch that grew: only what is new is walked.
     const fresh = this.#step(end)
     const at = fresh.findIndex(({ sequence }) => sequence === known.end)
     if (at < 0) return
     this.#sequences = known.#sequences
-    this.#shares = known.#shares
+    this.#segments = known.#segments
     fresh.slice(0, at).forEach((step) => this.#add(step))
     this.#next = known.#next
   }
@@ -56,9 +56,9 @@ export class BranchWalk implements Branch {
     return found
   }
 
-  shares(): Share[] {
+  segments(): Segment[] {
     while (this.#next !== null) this.#walk()
-    return [...this.#shares.values()].sort((one, other) => other.to - one.to)
+    return [...this.#segments.values()].sort((one, other) => other.to - one.to)
   }
 
   #walk(): number[] {
@@ -74,11 +74,11 @@ export class BranchWalk implements Branch {
 
   #add({ sequence, owner }: Step): void {
     this.#sequences.add(sequence)
-    const share = this.#shares.get(owner)
-    if (!share) this.#shares.set(owner, { owner, from: sequence, to: sequence })
+    const segment = this.#segments.get(owner)
+    if (!segment) this.#segments.set(owner, { owner, from: sequence, to: sequence })
     else {
-      share.from = Math.min(share.from, sequence)
-      share.to = Math.max(share.to, sequence)
+      segment.from = Math.min(segment.from, sequence)
+      segment.to = Math.max(segment.to, sequence)
     }
   }
 }

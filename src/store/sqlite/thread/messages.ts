@@ -115,11 +115,11 @@ export function insertMessage(
     const text = `[store ${connection.file.path}] There is a message ${JSON.stringify(message.id)} already. Give each message an id of its own.`
     throw new ConvokeError('store_failed', text, { cause })
   }
-  if (status !== 'streaming') addOutstanding(connection, sequence)
+  if (status !== 'streaming') queueForIndexing(connection, sequence)
   return sequence
 }
 
-export function addOutstanding(connection: Connection, sequence: number): void {
+export function queueForIndexing(connection: Connection, sequence: number): void {
   connection.run('INSERT OR IGNORE INTO outstanding (sequence) VALUES (?)', sequence)
 }
 

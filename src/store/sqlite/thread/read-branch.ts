@@ -31,17 +31,17 @@ function readPage(connection: Connection, page: BranchPage): StoreValues['read-b
   if (from === null || page.limit < 1) return { rows: [] }
   const found = connection.all<MessageRow & { parent: number | null }>(selectPage, from, page.limit)
   if (found.length === 0) return 'stale'
-  const stop = page.isWhole ? -1 : found.findIndex(({ sequence }) => sequence === ends.compactedTo)
+  const stop = page.includeCompacted ? -1 : found.findIndex(({ sequence }) => sequence === ends.compactedTo)
   const rows = (stop < 0 ? found : found.slice(0, stop)).map(({ parent: _parent, ...row }) =>
     row.status === 'streaming'
       ? { ...row, content: JSON.stringify(deltasOf(connection, row.sequence)) }
       : row,
   )
   const summary = () => messageAt(connection, ends.summary as number)
-  if (stop >= 0) return page.hasSummary ? { rows, summary: summary() } : { rows: [...rows, summary()] }
+  if (stop >= 0) return page.includeSummary ? { rows, summary: summary() } : { rows: [...rows, summary()] }
   const next = found.at(-1)?.parent ?? null
   if (next === null) return { rows }
-  const isBefore = page.hasSummary && !page.isWhole && ends.summary !== null
+  const isBefore = page.includeSummary && !page.includeCompacted && ends.summary !== null
   return { rows, next: { cursor: next, generation }, ...(isBefore ? { summary: summary() } : {}) }
 }
 
@@ -55,7 +55,7 @@ function start(connection: Connection, ends: SessionEnds, page: BranchPage): num
   const running = connection.value<number>('SELECT reply FROM running WHERE session_id = ?', page.sessionId)
   const end = running ?? ends.head
   if (page.before === undefined) return end
-  const summary = page.isWhole ? null : ends.summary
+  const summary = page.includeCompacted ? null : ends.summary
   const before = sequenceOf(connection, page.before)
   // Before the summary there is nothing, nor before what it stands for.
   if (before !== undefined && before === summary) return null

@@ -3,11 +3,11 @@
  * times slower. Found is what is newest, so that a word of every message costs no more than a rare one.
  */
 import type { SearchQuery, SearchRow } from '../protocol.ts'
-import { branchShares } from './branch-segments.ts'
-import type { Share } from './branch-segments.ts'
+import { branchSegments } from './branch-segments.ts'
+import type { Segment } from './branch-segments.ts'
 import { BranchWalk } from './branch-walk.ts'
 import type { Connection } from './connection.ts'
-import { holders } from './sessions-of-messages.ts'
+import { sessionsOfMessages } from './sessions-of-messages.ts'
 import { messageAt } from './messages.ts'
 
 /** Of one step: some 10 ms. */
@@ -42,10 +42,10 @@ export function indexStep(connection: Connection): number {
     sequences,
   )
   connection.run('DELETE FROM outstanding WHERE sequence IN (SELECT value FROM json_each(?))', sequences)
-  return outstanding(connection)
+  return unindexedCount(connection)
 }
 
-export function outstanding(connection: Connection): number {
+export function unindexedCount(connection: Connection): number {
   return connection.value<number>('SELECT count(*) FROM outstanding') as number
 }
 
@@ -66,7 +66,7 @@ export function search(connection: Connection, query: SearchQuery): SearchRow[] 
     const { terms, sessionId, limit } = query
     const found =
       sessionId === undefined
-        ? heldHits(connection, terms, everything, limit, (sequences) => holders(connection, sequences))
+        ? heldHits(connection, terms, everything, limit, (sequences) => sessionsOfMessages(connection, sequences))
         : searchBranch(connection, terms, sessionId, limit)
     return found.map(({ sequence, ...hit }) => ({ ...hit, message: messageAt(connection, sequence) }))
   })
@@ -81,13 +81,13 @@ interface Hit {
 type HeldHit = Hit & { sessionId: string }
 
 /** Sequences from `from` to `to`, of one session or of all. */
-type Range = Omit<Share, 'owner'> & { owner?: string }
+type Range = Omit<Segment, 'owner'> & { owner?: string }
 const everything: Range = { from: 0, to: Number.MAX_SAFE_INTEGER }
 
 /** The last walk of each connection: who searches a session does so again. */
 const walks = new WeakMap<Connection, BranchWalk>()
 
-/** A fork finds what it shares with its origins, too: it wrote its own messages after all of theirs. */
+/** A fork finds what it segments with its origins, too: it wrote its own messages after all of theirs. */
 function searchBranch(
   connection: Connection,
   terms: readonly string[],
@@ -106,10 +106,10 @@ function searchBranch(
   if (!session) return []
   const running = runningTurn(connection, id)
   const end = running ? running.parent : session.head
-  const branch = branchShares(connection, end) ?? walkTo(connection, end)
+  const branch = branchSegments(connection, end) ?? walkTo(connection, end)
   const beside = new Set(running?.sequences)
   if (session.summary !== null) beside.add(session.summary)
-  const find = ({ owner, ...range }: Share, wanted: number) =>
+  const find = ({ owner, ...range }: Segment, wanted: number) =>
     heldHits(connection, terms, { owner, ...range }, wanted, (sequences) => {
       const passed = branch.passed(
         sequences.filter((sequence) => !beside.has(sequence)),
@@ -121,10 +121,10 @@ function searchBranch(
   const clearedAt = session.clearedAt ?? 0
   const found = find({ owner: id, from: clearedAt + 1, to: lastOf(connection, id) }, limit)
   if (session.forkedFrom === null) return found
-  for (const share of found.length < limit ? branch.shares() : []) {
+  for (const segment of found.length < limit ? branch.segments() : []) {
     // Its own id may have been that of an origin which was deleted.
-    const to = share.owner === id ? Math.min(share.to, clearedAt) : share.to
-    if (found.length < limit) found.push(...find({ ...share, to }, limit - found.length))
+    const to = segment.owner === id ? Math.min(segment.to, clearedAt) : segment.to
+    if (found.length < limit) found.push(...find({ ...segment, to }, limit - found.length))
   }
   if (session.summary !== null && !found.some(({ sequence }) => sequence === session.summary)) {
     const { sessionId: owner } = messageAt(connection, session.summary)

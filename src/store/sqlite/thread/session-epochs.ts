@@ -4,8 +4,8 @@
  */
 import type { Connection } from './connection.ts'
 
-/** From the first sequence of a line to its last. */
-export interface Line {
+/** From the first sequence of a epoch to its last. */
+export interface Epoch {
   from: number
   to: number
 }
@@ -32,43 +32,43 @@ const selectRoots = `SELECT m.sequence FROM messages m LEFT JOIN messages p ON p
       SELECT 1 FROM messages c WHERE c.parent = m.sequence AND +c.session_id = m.session_id))
   ORDER BY m.sequence LIMIT ?`
 
-/** The line that has this message; none where it cannot be told from others, and the branch has to be walked. */
-export function lineAt(connection: Connection, owner: string, sequence: number): Line | undefined {
+/** The epoch that has this message; none where it cannot be told from others, and the branch has to be walked. */
+export function epochAt(connection: Connection, owner: string, sequence: number): Epoch | undefined {
   const sql = 'SELECT cleared_at FROM sessions WHERE id = ?'
   const clearedAt = connection.value<number | null>(sql, owner)
   const last = Number.MAX_SAFE_INTEGER
   if (clearedAt === null) return { from: firstFrom(connection, owner, 0), to: last }
   // What was written since the session was cleared goes on growing; what is left of before, or of a deleted one, does not.
   if (clearedAt !== undefined && sequence > clearedAt)
-    return onlyLine(connection, owner, { from: firstFrom(connection, owner, clearedAt + 1), to: last })
+    return onlyEpoch(connection, owner, { from: firstFrom(connection, owner, clearedAt + 1), to: last })
   const old = { from: firstFrom(connection, owner, 0), to: clearedAt ?? lastOf(connection, owner) }
   const roots = rootsIn(connection, owner, old)
   if (roots.length === 1) return old
   const from = roots.findLast((root) => root <= sequence)
   if (from === undefined || roots.length > maxRoots) return undefined
   const next = roots.find((root) => root > sequence)
-  return onlyLine(connection, owner, { from, to: next === undefined ? old.to : next - 1 })
+  return onlyEpoch(connection, owner, { from, to: next === undefined ? old.to : next - 1 })
 }
 
-function onlyLine(connection: Connection, owner: string, line: Line): Line | undefined {
-  return rootsIn(connection, owner, line).length === 1 ? line : undefined
+function onlyEpoch(connection: Connection, owner: string, epoch: Epoch): Epoch | undefined {
+  return rootsIn(connection, owner, epoch).length === 1 ? epoch : undefined
 }
 
-/** Looked for once: 100,000 messages take some 20 ms. Of a line that grew only what is new is looked through. */
-function rootsIn(connection: Connection, owner: string, line: Line): readonly number[] {
+/** Looked for once: 100,000 messages take some 20 ms. Of a epoch that grew only what is new is looked through. */
+function rootsIn(connection: Connection, owner: string, epoch: Epoch): readonly number[] {
   let known = looked.get(connection)
   if (!known || known.size >= maxLooked) looked.set(connection, (known = new Map()))
-  const key = `${line.from} ${line.to} ${owner}`
-  const to = Math.min(line.to, lastOf(connection, owner))
+  const key = `${epoch.from} ${epoch.to} ${owner}`
+  const to = Math.min(epoch.to, lastOf(connection, owner))
   const before = known.get(key)
   if (before && before.to >= to) return before.roots
   const find = (from: number) =>
     connection
-      .all<{ sequence: number }>(selectRoots, ...[owner, from, to, line.from, line.to, maxRoots + 1])
+      .all<{ sequence: number }>(selectRoots, ...[owner, from, to, epoch.from, epoch.to, maxRoots + 1])
       .map(({ sequence }) => sequence)
-  let roots = before ? [...before.roots, ...find(before.to + 1)] : find(line.from)
+  let roots = before ? [...before.roots, ...find(before.to + 1)] : find(epoch.from)
   // What is added while the first turn runs becomes the root in its place.
-  if (before && roots.length !== 1) roots = find(line.from)
+  if (before && roots.length !== 1) roots = find(epoch.from)
   known.set(key, { roots, to })
   return roots
 }

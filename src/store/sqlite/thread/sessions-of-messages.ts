@@ -38,7 +38,7 @@ interface Near {
  * A session for each of the messages that some history has: the one that wrote it, or, where that was deleted or cleared,
  * a fork that reads it still.
  */
-export function holders(connection: Connection, sequences: readonly number[]): Map<number, string> {
+export function sessionsOfMessages(connection: Connection, sequences: readonly number[]): Map<number, string> {
   const found = new Map<number, string>()
   const open: number[] = []
   for (const near of connection.all<Near>(selectNear, JSON.stringify(sequences))) {

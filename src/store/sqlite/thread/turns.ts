@@ -5,7 +5,7 @@ import { isOfThreads, processStart } from '../../../threads/writer-liveness.ts'
 import { messageText } from '../row-mapping.ts'
 import type { Connection } from './connection.ts'
 import {
-  addOutstanding,
+  queueForIndexing,
   deltasOf,
   insertMessage,
   messageAt,
@@ -155,7 +155,7 @@ function interrupt(connection: Connection, { sessionId, reply }: Pick<Running, '
 function settle(connection: Connection, sessionId: string, reply: number): void {
   connection.run('DELETE FROM deltas WHERE reply = ?', reply)
   connection.run('DELETE FROM running WHERE reply = ?', reply)
-  addOutstanding(connection, reply)
+  queueForIndexing(connection, reply)
   moveHead(connection, sessionId, reply)
 }
 
@@ -240,7 +240,7 @@ export function endTurn(connection: Connection, write: Write<'end-turn'>): null 
   )
   setReply(connection, sequence, write.reply)
   // A branch that went on without this reply keeps its head.
-  if (status === 'interrupted') addOutstanding(connection, sequence)
+  if (status === 'interrupted') queueForIndexing(connection, sequence)
   else settle(connection, sessionId, sequence)
   return null
 }
