@@ -115,6 +115,9 @@ export type StoreWrite =
     }
   | { kind: 'interrupt-turn'; replyId: string; beat: number }
 
+/** The writes of one kind. */
+export type StoreWriteOf<Kind extends StoreWrite['kind']> = Extract<StoreWrite, { kind: Kind }>
+
 /** Where added messages were put: one behind the other. */
 export interface AddedRow {
   /** The first message's; each further one has the next. */

@@ -1,10 +1,10 @@
-/** Which messages are on a branch. What is before a message that was settled never changes: it is walked once. */
+/** Walks a branch from its end. What lies before a settled message never changes, so a walk can be kept and extended. */
 import type { Branch, Segment } from './branch-segments.ts'
 import type { Connection } from './connection.ts'
 
-/** Of one statement. */
+/** Rows of one statement. */
 const stepRows = 2_000
-/** Of a walk that is kept for the next search: some 20 MB. */
+/** Most rows of a walk that is kept for the next search: some 20 MB. */
 const maxKeptRows = 500_000
 
 const selectStep = `WITH RECURSIVE branch (sequence, parent, owner) AS (
@@ -19,14 +19,16 @@ interface Step {
   owner: string
 }
 
-/** Goes back from an end no further than it is asked: 100,000 messages take some 50 ms. */
+/** Walks back from a branch's end, no further than needed. 100,000 messages take some 50 ms. */
 export class BranchWalk implements Branch {
   readonly end: number | null
   readonly #connection: Connection
   readonly #sequences: Set<number>
   readonly #segments: Map<string, Segment>
+  /** Where the walk goes on; null when it has reached the beginning. */
   #next: number | null
 
+  /** @param known an earlier walk. When its end is near on this branch, only the messages behind it are walked. */
   constructor(connection: Connection, end: number | null, known?: BranchWalk) {
     this.#connection = connection
     this.end = end
@@ -34,7 +36,6 @@ export class BranchWalk implements Branch {
     this.#sequences = new Set()
     this.#segments = new Map()
     if (!known || known.end === null) return
-    // A branch that grew: only what is new is walked.
     const fresh = this.#step(end)
     const at = fresh.findIndex(({ sequence }) => sequence === known.end)
     if (at < 0) return
@@ -48,7 +49,7 @@ export class BranchWalk implements Branch {
     return this.#sequences.size <= maxKeptRows
   }
 
-  passed(candidates: readonly number[]): Set<number> {
+  contained(candidates: readonly number[]): Set<number> {
     const wanted = new Set(candidates)
     const found = new Set(candidates.filter((sequence) => this.#sequences.has(sequence)))
     while (found.size < wanted.size && this.#next !== null)
