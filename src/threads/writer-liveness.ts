@@ -1,22 +1,22 @@
 /**
- * Who writes to a store, and how others know that it is no more: by its process, told by when that was started from one
- * that got its id later, and, as a process may outlive its threads, by the thread.
+ * Identifies the writers of a store, so that others can tell when one is dead. A writer is a thread of a process. A process
+ * is known by its id and its start, since ids are reused; a thread by its id, since a process may outlive its threads.
  */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { threadId } from 'node:worker_threads'
 
-/** Of a process that has ended, and whose parent has not asked how: its id is still taken (state Z, X). */
+/** Stands for the start of a process that has ended, but keeps its id until its parent reads its status (state Z, X). */
 const ended = 'ended'
 
 /**
- * In the system's own count (Linux: clock ticks since the boot, field 22 of /proc/<pid>/stat, with the boot's id); '' where
- * the system does not say, or has no such process. Source: proc(5).
+ * The start of a process as its system counts it: on Linux clock ticks since the boot (field 22 of /proc/<pid>/stat), with
+ * the boot's id. '' where the system does not say, or there is no such process. Source: proc(5).
  */
 export function processStart(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    // The name of the program, in parentheses, may hold anything.
+    // The program's name, in parentheses, may have any characters, so fields are counted from behind it.
     const [state = '', ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     if (/[ZXx]/.test(state)) return ended
     const ticks = fields[18] ?? ''
@@ -28,28 +28,30 @@ export function processStart(pid: number): string {
 
 let own: string | undefined
 
-/** Of this process: read once. */
+/** The start of this process. It is read once. */
 export function ownStart(): string {
   return (own ??= processStart(process.pid))
 }
 
-/** Threads of this process that are known to have died, by their ids, which a process gives once. */
+/** Ids of this process's threads that have died. A process never gives a thread id twice. */
 const lost = new Set<number>()
 
+/** Notes that threads of this process have died. */
 export function noteLostThreads(...ids: number[]): void {
   for (const id of ids) lost.add(id)
 }
 
+/** The ids of this process's threads that have died. */
 export function lostThreads(): number[] {
   return [...lost]
 }
 
-/** Of a writer in this thread. */
+/** A random id for a writer in this thread: a UUID, `@` and the thread's id. */
 export function newWriterId(): string {
   return `${randomUUID()}@${threadId}`
 }
 
-/** @param writer its id. Those of older versions name no thread */
+/** Whether a writer, by its id, is in one of these threads. Ids of older versions have no thread. */
 export function isOfThreads(writer: string, threads: readonly number[]): boolean {
   return threads.some((id) => writer.endsWith(`@${id}`))
 }
