@@ -30,7 +30,7 @@ export function prune(connection: Connection, sessionId: string, released: Relea
 function pruneOwners(connection: Connection, owners: readonly string[]): number {
   let deleted = 0
   for (const owner of owners) {
-    const sequences = unread(connection, owner)
+    const sequences = unreachable(connection, owner)
     deleteMessages(connection, sequences)
     deleted += sequences.length
   }
@@ -75,7 +75,7 @@ function originsOf(connection: Connection, sessionId: string, { head, forkedAt }
  * The messages of a session that nothing leads to. Heads, summaries, running turns and messages of other sessions lead to
  * their parents, and to all before these. A reply that the session itself repeated stays beside the new one.
  */
-function unread(connection: Connection, owner: string): number[] {
+function unreachable(connection: Connection, owner: string): number[] {
   const sql = `WITH RECURSIVE self (id) AS (SELECT ?), ends (sequence) AS (
       SELECT head FROM sessions WHERE id = :owner UNION SELECT reply FROM running WHERE session_id = :owner
     ), held (sequence) AS (
