@@ -54,7 +54,7 @@ export function cached(llm: LLM, store: CacheStore, options: CachedOptions = {})
 }
 
 /** What is kept of a reply. */
-type Kept = Omit<GenerateResponse, 'raw' | 'timing' | 'output' | 'lost' | 'costUsd' | 'fromCache'>
+type Kept = Omit<GenerateResponse, 'raw' | 'timing' | 'output' | 'otherAttempts' | 'costUsd' | 'fromCache'>
 interface Entry {
   version: 1
   /** By `Date.now()`; a store may know no ttl. */

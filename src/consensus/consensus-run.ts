@@ -1,6 +1,6 @@
 /** One consensus as it runs: rounds of calls, votes as they come, a ruling, and the verdict. */
 import { beginCall } from '../threads/calls-in-flight.ts'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError, messageOf } from '../errors.ts'
 import { infoOf, promptFor } from '../fan-out/members.ts'
 import { MemberCall } from '../fan-out/member-call.ts'
 import type { Member, MemberResult, PromptForMembers, MemberSlot } from '../fan-out/members.ts'
@@ -92,7 +92,7 @@ export class ConsensusRun {
     } catch (error) {
       const ended = this.#cancelled
       if (!ended || error !== ended) throw error
-      const partial = spentBy(this.#findings(), finishReasonOf(ended))
+      const partial = spentBy(this.#findings(), finishReasonOfError(ended))
       throw ended.amend({ partial, attempts: partial.timing.attempts })
     } finally {
       end()
@@ -101,7 +101,7 @@ export class ConsensusRun {
   }
 
   cancel(reason?: unknown): void {
-    this.#cancelled ??= endedError(reason, {}, 'consensus')
+    this.#cancelled ??= abortedError(reason, {}, 'consensus')
     for (const call of this.#calls) call.cancel(reason)
     this.#ended.abort()
   }

@@ -1,9 +1,9 @@
 /** The verdict, and how a ruling becomes one without claiming more than it is. */
-import { ResponseBuilder } from '../response/response-builder.ts'
+import { emptyResponse } from '../response/empty-response.ts'
 import type { ConvokeError } from '../errors.ts'
 import type { MemberInfo, MemberResult } from '../fan-out/members.ts'
 import type { GenerateResponse, OtherAttempt, Usage } from '../types.ts'
-import { sumUsage, usageOf } from '../usage/sum-usage.ts'
+import { sumKnown, sumUsage } from '../usage/sum-usage.ts'
 import type { Ballot, Consultation, FieldRuling, Ruling, Vote } from './strategy.ts'
 import { weightOf } from './tally.ts'
 
@@ -118,7 +118,7 @@ export function verdictOf(findings: Findings): Verdict {
   const { supporters, agreement } = ruling ? support(ballot, ruling) : { supporters: [], agreement: 0 }
   const members = slots.map((slot) => costOf(slot, results, ballot))
   const spent = [...members, ...consultations]
-  const costUsd = sumUsage(spent.map((one) => one.costUsd))
+  const costUsd = sumKnown(spent.map((one) => one.costUsd))
   return {
     status,
     answer: ruling?.answer,
@@ -131,7 +131,7 @@ export function verdictOf(findings: Findings): Verdict {
     quorum: ballot.quorum,
     strategy,
     rounds,
-    usage: usageOf(spent.map(({ usage }) => usage)),
+    usage: sumUsage(spent.map(({ usage }) => usage)),
     ...(costUsd === undefined ? {} : { costUsd }),
     members,
     consultations,
@@ -149,17 +149,15 @@ export function spentBy(
   const inOrder = results.toSorted((a, b) => a.round - b.round || a.result.index - b.result.index)
   const lost = [...inOrder.map(({ result }) => result), ...consultations].flatMap(otherAttemptsBy)
   const attempts = lost.reduce((sum, one) => sum + one.attempts, 0)
-  const empty = new ResponseBuilder('consensus', { model: '', inputTokens: () => 0 })
-  const costUsd = sumUsage(lost.map((one) => one.costUsd))
-  return {
-    ...empty.response(finishReason, {
-      timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
-      warnings: [],
-    }),
-    usage: usageOf(lost.map(({ usage }) => usage)),
-    ...(costUsd === undefined ? {} : { costUsd }),
-    ...(lost.length ? { otherAttempts: lost } : {}),
-  }
+  const response = emptyResponse({
+    provider: 'consensus',
+    model: '',
+    finishReason,
+    usage: sumUsage(lost.map(({ usage }) => usage)),
+    costUsd: sumKnown(lost.map((one) => one.costUsd)),
+    timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
+  })
+  return lost.length ? { ...response, otherAttempts: lost } : response
 }
 
 /** Nothing of one that sent no request. */
@@ -186,7 +184,7 @@ function reasonOf({ votes, quorum }: Ballot, ruling: Ruling | undefined, status:
 
 function costOf({ key, index }: MemberInfo, results: Findings['results'], ballot: Ballot): MemberCost {
   const own = results.filter(({ result }) => result.index === index)
-  const costUsd = sumUsage(own.map(({ result }) => result.costUsd))
+  const costUsd = sumKnown(own.map(({ result }) => result.costUsd))
   const outcome = own.at(-1)?.isStopped
     ? 'stopped'
     : ballot.votes.some((vote) => vote.index === index)
@@ -195,7 +193,7 @@ function costOf({ key, index }: MemberInfo, results: Findings['results'], ballot
   return {
     member: key,
     index,
-    usage: usageOf(own.map(({ result }) => result.usage)),
+    usage: sumUsage(own.map(({ result }) => result.usage)),
     ...(costUsd === undefined ? {} : { costUsd }),
     timeMs: own.reduce((sum, { result }) => sum + result.timeMs, 0),
     outcome,

@@ -1,9 +1,9 @@
 /** One member's call, and what ends it. */
-import { ConvokeError, endedError, isConvokeError, timedOutError, messageOf } from '../errors.ts'
+import { ConvokeError, abortedError, isConvokeError, totalTimeoutError, messageOf } from '../errors.ts'
 import { onAbort } from '../policies/cancellation.ts'
 import { maxTimerMs } from '../policies/deadline.ts'
 import type { GenerateResponse, Usage } from '../types.ts'
-import { noUsage, sumUsage, usageOf } from '../usage/sum-usage.ts'
+import { noUsage, sumKnown, sumUsage } from '../usage/sum-usage.ts'
 import type { MemberResult, MemberSlot } from './members.ts'
 import { infoOf } from './members.ts'
 
@@ -11,9 +11,9 @@ import { infoOf } from './members.ts'
 function spentOn(reply: GenerateResponse): { usage: Usage; costUsd?: number } {
   const { usage, costUsd, otherAttempts: lost = [], fromCache } = reply
   const own = fromCache ? noUsage : usage
-  const cost = sumUsage([costUsd, ...lost.map((one) => one.costUsd)])
+  const cost = sumKnown([costUsd, ...lost.map((one) => one.costUsd)])
   return {
-    usage: lost.length > 0 ? usageOf([own, ...lost.map((one) => one.usage)]) : own,
+    usage: lost.length > 0 ? sumUsage([own, ...lost.map((one) => one.usage)]) : own,
     ...(cost === undefined ? {} : { costUsd: cost }),
   }
 }
@@ -42,7 +42,7 @@ export class MemberCall {
     this.#stopListening = onAbort(signal, (reason) => this.cancel(reason))
     if (timeoutMs === undefined || timeoutMs > maxTimerMs) return
     this.#timer = setTimeout(() => {
-      this.cancel(timedOutError(`There was no answer within ${limit}.`))
+      this.cancel(totalTimeoutError(`There was no answer within ${limit}.`))
     }, timeoutMs)
     // A stream that nobody reads must not hold the process.
     this.#timer.unref()
@@ -99,7 +99,7 @@ export class MemberCall {
     const { aborted, reason } = this.signal
     if (!isConvokeError(thrown)) {
       // One of the caller's own may end by any error, once it is told to.
-      if (aborted) return endedError(reason, { ...who, cause: thrown })
+      if (aborted) return abortedError(reason, { ...who, cause: thrown })
       const message = messageOf(thrown)
       return new ConvokeError('malformed_response', `The member failed: ${message}`, {
         ...who,
@@ -110,7 +110,7 @@ export class MemberCall {
     if (!aborted || (thrown !== reason && thrown.code !== 'cancelled')) return thrown
     const { attempts, partial } = thrown
     const cause = thrown === reason ? {} : { cause: thrown }
-    const ended = endedError(reason, { ...who, attempts, ...cause, ...(partial ? { partial } : {}) })
+    const ended = abortedError(reason, { ...who, attempts, ...cause, ...(partial ? { partial } : {}) })
     return thrown === reason || ended.code === 'timeout' ? ended : thrown
   }
 }

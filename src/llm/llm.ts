@@ -1,14 +1,13 @@
 /** createLLM, and the facade that every LLM wears, whatever stands behind it. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { callBlocking, generateBlocking } from '../blocking/generate.ts'
-import type { Blocker, BlockingOptions } from '../blocking/generate.ts'
+import type { BlockingOptions } from '../blocking/generate.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
 import type { Candidate, Backend, PromptFor, RequestOptions, PendingCall } from './backend.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { checkLLMOptions } from '../options/call-options.ts'
 import { recognizeClient } from '../providers/registry.ts'
 import type { LLMOptions } from '../options/llm-options.ts'
-import type { SerializedLLM } from '../blocking/protocol.ts'
 import { ResponseStream } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
@@ -116,7 +115,7 @@ export class LLM implements AsyncDisposable {
     prompt: Prompt,
     options: BlockingOptions & { stream?: boolean } = {},
   ): GenerateResponse | BlockingStream {
-    return withProvider(this.provider, () => generateBlocking(this.blocker(), prompt, options))
+    return withProvider(this.provider, () => generateBlocking({ llm: this.#backend }, prompt, options))
   }
 
   /**
@@ -179,7 +178,9 @@ export class LLM implements AsyncDisposable {
 
   /** `countTokens`, while this thread waits. @throws ConvokeError as that, and as `generate` */
   countTokensSync(prompt: Prompt, options: BlockingOptions & { exact?: boolean } = {}): TokenCount {
-    return withProvider(this.provider, () => callBlocking(this.blocker(), 'countTokens', prompt, options))
+    return withProvider(this.provider, () =>
+      callBlocking({ llm: this.#backend }, 'countTokens', prompt, options),
+    )
   }
 
   /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
@@ -220,26 +221,5 @@ export class LLM implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  /**
-   * @throws ConvokeError `blocking_unavailable` where it cannot cross to another thread
-   * @internal
-   */
-  plain(): SerializedLLM {
-    return this.#backend.plain()
-  }
-
-  /**
-   * How its calls block.
-   * @internal
-   */
-  blocker(): Blocker {
-    const { blocking, defaults } = this.#backend
-    return {
-      target: () => ({ kind: 'llm', llm: this.plain() }),
-      defaults: { ...defaults, ...(blocking ? { blocking } : {}) },
-      provider: this.provider,
-    }
   }
 }

@@ -1,6 +1,6 @@
 /** Checks that a line of an export is a message as the store keeps it. Code behind this check trusts the value. */
 import { ConvokeError } from '../errors.ts'
-import { conversation } from '../request/normalize-prompt.ts'
+import { normalizePrompt } from '../request/normalize-prompt.ts'
 import type { MessageStatus, ReplyFields, StoredContent, StoredMessage } from '../store/store.ts'
 import type { UserMessage } from '../types.ts'
 
@@ -83,7 +83,7 @@ export function checkExportLine(value: Record<string, unknown>): ExportLine {
     checkFields(part as Record<string, unknown>, fields, `${type as string} part`)
   }
   // Media are checked as in any prompt: a picture that no call accepts would make every later turn fail.
-  if (role === 'user' && content.length > 0) conversation({ role, content } as UserMessage, {}, () => {})
+  if (role === 'user' && content.length > 0) normalizePrompt({ role, content } as UserMessage, {}, () => {})
   return value as unknown as ExportLine
 }
 

@@ -6,7 +6,7 @@ import { messageId } from '../store/message-id.ts'
 import type { NewMessage, ReplyFields, Store } from '../store/store.ts'
 import { estimateInputTokens, estimateTokens } from '../tokens/count-tokens.ts'
 import type { GenerateResponse } from '../types.ts'
-import { sumUsage, usageOf } from '../usage/sum-usage.ts'
+import { sumKnown, sumUsage } from '../usage/sum-usage.ts'
 import type { HistoryMessage } from './history.ts'
 import { Transcript } from './transcript.ts'
 
@@ -199,11 +199,11 @@ function noSummary(message: string, { llm }: Compaction, partial: GenerateRespon
 /** The fields stored with a summary: model, usage, cost and time of all calls that it took. */
 function fieldsOf(replies: readonly GenerateResponse[]): ReplyFields {
   const { provider = '', model = '' } = replies.at(-1) ?? {}
-  const costUsd = sumUsage(replies.map((reply) => reply.costUsd))
+  const costUsd = sumKnown(replies.map((reply) => reply.costUsd))
   return {
     provider,
     model,
-    usage: usageOf(replies.map(({ usage }) => usage)),
+    usage: sumUsage(replies.map(({ usage }) => usage)),
     timing: {
       firstChunkMs: replies[0]?.timing.firstChunkMs ?? 0,
       totalMs: replies.reduce((sum, { timing }) => sum + timing.totalMs, 0),

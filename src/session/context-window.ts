@@ -1,6 +1,6 @@
 /** How much of a history fits into a model's context window, in whole turns. */
 import { ConvokeError } from '../errors.ts'
-import { scaled } from '../tokens/count-tokens.ts'
+import { scaleForModel } from '../tokens/count-tokens.ts'
 import { messageTokens } from './history-tokens.ts'
 import type { HistoryMessage } from './history.ts'
 
@@ -45,7 +45,7 @@ export function cutToFit(history: readonly HistoryMessage[], budget: number, mod
   let cut = history.length
   for (let at = history.length - 1; at >= 0; at--) {
     tokens += messageTokens(history[at] as HistoryMessage)
-    if (scaled(tokens, model) > budget) break
+    if (scaleForModel(tokens, model) > budget) break
     if (beginsTurn(history[at], history[at - 1])) cut = at
   }
   return cut

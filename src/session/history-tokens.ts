@@ -1,6 +1,11 @@
 /** Estimated tokens of a history. Each message is counted once. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { estimateByPieces, estimateInputTokens, estimateTokens, scaled } from '../tokens/count-tokens.ts'
+import {
+  estimateInSlices,
+  estimateInputTokens,
+  estimateTokens,
+  scaleForModel,
+} from '../tokens/count-tokens.ts'
 import type { CountedRequest } from '../tokens/request-texts.ts'
 import type { RequestMessage } from '../provider.ts'
 import type { HistoryMessage } from './history.ts'
@@ -26,7 +31,7 @@ export async function countAhead(history: readonly HistoryMessage[]): Promise<vo
   let units = 0
   for (const message of history) {
     if (knownTokens(message) !== undefined) continue
-    const counting = estimateByPieces(requestOf(message))
+    const counting = estimateInSlices(requestOf(message))
     let step = counting.next()
     for (; !step.done; step = counting.next()) {
       units += step.value
@@ -45,7 +50,7 @@ export function totalTokens(
   model: string | undefined,
 ): number {
   const tokens = history.reduce((sum, message) => sum + messageTokens(message), estimateTokens(system ?? ''))
-  return scaled(tokens, model)
+  return scaleForModel(tokens, model)
 }
 
 function knownTokens(message: HistoryMessage): number | undefined {

@@ -1,13 +1,13 @@
 /** A stored history as messages that the strictest vendor accepts. */
 import { createHash } from 'node:crypto'
-import type { AssistantPart, Message, ToolResultPart } from '../types.ts'
+import type { MediaPart, RequestMessage } from '../provider.ts'
+import { mediaPart } from '../request/media-part.ts'
+import type { AssistantPart, FilePart, ImagePart, TextPart, ToolResultPart } from '../types.ts'
 import type { HistoryMessage } from './history.ts'
 import { isBlank } from './is-blank.ts'
 
 /** The result that the model reads for a tool call that never got one. */
 const noResult = 'There is no result: the conversation was interrupted before this tool had answered.'
-
-type Sent = Extract<Message, { role: 'user' | 'assistant' }> | { role: 'tool'; content: ToolResultPart[] }
 
 /**
  * The messages of a history in the form that `provider` accepts: they begin with the user, roles alternate, every tool
@@ -15,7 +15,7 @@ type Sent = Extract<Message, { role: 'user' | 'assistant' }> | { role: 'tool'; c
  * and signatures of other vendors are left out, and ids of calls that only
  * the other vendor accepts are replaced.
  */
-export function sendableHistory(history: readonly HistoryMessage[], provider: string): Message[] {
+export function sendableHistory(history: readonly HistoryMessage[], provider: string): RequestMessage[] {
   const conversation = new SentMessages(provider)
   for (const message of history) conversation.add(message)
   return conversation.end()
@@ -23,7 +23,7 @@ export function sendableHistory(history: readonly HistoryMessage[], provider: st
 
 class SentMessages {
   readonly #provider: string
-  readonly #sent: Sent[] = []
+  readonly #sent: RequestMessage[] = []
   /** The last reply's calls without a result yet: names by the ids that are sent. */
   #openCalls = new Map<string, string>()
   /** The ids that are sent, by the stored ones. */
@@ -44,7 +44,7 @@ class SentMessages {
         const content = message.content.filter((part) => !isBlank(part))
         if (content.length === 0) return
         this.#closeCalls()
-        append(this.#sent, { role: 'user', content })
+        append(this.#sent, { role: 'user', content: content.map(asSent) })
         return
       }
       case 'assistant':
@@ -54,7 +54,7 @@ class SentMessages {
     }
   }
 
-  end(): Message[] {
+  end(): RequestMessage[] {
     this.#closeCalls()
     // Vendors want a conversation to begin with its user.
     const first = this.#sent.findIndex(({ role }) => role === 'user')
@@ -62,9 +62,12 @@ class SentMessages {
   }
 
   #addResults(results: readonly ToolResultPart[]): void {
-    const content = results
-      .map((part) => ({ ...part, toolCallId: this.#callIds.get(part.toolCallId) ?? part.toolCallId }))
-      .filter(({ toolCallId }) => this.#openCalls.delete(toolCallId))
+    const content = results.flatMap((part) => {
+      const toolCallId = this.#callIds.get(part.toolCallId) ?? part.toolCallId
+      const name = this.#openCalls.get(toolCallId)
+      if (name === undefined || !this.#openCalls.delete(toolCallId)) return []
+      return [{ ...part, toolCallId, name: part.name ?? name }]
+    })
     if (content.length > 0) append(this.#sent, { role: 'tool', content })
   }
 
@@ -79,8 +82,8 @@ class SentMessages {
   /** Gives each open call a result that says there is none. */
   #closeCalls(): void {
     if (this.#openCalls.size === 0) return
-    const content = [...this.#openCalls].map(([toolCallId, name]): ToolResultPart => ({
-      type: 'tool-result',
+    const content = [...this.#openCalls].map(([toolCallId, name]) => ({
+      type: 'tool-result' as const,
       toolCallId,
       name,
       result: noResult,
@@ -92,15 +95,19 @@ class SentMessages {
 }
 
 /** Adds a message, as a part of the last one where that has the same role. */
-function append(sent: Sent[], message: Sent): void {
+function append(sent: RequestMessage[], message: RequestMessage): void {
   const last = sent.at(-1)
-  if (last?.role !== message.role || typeof last.content === 'string') {
+  if (last?.role !== message.role) {
     sent.push(message)
     return
   }
   // The list was made here, so it may grow in place. A copy per message would make this quadratic.
   const content = last.content as unknown[]
   for (const part of message.content) content.push(part)
+}
+
+function asSent(part: TextPart | ImagePart | FilePart): TextPart | MediaPart {
+  return part.type === 'text' ? part : mediaPart(part)
 }
 
 /** The parts of a reply that may be sent to `provider`; none when only reasoning would be left. */

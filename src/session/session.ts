@@ -1,16 +1,14 @@
 /** createSession: a conversation that is kept. */
 import { randomUUID } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { Replica } from '../blocking/channel.ts'
 import { generateBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions } from '../blocking/generate.ts'
 import { beginCall } from '../threads/calls-in-flight.ts'
-import { serializeSession } from '../blocking/serialize-arguments.ts'
+import { discard } from '../threads/recipe.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
-import { ConvokeError, endedError, isConvokeError } from '../errors.ts'
+import { ConvokeError, abortedError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm/llm.ts'
 import { checkCallOptions, checkSessionOptions } from '../options/call-options.ts'
-import type { BlockingTarget } from '../blocking/protocol.ts'
 import { writeUnwritten } from '../store/unwritten-ends.ts'
 import { messageId } from '../store/message-id.ts'
 import { sqliteStore } from '../store/sqlite/sqlite-store.ts'
@@ -89,8 +87,6 @@ export class Session implements AsyncDisposable {
   /** What is done between the turns. */
   readonly #work = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
-  /** In the blocking thread. */
-  readonly #replica = new Replica()
   #closed: Promise<void> | undefined
 
   /** @internal */
@@ -178,9 +174,14 @@ export class Session implements AsyncDisposable {
     options: BlockingOptions<SessionCallOptions> & { stream?: boolean } = {},
   ): SessionResponse | BlockingStream<SessionResponse> {
     refuseMessages(options)
-    const { llm } = this
-    const blocker = { ...llm.blocker(), target: () => this.#target(llm), session: this.#key }
-    return generateBlocking<SessionResponse>(blocker, prompt, options)
+    this.#throwIfClosed()
+    const session = {
+      made: this,
+      key: this.#key,
+      store: this.#store,
+      options: { ...this.#options, id: this.id },
+    }
+    return generateBlocking<SessionResponse>({ llm: this.llm.backend, session }, prompt, options)
   }
 
   /**
@@ -225,7 +226,7 @@ export class Session implements AsyncDisposable {
 
   /**
    * Lets a summary, written by the session's LLM, stand for all but the last turns. What it replaces stays in the store:
-   * `history({ isWhole: true })`. A history that is longer than the window takes several calls, each with the summary so
+   * `history({ includeCompacted: true })`. A history that is longer than the window takes several calls, each with the summary so
    * far. Nothing happens where there is nothing to summarise.
    *
    * @throws ConvokeError as any call, and `invalid_output` when the model gives no whole summary: the session is as it was
@@ -271,7 +272,7 @@ export class Session implements AsyncDisposable {
     await this.#cancelAll('the session was deleted')
     await this.#store.deleteSession(this.id)
     this.#opened = undefined
-    this.#replica.forget()
+    discard(this)
   }
 
   /** Cancels what runs, and closes a store that the session itself has opened (its forks use the same). */
@@ -288,7 +289,7 @@ export class Session implements AsyncDisposable {
     this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
     await this.#cancelAll(reason)
     await Promise.allSettled(this.#work)
-    this.#replica.forget()
+    discard(this)
     if (typeof this.#options.store !== 'object') await this.#store.close()
     // A store that goes on may take what it could not before; who waited for a reply was told that it is not kept.
     else await writeUnwritten(this.#store).catch(() => {})
@@ -341,7 +342,7 @@ export class Session implements AsyncDisposable {
       return await work
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
-      throw endedError(signal.reason, { cause: error })
+      throw abortedError(signal.reason, { cause: error })
     } finally {
       this.#work.delete(work)
     }
@@ -391,14 +392,6 @@ export class Session implements AsyncDisposable {
   /** Tells it from the others of this thread. */
   get #key(): string {
     return `${this.#store.name}\n${this.id}`
-  }
-
-  /** How the blocking thread makes it again. */
-  #target(llm: LLM): BlockingTarget {
-    this.#throwIfClosed()
-    const options = { ...this.#options, id: this.id }
-    const session = serializeSession(this.#replica.idFor(this), this.#store, llm.plain(), options)
-    return { kind: 'session', session }
   }
 }
 

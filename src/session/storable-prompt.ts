@@ -1,6 +1,6 @@
 /** A prompt as messages that a session can store. */
 import { ConvokeError } from '../errors.ts'
-import { conversation } from '../request/normalize-prompt.ts'
+import { normalizePrompt } from '../request/normalize-prompt.ts'
 import type { MediaPart, RequestMessage } from '../provider.ts'
 import type { StoredContent } from '../store/store.ts'
 import type { FilePart, ImagePart, Message, Prompt } from '../types.ts'
@@ -14,10 +14,14 @@ import { isBlank } from './is-blank.ts'
  * of nothing but white space, and a tool result that answers no open call
  */
 export function storablePrompt(prompt: Prompt, history: readonly HistoryMessage[]): StoredContent[] {
-  const open = openCalls(history)
-  const calls = [...open].map(([id, name]) => ({ type: 'tool-call' as const, id, name, arguments: {} }))
+  const calls = [...openCalls(history)].map(([id, name]) => ({
+    type: 'tool-call' as const,
+    id,
+    name,
+    arguments: {},
+  }))
   const before: Message[] = calls.length > 0 ? [{ role: 'assistant', content: calls }] : []
-  const { system, messages } = conversation(prompt, { messages: before }, () => {})
+  const { system, messages } = normalizePrompt(prompt, { messages: before }, () => {})
   if (system !== undefined) {
     throw bad(
       'A session has its own system prompt. Pass system to createSession, or as an option of the call.',
@@ -28,6 +32,16 @@ export function storablePrompt(prompt: Prompt, history: readonly HistoryMessage[
     if (message.role === 'user' && message.content.every(isBlank)) {
       throw bad('A user message is blank. Pass a text with words, a picture or a file.')
     }
+  }
+  const contents = added.map(asStored)
+  checkToolResults(contents, history)
+  return contents
+}
+
+/** @throws ConvokeError `invalid_request` for a tool result that answers no open call of this history */
+export function checkToolResults(added: readonly StoredContent[], history: readonly HistoryMessage[]): void {
+  const open = openCalls(history)
+  for (const message of added) {
     if (message.role === 'assistant')
       for (const part of message.content) if (part.type === 'tool-call') open.set(part.id, part.name)
     if (message.role !== 'tool') continue
@@ -36,7 +50,6 @@ export function storablePrompt(prompt: Prompt, history: readonly HistoryMessage[
       throw bad(`The tool result ${JSON.stringify(toolCallId)} answers no open tool call of this session.`)
     }
   }
-  return added.map(asStored)
 }
 
 function asStored(message: RequestMessage): StoredContent {

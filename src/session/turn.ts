@@ -3,7 +3,7 @@
  * behind it. A reply is acknowledged (its finish chunk, its promise) when it is on disk, or when the store has failed.
  */
 import { randomUUID } from 'node:crypto'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError } from '../errors.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError } from '../errors.ts'
 import { onAbort } from '../policies/cancellation.ts'
 import { sleep } from '../policies/sleep.ts'
 import type { PendingCall } from '../llm/backend.ts'
@@ -14,15 +14,15 @@ import { keepUnwritten, writeUnwritten } from '../store/unwritten-ends.ts'
 import { messageId } from '../store/message-id.ts'
 import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnEnd } from '../store/store.ts'
 import type { StreamSink, StreamSource } from '../response/response-stream.ts'
-import type { GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
+import type { GenerateResponse, Prompt, StreamChunk } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { interruptIfSilent } from './interrupt-if-silent.ts'
 import type { FittedContext, TurnPosition } from './fit-context.ts'
 import { summaryOf } from './history.ts'
 import { sendableHistory } from './sendable-history.ts'
-import { storablePrompt } from './storable-prompt.ts'
+import { checkToolResults, storablePrompt } from './storable-prompt.ts'
 import { asStoreError, Recorder } from './recorder.ts'
-import { storedResponse, emptyResponse } from './stored-response.ts'
+import { responseBeforeCall, storedResponse } from './stored-response.ts'
 import { lastMessageBefore, readRecent } from './read-tail.ts'
 import { enterQueue, hasTurn } from './turn-queue.ts'
 
@@ -78,13 +78,13 @@ export class Turn implements StreamSource {
       this.#end = resolve
     })
     this.#sessionId = context.sessionId
-    this.#last = emptyResponse(context.llm, context.options.model)
+    this.#last = responseBeforeCall(context.llm, context.options.model)
   }
 
   cancel(reason?: unknown): void {
     const { provider } = this.#context.llm
-    const error = endedError(reason, { provider })
-    const partial = { ...this.partial(), finishReason: finishReasonOf(error) }
+    const error = abortedError(reason, { provider })
+    const partial = { ...this.partial(), finishReason: finishReasonOfError(error) }
     this.#controller.abort(error.amend({ partial }))
     this.#source?.cancel(reason)
   }
@@ -134,7 +134,7 @@ export class Turn implements StreamSource {
       // Once more: another process may have answered the same tool call meanwhile.
       const place = { sessionId: this.#sessionId, turn: begun.turn, replyId: this.#replyId }
       if (prompt !== undefined && hasResults(prompt)) {
-        storablePrompt(prompt, await readRecent(store, this.#sessionId, place))
+        checkToolResults(messages, await readRecent(store, this.#sessionId, place))
       }
       return await this.#answer(place, recorder, sink)
     } catch (error) {
@@ -205,7 +205,7 @@ export class Turn implements StreamSource {
     const signal = this.#controller.signal
     const { history, system: given } = await fit(place, options, signal)
     const system = [given, summaryOf(history)].filter((text) => text).join('\n\n')
-    const prompt = (provider: string): Message[] => sendableHistory(history, provider)
+    const prompt = (provider: string) => sendableHistory(history, provider)
     const { signal: _signal, ...rest } = options
     const call = { ...rest, ...(system ? { system } : {}) }
     signal.throwIfAborted()

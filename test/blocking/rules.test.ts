@@ -5,6 +5,7 @@ import { consensus, createLLM, createSession, fallback, fanOut, registerProvider
 import type { LLM, LLMOptions, Store } from 'convoke'
 import OpenAI from 'openai'
 import { z } from 'zod'
+import { targetOf } from '../../src/blocking/generate.ts'
 import { limitOf, limitOfMany } from '../../src/blocking/call-limit.ts'
 import { serializeMembers } from '../../src/blocking/serialize-arguments.ts'
 import { blockingLLM, rejected, thrown } from '../support/blocking-kit.ts'
@@ -194,7 +195,8 @@ test('bad input is the error that it is on the async side', () => {
 test('a call has the time of all that may be asked one after the other, unless it has its own', () => {
   const hour = { timeouts: { totalMs: 3_600_000 } }
   const [one, patient] = [llmOf(), llmOf(hour)]
-  const of = (llm: LLM, options = {}) => limitOf(llm.blocker().target(), { ...llm.defaults, ...options })
+  const of = (llm: LLM, options = {}) =>
+    limitOf(targetOf({ llm: llm.backend }), { ...llm.defaults, ...options })
   assert.deepEqual([of(one), of(patient)], [600_000, 3_600_000])
   assert.equal(of(fallback(one, patient)), 4_200_000)
   assert.equal(of(fallback(one, patient), { timeouts: { totalMs: 5 } }), 5)

@@ -150,14 +150,14 @@ test('an unknown provider is answered with the nearest name and with all of them
   refused(
     () => createLLM('antropic'),
     'configuration',
-    /Did you mean anthropic\? There are openai, anthropic/,
+    /Did you mean anthropic\? Providers are openai, anthropic/,
   )
-  refused(() => createLLM('__proto__'), 'configuration', /no provider/)
-  refused(() => createLLM('constructor'), 'configuration', /no provider/)
+  refused(() => createLLM('__proto__'), 'configuration', /Unknown provider/)
+  refused(() => createLLM('constructor'), 'configuration', /Unknown provider/)
 })
 
 test('an object that is no vendor client is refused by its kind', () => {
-  refused(() => createLLM(new Date()), 'configuration', /This Date is no client of a known SDK/)
+  refused(() => createLLM(new Date()), 'configuration', /This Date is not a client of a known SDK/)
   refused(() => createLLM(undefined as unknown as string), 'configuration', /not undefined/)
 })
 
@@ -209,7 +209,7 @@ test('a provider of one’s own is registered once, under a name that is free', 
   assert.ok(listProviders().includes('mine'))
   refused(() => registerProvider('mine', create), 'configuration', /already/)
   refused(() => registerProvider('openai', create), 'configuration', /already/)
-  refused(() => registerProvider('a/b', create), 'configuration', /no provider name/)
+  refused(() => registerProvider('a/b', create), 'configuration', /not a provider name/)
 })
 
 test('options of a call win over the defaults, the grouped ones name by name', () => {

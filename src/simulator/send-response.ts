@@ -1,4 +1,4 @@
-/** Puts an answer on the wire, with the fault that it was given. */
+/** Sends responses, with the faults that strike while they are sent. */
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { Connection } from './connection.ts'
 import { hasShare, planFault } from './faults.ts'
@@ -7,55 +7,60 @@ import { parseJson } from './json-value.ts'
 import type { Fault, RequestOutcome, RequestRecord } from './types.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
-/** What is to be said to a request, before any fault. */
-export type Answer = JsonAnswer | StreamAnswer
+/** The body of a response without faults. */
+export type ResponseBody = JsonBody | StreamBody
 
 /** A body that is sent at once. */
-export interface JsonAnswer {
+export interface JsonBody {
   kind: 'json'
-  /** Undefined for an empty body. */
-  body: unknown
-  /** Runs once the answer was sent in full. */
+  /** Sent as JSON; undefined for an empty body. */
+  value: unknown
+  /** Called once the body was sent in full. */
   onSent?: () => void
 }
 
 /** A body that is sent event by event. */
-export interface StreamAnswer {
+export interface StreamBody {
   kind: 'stream'
   contentType: string
   hasComments: boolean
-  /** So many of them come without a pause, together with the one behind: as many as open a reply of text. */
+  /** The number of events that open a reply. They are sent without a pause, together with the event after them. */
   openingEvents: number
   junkEvent: string
-  /** Repeatable: a fault by share counts them first. */
+  /** Can be called twice with the same result, because a fault by share counts the events first. */
   events(): Iterable<string>
   errorEvent(message: string | undefined): string
+  /** Milliseconds between two events. */
   paceMs: number
-  /** Runs once the answer was sent in full. */
+  /** Called once the body was sent in full. */
   onSent?: () => void
 }
 
-/** Where an answer goes. */
+/** The client that a response goes to. */
 export interface Destination {
   connection: Connection
   record: RequestRecord
   vendor: Vendor
   requestId: string
-  /** Says how the exchange will have ended once the response is written. */
+  /** Ends the response, and sets the outcome that is recorded once it is written. */
   end(outcome: RequestOutcome, lastText?: string): void
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const NOT_JSON = '<html><head><title>502 Bad Gateway</title></head><body>upstream hiccup</body></html>\n'
 
-/** Sends a reply, with the faults that strike once it has begun. */
-export async function send(to: Destination, answer: Answer, fault: Fault | undefined): Promise<void> {
+/** Sends a body, and lets the fault strike in the middle of it. */
+export async function sendResponse(
+  to: Destination,
+  body: ResponseBody,
+  fault: Fault | undefined,
+): Promise<void> {
   if (to.connection.isClosed) return
-  if (answer.kind === 'stream') await sendStream(to, answer, fault)
-  else await sendJson(to, answer, fault)
+  if (body.kind === 'stream') await sendStream(to, body, fault)
+  else await sendJson(to, body, fault)
 }
 
-/** Sends a problem in the vendor's own words, or in the fault's. */
+/** Sends an error, in the vendor's format or with the body of the fault. */
 export function sendProblem(
   to: Destination,
   problem: Problem,
@@ -73,7 +78,7 @@ export function sendProblem(
   to.end(outcome, body)
 }
 
-/** The problem that a fault with a status stands for. */
+/** The problem that a fault describes. */
 export function problemOf(fault: Fault, status: number): Problem {
   return {
     status,
@@ -82,37 +87,36 @@ export function problemOf(fault: Fault, status: number): Problem {
   }
 }
 
-async function sendStream(to: Destination, answer: StreamAnswer, fault: Fault | undefined): Promise<void> {
+async function sendStream(to: Destination, body: StreamBody, fault: Fault | undefined): Promise<void> {
   const { connection, record } = to
-  const plan = hasShare(fault) ? planFault(fault, count(answer.events())) : {}
-  const comment = fault?.comments === true && answer.hasComments ? ': keep-alive\n\n' : ''
+  const plan = hasShare(fault) ? planFault(fault, count(body.events())) : {}
+  const comment = fault?.comments === true && body.hasComments ? ': keep-alive\n\n' : ''
   writeHead(to, 200, {
-    'content-type': answer.contentType,
+    'content-type': body.contentType,
     'cache-control': 'no-cache',
     ...retryAfterOf(fault),
     ...fault?.headers,
   })
   connection.response.flushHeaders()
   let index = 0
-  for (const event of answer.events()) {
-    if (plan.break?.at === index)
-      return breakOff(to, plan.break.kind, () => answer.errorEvent(fault?.message))
-    if (answer.paceMs > 0 && index > answer.openingEvents) await connection.pause(answer.paceMs)
+  for (const event of body.events()) {
+    if (plan.break?.at === index) return breakOff(to, plan.break.kind, () => body.errorEvent(fault?.message))
+    if (body.paceMs > 0 && index > body.openingEvents) await connection.pause(body.paceMs)
     if (connection.isClosed) return
-    const junk = plan.junkAt === index ? answer.junkEvent : ''
+    const junk = plan.junkAt === index ? body.junkEvent : ''
     const written = connection.writeChunk(junk + (index > 0 ? comment : '') + event)
     record.eventsSent = ++index
-    // Awaited only where it must be: a promise for every event would cost more than the event.
+    // Awaited only when the client is slow, because a promise for every event would cost more than the event.
     if (written !== undefined) await written
   }
   if (connection.isClosed) return
-  answer.onSent?.()
+  body.onSent?.()
   to.end(plan.junkAt === undefined ? 'complete' : 'fault')
 }
 
-async function sendJson(to: Destination, answer: JsonAnswer, fault: Fault | undefined): Promise<void> {
+async function sendJson(to: Destination, body: JsonBody, fault: Fault | undefined): Promise<void> {
   const isJunk = fault?.junkAfter !== undefined
-  const text = isJunk ? NOT_JSON : answer.body === undefined ? '' : JSON.stringify(answer.body)
+  const text = isJunk ? NOT_JSON : body.value === undefined ? '' : JSON.stringify(body.value)
   const bytes = Buffer.from(text)
   const plan: FaultPlan = hasShare(fault) ? planFault(fault, bytes.length) : {}
   if (plan.break?.kind === 'error') {
@@ -121,7 +125,7 @@ async function sendJson(to: Destination, answer: JsonAnswer, fault: Fault | unde
   }
   writeHead(to, 200, {
     'content-type': JSON_TYPE,
-    // Without a length, an early end looks clean: nothing but the JSON says that something is missing.
+    // Without a content-length an early end looks clean: only the JSON shows that something is missing.
     ...(plan.break?.kind !== 'end' && { 'content-length': bytes.length }),
     ...retryAfterOf(fault),
     ...fault?.headers,
@@ -132,7 +136,7 @@ async function sendJson(to: Destination, answer: JsonAnswer, fault: Fault | unde
     return breakOff(to, plan.break.kind, () => '')
   }
   to.record.eventsSent = 1
-  answer.onSent?.()
+  body.onSent?.()
   to.end(isJunk ? 'fault' : 'complete', text)
 }
 
@@ -143,7 +147,7 @@ async function breakOff(
 ): Promise<void> {
   switch (kind) {
     case 'stall':
-      return // the response stays open until the client hangs up
+      return // the response stays open until the client closes the connection
     case 'cut':
       to.record.outcome = 'fault'
       return to.connection.reset()

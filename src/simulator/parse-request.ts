@@ -1,4 +1,4 @@
-/** Reads a request into the one form that users, scripts and the log see. */
+/** Parses requests of all vendors into one form, which scripts get and the log keeps. */
 import type { IncomingMessage } from 'node:http'
 import { asString, isObject, parseJson } from './json-value.ts'
 import type { RequestLog } from './request-log.ts'
@@ -8,23 +8,24 @@ import type { RequestRecord, SimulatedRequest } from './types.ts'
 import type { JsonObject } from './json-value.ts'
 import type { Conversation } from './wire-format.ts'
 
-/** A request that was read, whether or not it makes sense. */
-export interface Understood {
+/** A parsed request. It is not checked yet: `checkRequest` does that. */
+export interface ParsedRequest {
   route: Route
+  /** The request as users see it; it is also in the log, and is updated while the request runs. */
   record: RequestRecord
-  /** Undefined where the endpoint reads none, or the body is not a JSON object. */
+  /** Undefined when the endpoint reads no conversation, or when the body is not a JSON object. */
   conversation: Conversation | undefined
-  /** The key that it carries, where its vendor's SDK puts it. */
+  /** The API key, from the place where the vendor's SDK puts it. */
   key: string | undefined
 }
 
-/** Reads a request, and puts it into the log. */
-export function understand(
+/** Parses a request, and adds it to the log. */
+export function parseRequest(
   incoming: IncomingMessage,
   body: string,
   startedAt: number,
   log: RequestLog,
-): Understood {
+): ParsedRequest {
   const url = incoming.url ?? '/'
   const queryAt = url.indexOf('?')
   const path = queryAt < 0 ? url : url.slice(0, queryAt)
@@ -41,7 +42,7 @@ export function understand(
     path,
     headers,
     body: parsed,
-    ...meaning(route, parsed, conversation),
+    ...fieldsOf(route, parsed, conversation),
     ...log.next(method, path, body),
     startedAt,
     eventsSent: 0,
@@ -52,20 +53,20 @@ export function understand(
   return { route, record, conversation, key: route.vendor.key(headers, query) }
 }
 
-/** Gemini's countTokens may wrap the request that it counts. */
+/** The body that holds the conversation. Gemini's countTokens may wrap it in another object. */
 function conversationBody(route: Route, body: JsonObject): JsonObject {
   const inner = body['generateContentRequest']
   return route.api === 'count-tokens' && isObject(inner) ? inner : body
 }
 
-function meaning(
+function fieldsOf(
   route: Route,
   body: unknown,
   conversation: Conversation | undefined,
 ): Pick<SimulatedRequest, 'model' | 'stream' | 'system' | 'messages' | 'prompt' | 'tools'> {
   const named = isObject(body) ? (asString(body['model']) ?? asString(body['name'])) : undefined
   const system = conversation?.system ?? []
-  const messages = (conversation?.turns ?? []).map(({ role, givenRole, text }) => ({
+  const messages = (conversation?.messages ?? []).map(({ role, givenRole, text }) => ({
     role: role === 'unknown' ? givenRole : role,
     text,
   }))
@@ -78,6 +79,16 @@ function meaning(
     prompt: messages.findLast((message) => message.role === 'user')?.text ?? '',
     tools: conversation?.tools ?? [],
   }
+}
+
+/** All texts of a request that its model reads. */
+export function conversationTexts({ system = '', messages, tools }: SimulatedRequest): string[] {
+  return [system, ...messages.map((message) => message.text), ...tools]
+}
+
+/** The characters of all these texts. */
+export function conversationLength(request: SimulatedRequest): number {
+  return conversationTexts(request).reduce((total, text) => total + text.length, 0)
 }
 
 function flatHeaders(incoming: IncomingMessage): Record<string, string> {

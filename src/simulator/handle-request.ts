@@ -1,20 +1,21 @@
-/** One request and its response, from the first byte to the record's last field. */
+/** Handles one request: reads it, answers it, and completes its record. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { checkRequest, prepareAnswer, Refusal } from './answer.ts'
-import type { AnswerSource } from './answer.ts'
+import { checkRequest, Refusal } from './check-request.ts'
+import { prepareResponse } from './prepare-response.ts'
+import type { ResponseSource } from './prepare-response.ts'
 import { Connection } from './connection.ts'
-import { problemOf, send, sendProblem } from './delivery.ts'
-import type { Destination } from './delivery.ts'
+import { problemOf, sendProblem, sendResponse } from './send-response.ts'
+import type { Destination } from './send-response.ts'
 import { chooseFault, FAULT_HEADER } from './faults.ts'
 import type { FaultQueue } from './faults.ts'
 import type { RequestLog } from './request-log.ts'
 import type { Fault, RequestOutcome } from './types.ts'
-import { understand } from './understand.ts'
-import type { Understood } from './understand.ts'
+import { parseRequest } from './parse-request.ts'
+import type { ParsedRequest } from './parse-request.ts'
 import type { Problem } from './wire-format.ts'
 
-/** What an exchange needs to know of its simulator. */
-export interface SimulatorState extends AnswerSource {
+/** The state of a running simulator that requests read and change. */
+export interface SimulatorState extends ResponseSource {
   readonly log: RequestLog
   readonly faults: FaultQueue
   openStreams: number
@@ -22,8 +23,8 @@ export interface SimulatorState extends AnswerSource {
 
 const MAX_BODY_BYTES = 64 * 1024 * 1024
 
-/** Answers one request. Never rejects: whatever goes wrong is told to the client. */
-export async function handle(
+/** Answers one request. Never rejects: errors are sent to the client. */
+export async function handleRequest(
   state: SimulatorState,
   incoming: IncomingMessage,
   response: ServerResponse,
@@ -31,40 +32,41 @@ export async function handle(
   const startedAt = performance.now()
   const connection = new Connection(response)
   const body = await readBody(incoming)
-  if (body === undefined || connection.isClosed) return // hung up before it had said what it wants
-  const understood = understand(incoming, body.text, startedAt, state.log)
-  const to = follow(state, understood, connection)
+  // The client may have closed the connection before the end of its request.
+  if (body === undefined || connection.isClosed) return
+  const request = parseRequest(incoming, body.text, startedAt, state.log)
+  const to = track(state, request, connection)
   try {
     if (body.isTooLarge) throw new Refusal({ status: 413 })
-    await run(state, understood, to)
+    await respond(state, request, to)
   } catch (error) {
     if (response.headersSent) response.destroy()
-    else sendProblem(to, problemIn(error), 'error')
+    else sendProblem(to, problemOfError(error), 'error')
   }
 }
 
-async function run(state: SimulatorState, understood: Understood, to: Destination): Promise<void> {
-  const asked = takeFault(state, understood)
-  if (asked !== undefined && (await failEarly(state, to, asked))) return
-  checkRequest(understood, state)
-  const { answer, ...prepared } = await prepareAnswer(understood, state)
-  const fault = asked ?? prepared.fault
-  if (asked === undefined && fault !== undefined && (await failEarly(state, to, fault))) return
+async function respond(state: SimulatorState, request: ParsedRequest, to: Destination): Promise<void> {
+  const chosen = takeFault(state, request)
+  if (chosen !== undefined && (await failEarly(state, to, chosen))) return
+  checkRequest(request, state)
+  const { body, ...prepared } = await prepareResponse(request, state)
+  const fault = chosen ?? prepared.fault
+  if (chosen === undefined && fault !== undefined && (await failEarly(state, to, fault))) return
   await to.connection.pause(fault?.latencyMs ?? prepared.latencyMs ?? state.options.latencyMs ?? 0)
-  await send(to, answer, fault)
+  await sendResponse(to, body, fault)
 }
 
-/** A fault in the header is the client's to put right; one of the user's function is not. */
-function takeFault(state: SimulatorState, { record }: Understood): Fault | undefined {
+/** An invalid fault in the header is the client's mistake (400); one of the user's function is the server's (500). */
+function takeFault(state: SimulatorState, { record }: ParsedRequest): Fault | undefined {
   try {
     return chooseFault(state.faults, record, state.options.fault)
   } catch (error) {
     const status = record.headers[FAULT_HEADER] === undefined ? 500 : 400
-    throw new Refusal({ ...problemIn(error), status })
+    throw new Refusal({ ...problemOfError(error), status })
   }
 }
 
-/** Does what a fault wants instead of any answer; false where it wants nothing of the kind. */
+/** Performs a fault that replaces the whole response: a reset or a status. Returns false for all other faults. */
 async function failEarly(state: SimulatorState, to: Destination, fault: Fault): Promise<boolean> {
   if (fault.reset !== true && fault.status === undefined) return false
   await to.connection.pause(fault.latencyMs ?? state.options.latencyMs ?? 0)
@@ -78,8 +80,8 @@ async function failEarly(state: SimulatorState, to: Destination, fault: Fault): 
   return true
 }
 
-/** Keeps the record up to date until the response has ended, whoever ends it. */
-function follow(state: SimulatorState, { record, route }: Understood, connection: Connection): Destination {
+/** Updates the record until the response has ended, no matter which side ends it. */
+function track(state: SimulatorState, { record, route }: ParsedRequest, connection: Connection): Destination {
   const { response } = connection
   let outcome: RequestOutcome = 'client-closed'
   if (record.stream) state.openStreams += 1
@@ -100,12 +102,12 @@ function follow(state: SimulatorState, { record, route }: Understood, connection
   }
 }
 
-function problemIn(error: unknown): Problem {
+function problemOfError(error: unknown): Problem {
   if (error instanceof Refusal) return error.problem
   return { status: 500, message: error instanceof Error ? error.message : String(error) }
 }
 
-/** The body as text; undefined where the client hung up. What exceeds the limit is read and thrown away. */
+/** The body as text; undefined when the client closed the connection. Bytes beyond the limit are read and dropped. */
 async function readBody(
   incoming: IncomingMessage,
 ): Promise<{ text: string; isTooLarge: boolean } | undefined> {

@@ -1,4 +1,4 @@
-/** Turns what a user scripts into one complete form that every wire format can render. */
+/** Completes a scripted reply, so that every wire format can render it. */
 import { parseJson } from './json-value.ts'
 import type {
   Reply,
@@ -8,7 +8,7 @@ import type {
   SimulatedRequest,
 } from './types.ts'
 
-/** Token counts, all known; see `ScriptedUsage` for what includes what. */
+/** Token counts without gaps. `ScriptedUsage` says which of them include which. */
 export interface PreparedUsage {
   inputTokens: number
   outputTokens: number
@@ -16,25 +16,28 @@ export interface PreparedUsage {
   reasoningTokens: number
 }
 
-/** A tool call whose arguments are both the text to send and, where that is JSON, its value. */
+/** A tool call, with its arguments both as text and as a value. */
 export interface PreparedToolCall {
   id: string | undefined
   name: string
+  /** The text to send, which may be cut off. */
   json: string
-  /** Undefined where `json` does not parse. */
+  /** The parsed arguments; undefined when `json` does not parse. */
   value: unknown
 }
 
-/** A reply with nothing left to decide but the vendor's own words. */
+/** A reply in which only the vendor's format is left to decide. */
 export interface PreparedReply {
   id: string | undefined
-  /** Makes up ids that differ between replies and are the same when rendered twice. */
+  /**
+   * The number of the request. Made-up ids contain it, so they differ between replies, but not between two renderings.
+   */
   serial: number
   model: string
   /** Milliseconds since 1970. */
   createdMs: number
   text: string
-  /** The exact pieces of `text`, where the script gives them. */
+  /** The exact pieces of `text`, when the script gives them. */
   chunks: readonly string[] | undefined
   reasoning: string
   signature: string | undefined
@@ -45,7 +48,11 @@ export interface PreparedReply {
   chunkSize: number
 }
 
-/** Completes a checked reply for a request; `inputLength` is the conversation's length in characters. */
+/**
+ * Completes a checked reply for a request.
+ * @param inputLength the length of the conversation, in characters
+ * @param chunkSize the simulator's chunk size, for a reply without its own
+ */
 export function prepareReply(
   reply: Reply,
   request: SimulatedRequest,
@@ -74,22 +81,22 @@ export function prepareReply(
   }
 }
 
-/** The reply as a script, whatever form it was given in. */
+/** The reply as a script, also when it was given as a string. */
 export function asScript(reply: Reply): ScriptedReply {
   return typeof reply === 'string' ? { text: reply } : reply
 }
 
-/** A plain estimate of tokens; the vendors' tokenizers are not simulated. */
+/** Estimates tokens as a quarter of the characters. The vendors' tokenizers are not simulated. */
 export function estimateTokens(characters: number): number {
   return Math.ceil(characters / 4)
 }
 
-/** The visible text in the pieces that a stream carries, one per event. */
+/** The visible text in pieces, one per stream event. */
 export function textPieces(reply: PreparedReply): Iterable<string> {
   return reply.chunks ?? split(reply.text, reply.chunkSize)
 }
 
-/** Cuts a text every `size` code points; a surrogate pair stays whole. */
+/** Cuts a text into pieces of `size` code points. Surrogate pairs stay whole. */
 export function* split(text: string, size: number): Generator<string> {
   let start = 0
   while (start < text.length) {
@@ -102,7 +109,7 @@ export function* split(text: string, size: number): Generator<string> {
   }
 }
 
-/** An id in a vendor's style, the same for the same reply, part and prefix. */
+/** Makes up an id in a vendor's style. It is the same for the same prefix, reply and part. */
 export function madeUpId(prefix: string, reply: PreparedReply, part = 0): string {
   const digits = String(reply.serial).padStart(8, '0') + String(part).padStart(4, '0')
   return `${prefix}Simulated${digits}`
