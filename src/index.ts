@@ -46,7 +46,7 @@ export type { MemberCost, MemberFailure, Verdict, VerdictStatus } from './consen
 export { createSession, importSession, Session } from './session/session.ts'
 export type { CompactOptions, SessionCallOptions, SessionOptions } from './session/session-options.ts'
 export type { SessionResponse } from './session/turn.ts'
-export type { ContextOptions } from './session/window.ts'
+export type { ContextOptions } from './session/context-window.ts'
 export { sqliteStore } from './store/sqlite/sqlite-store.ts'
 export type * from './store/store.ts'
 export { ConvokeError, isConvokeError } from './errors.ts'

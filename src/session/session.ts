@@ -18,15 +18,17 @@ import { ResponseStream } from '../response/response-stream.ts'
 import type { Prompt } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { compact } from './compaction.ts'
-import { exported, imported, inTurns } from './export.ts'
-import { fit, windowBudget } from './fit.ts'
-import { answered, openCalls, storable } from './history.ts'
+import { exportLines, parseExportLines, yieldingToEventLoop } from './export-lines.ts'
+import { fitContext, windowBudget } from './fit-context.ts'
+import { dropUnanswered, openCalls } from './history.ts'
+import { storablePrompt } from './storable-prompt.ts'
 import type { CompactOptions, SessionCallOptions, SessionOptions } from './session-options.ts'
-import { lastSaid } from './tail.ts'
+import { readRecent } from './read-tail.ts'
 import { Turn } from './turn.ts'
 import type { SessionResponse } from './turn.ts'
-import { enterQueue } from './turn-line.ts'
-import { beginsTurn, countAhead, totalTokens } from './window.ts'
+import { enterQueue } from './turn-queue.ts'
+import { beginsTurn } from './context-window.ts'
+import { countAhead, totalTokens } from './history-tokens.ts'
 
 /**
  * A conversation with an LLM whose history is kept in a store. Synchronous and cheap: the store is opened at first use.
@@ -57,7 +59,7 @@ export async function importSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   checkSessionOptions(options)
-  const { session: found, messages } = await imported(lines)
+  const { session: found, messages } = await parseExportLines(lines)
   const { id = found.id, system = found.system, metadata = found.metadata } = options
   const kept = {
     id,
@@ -201,8 +203,8 @@ export class Session implements AsyncDisposable {
   /** Messages that were said elsewhere, kept as one turn. It waits for the turns that run. */
   add(prompt: Prompt): Promise<StoredMessage[]> {
     return this.#inLine(async () => {
-      const before = await lastSaid(this.#store, this.id)
-      const messages = storable(prompt, before).map((content) => ({ ...content, id: messageId() }))
+      const before = await readRecent(this.#store, this.id)
+      const messages = storablePrompt(prompt, before).map((content) => ({ ...content, id: messageId() }))
       return this.#store.addMessages(this.id, messages)
     })
   }
@@ -232,7 +234,7 @@ export class Session implements AsyncDisposable {
    */
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
     return this.#inLine(async (ended) => {
-      const messages = answered(await this.#store.readMessages(this.id)).filter(isSettled)
+      const messages = dropUnanswered(await this.#store.readMessages(this.id)).filter(isSettled)
       const starts = messages.flatMap((message, at) => (beginsTurn(message, messages[at - 1]) ? [at] : []))
       // A tool call that waits for its result is no past yet.
       const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
@@ -247,7 +249,7 @@ export class Session implements AsyncDisposable {
   /** Tokens of what the next turn would send beside its prompt, estimated for the LLM's model. */
   async tokens(): Promise<number> {
     const { system } = await this.#open()
-    const messages = answered(await this.#store.readMessages(this.id))
+    const messages = dropUnanswered(await this.#store.readMessages(this.id))
     await countAhead(messages)
     return totalTokens(messages, system, this.llm.model)
   }
@@ -261,7 +263,9 @@ export class Session implements AsyncDisposable {
   /** The session as JSON Lines, to be written to a file or read by `importSession`. */
   async *export(): AsyncGenerator<string, void, void> {
     const record = await this.#open()
-    yield* inTurns(exported(record, await this.#store.readMessages(this.id, { includeCompacted: true })))
+    yield* yieldingToEventLoop(
+      exportLines(record, await this.#store.readMessages(this.id, { includeCompacted: true })),
+    )
   }
 
   /** Removes it from the store, with its messages, but for those that a fork has. */
@@ -368,7 +372,7 @@ export class Session implements AsyncDisposable {
       options: given,
       open: () => this.#open(),
       fit: async (place, call, signal) =>
-        fit(place, {
+        fitContext(place, {
           store: this.#store,
           llm,
           context: this.#options.context ?? {},

@@ -1,20 +1,21 @@
-/** Backups, unused space, and whether all is well. */
+/** Maintenance of the file: backups, unused space, and a check for damage. */
 import type { StoreJob } from '../protocol.ts'
 import type { StoreCheck } from '../../store.ts'
 import type { Connection } from './connection.ts'
 
-/** Pages copied before another task of the thread gets its turn. */
+/** Pages that a backup copies before the thread's next task gets its turn. */
 const backupPages = 256
-/** SQLite copies from the beginning again each time that another process has written. So often is enough. */
+/** SQLite begins a backup again each time that another process has written. After so many times the rest goes at once. */
 const maxRestarts = 3
 
-type State = 'running' | 'done' | { error: unknown }
-const backups = new Map<string, State>()
+type BackupState = 'running' | 'done' | { error: unknown }
+/** Backups by the ids of their jobs. */
+const backups = new Map<string, BackupState>()
 
 /**
- * Copies the store into a file that the caller made, between the other tasks of the thread. Asked again and again, it
- * says when it is done; a thread that does not know of it begins anew. What was given up says nothing of another one to
- * the same path.
+ * Copies the store into a file that the caller created, between the thread's other tasks. The job is sent again and again
+ * until it is done. A new thread, which does not know the job's id, begins the backup again. The id is not the path, so
+ * that a backup that was given up does not answer for a later one to the same path.
  */
 export function backup(
   { database }: Connection,
@@ -28,15 +29,15 @@ export function backup(
     return state
   }
   backups.set(id, 'running')
-  database.backup(path, { progress: paces() }).then(
+  database.backup(path, { progress: pace() }).then(
     () => backups.set(id, 'done'),
     (error: unknown) => backups.set(id, { error }),
   )
   return 'running'
 }
 
-/** Past the restarts all that is left goes at once: other tasks wait that long, but it ends. */
-function paces(): (progress: { remainingPages: number }) => number {
+/** After too many restarts all pages that are left go at once. Other tasks wait that long, but the backup ends. */
+function pace(): (progress: { remainingPages: number }) => number {
   let last = Infinity
   let restarts = 0
   return ({ remainingPages }) => {
@@ -48,7 +49,7 @@ function paces(): (progress: { remainingPages: number }) => number {
 
 export function vacuum({ database }: Connection): null {
   database.exec('VACUUM')
-  // The file shrinks only when its log is back in it.
+  // The file shrinks only when its log has been moved into it.
   database.pragma('wal_checkpoint(TRUNCATE)')
   return null
 }
@@ -64,13 +65,13 @@ export function check(connection: Connection): StoreCheck {
     rowid: number
     parent: string
   }[])
-    problems.push(`Row ${row.rowid} of ${row.table} names a row of ${row.parent} that is gone`)
+    problems.push(`Row ${row.rowid} of ${row.table} refers to a row of ${row.parent} that does not exist`)
   try {
-    // By rank 1 the index is compared with the messages, too.
+    // Rank 1 has FTS5 compare the index with the messages, too.
     database.exec(`INSERT INTO message_index (message_index, rank) VALUES ('integrity-check', 1)`)
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'SQLITE_CORRUPT_VTAB') throw error
-    problems.push(`The search index does not fit the messages: ${(error as Error).message}`)
+    problems.push(`The search index does not match the messages: ${(error as Error).message}`)
   }
   return { isOk: problems.length === 0, problems }
 }

@@ -1,11 +1,11 @@
-/** Whether a value out of a file is a message as the store keeps it. What passes here may be trusted from then on. */
+/** Checks that a line of an export is a message as the store keeps it. Code behind this check trusts the value. */
 import { ConvokeError } from '../errors.ts'
 import { normalizePrompt } from '../request/normalize-prompt.ts'
 import type { MessageStatus, ReplyFields, StoredContent, StoredMessage } from '../store/store.ts'
 import type { UserMessage } from '../types.ts'
 
 type Check = (value: unknown) => boolean
-/** The fields that one thing may have. Others are not looked at. */
+/** Checks of the known fields of an object. Unknown fields are not checked. */
 type Fields = Record<string, Check>
 type Parts<Part extends { type: string }> = Record<Part['type'], Fields>
 
@@ -59,30 +59,32 @@ const messageFields: Record<keyof ReplyFields | 'turn' | 'status', Check> = {
   error: maybe(isObject),
 }
 
-/** What a message of an export may leave out: the fields that the store gives it anew. */
-export type StoredLine = StoredContent & Partial<Pick<StoredMessage, keyof ReplyFields | 'turn' | 'status'>>
+/** A message of an export. Fields that the store sets anew are missing. */
+export type ExportLine = StoredContent & Partial<Pick<StoredMessage, keyof ReplyFields | 'turn' | 'status'>>
 
-/** @throws ConvokeError `invalid_request` for what is no such message, and for media that no call would take */
-export function storedLine(value: Record<string, unknown>): StoredLine {
+/** @throws ConvokeError `invalid_request` for a value that is not such a message, and for media that no call accepts */
+export function checkExportLine(value: Record<string, unknown>): ExportLine {
   const { role, content } = value
   if (!isText(role) || !Object.hasOwn(partFields, role as string)) {
-    throw bad(`the role is ${shown(role)}; it takes ${Object.keys(partFields).join(', ')}`)
+    throw bad(`the role is ${shown(role)}; roles are ${Object.keys(partFields).join(', ')}`)
   }
-  if (!Array.isArray(content)) throw bad(`the content is ${shown(content)}; it takes a list of parts`)
+  if (!Array.isArray(content)) throw bad(`the content is ${shown(content)}; it must be a list of parts`)
   checkFields(value, messageFields, 'message')
   const known: Record<string, Fields> = partFields[role as StoredContent['role']]
   for (const part of content as unknown[]) {
     const type = isObject(part) ? (part as Record<string, unknown>)['type'] : undefined
     const fields = typeof type === 'string' && Object.hasOwn(known, type) ? known[type] : undefined
     if (!fields) {
-      const what = isObject(part) ? `of type ${shown(type)}` : `that is ${shown(part)}`
-      throw bad(`a part of role ${role as string} is one ${what}; it takes ${Object.keys(known).join(', ')}`)
+      const what = isObject(part) ? `of type ${shown(type)}` : shown(part)
+      throw bad(
+        `a part of the ${role as string} message is ${what}; its parts are ${Object.keys(known).join(', ')}`,
+      )
     }
     checkFields(part as Record<string, unknown>, fields, `${type as string} part`)
   }
-  // Media are looked at as those of any prompt: a picture that no call takes would spoil every turn behind it.
+  // Media are checked as in any prompt: a picture that no call accepts would make every later turn fail.
   if (role === 'user' && content.length > 0) normalizePrompt({ role, content } as UserMessage, {}, () => {})
-  return value as unknown as StoredLine
+  return value as unknown as ExportLine
 }
 
 function checkFields(value: Record<string, unknown>, fields: Fields, what: string): void {

@@ -1,6 +1,6 @@
 /**
- * Messages and sessions to rows and back. Content is made into JSON on the calling thread: flat strings cross to another
- * thread at a tenth of the cost of objects, and what cannot be stored fails its own write only.
+ * Maps messages and sessions to rows, and rows back. Content becomes JSON on the calling thread: strings cross to another
+ * thread at a tenth of the cost of objects, and a value that cannot be stored fails its own write only.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConvokeError, messageOf } from '../../errors.ts'
@@ -14,7 +14,6 @@ import type {
   RowSlice,
   SessionRow,
 } from './protocol.ts'
-import type { AssistantPart } from '../../types.ts'
 import type {
   AddedMessage,
   NewMessage,
@@ -25,28 +24,28 @@ import type {
   StoredMessage,
 } from '../store.ts'
 
-/** Characters of an id, which stand in every row and in the index. */
+/** Most characters of an id. It is stored in every row and in the index. */
 const maxIdLength = 512
 
-/** @throws ConvokeError `store_failed` for what is no usable id */
+/** @throws ConvokeError `store_failed` for an empty, too long or malformed id */
 export function checkId(id: unknown, what: string): string {
   if (typeof id !== 'string' || id === '' || id.length > maxIdLength || !id.isWellFormed()) {
     const remedy = `Use a well-formed string of 1 to ${maxIdLength} characters.`
-    throw new ConvokeError('store_failed', `The id of a ${what} is unusable. ${remedy}`)
+    throw new ConvokeError('store_failed', `The id of a ${what} cannot be used. ${remedy}`)
   }
   return id
 }
 
-/** @throws ConvokeError `store_failed` for what is no string */
+/** @throws ConvokeError `store_failed` for a value that is not a string */
 export function checkText(value: unknown, what: string): string {
   if (typeof value === 'string') return value
   throw new ConvokeError('store_failed', `The ${what} is a ${typeof value}. Give a string.`)
 }
 
 /**
- * JSON in which lone surrogates, which UTF-8 cannot hold, are U+FFFD. `JSON.stringify` writes those, and those only, as
- * escapes of this shape; the other half of the pattern steps over a backslash that is itself escaped.
- * @throws ConvokeError `store_failed` for a value that JSON has no form for
+ * JSON with U+FFFD in place of lone surrogates, which UTF-8 cannot hold. `JSON.stringify` writes lone surrogates, and only
+ * them, as escapes `\ud800` to `\udfff`. The second half of the pattern steps over a backslash that is itself escaped.
+ * @throws ConvokeError `store_failed` for a value that JSON cannot hold
  */
 export function toJson(value: unknown): string {
   try {
@@ -58,19 +57,19 @@ export function toJson(value: unknown): string {
     )
   } catch (cause) {
     const reason = messageOf(cause)
-    const message = `A message cannot be stored: ${reason}. Store only what JSON can say: no functions, BigInt or circles.`
+    const message = `A message cannot be stored: ${reason}. Store only what JSON can hold: no functions, no BigInt, no value that contains itself.`
     throw new ConvokeError('store_failed', message, { cause })
   }
 }
 
-/** The text of a message, for reading and search. Of a tool's result, the result. */
+/** The text of a message, for search and for readers of the file: texts, tool results and names of files. */
 export function messageText(content: StoredContent['content']): string {
   const texts: string[] = []
   let isContinued = false
   for (const part of content) {
     const text = partText(part)
     if (text === '') continue
-    // A vendor may cut one text into parts anywhere, within a word too.
+    // Vendors cut a text into parts anywhere, also within a word, so neighbours are joined without a line break.
     if (isContinued && part.type === 'text' && texts.length > 0) texts.push(texts.pop() + text)
     else texts.push(text)
     isContinued = part.type === 'text'
@@ -113,10 +112,13 @@ function* addedRows(messages: readonly AddedMessage[]): Generator<AddedMessageRo
   }
 }
 
-/** Characters of rows made in one go: some 5 ms. */
+/** Characters of rows made before the event loop gets its turn: some 5 ms. */
 const unitsAtOnce = 131_072
 
-/** As many rows as there may be, for one write: the event loop goes round while they are made, and copies flat bytes. */
+/**
+ * Rows for one write of any number of messages. The event loop gets its turns while they are made, and only has to pass on
+ * bytes.
+ */
 export async function toRowSlices(messages: readonly AddedMessage[]): Promise<RowSlice[]> {
   const slices: RowSlice[] = []
   let rows: AddedMessageRow[] = []
@@ -134,7 +136,7 @@ export async function toRowSlices(messages: readonly AddedMessage[]): Promise<Ro
   return slices
 }
 
-/** Shared, not copied: the thread may die over it, and it is sent again. */
+/** Shared memory, which is not copied, and stays valid when the thread dies and the write is sent again. */
 function toSlice(rows: readonly AddedMessageRow[]): RowSlice {
   const json = JSON.stringify(rows)
   const slice = Buffer.from(new SharedArrayBuffer(Buffer.byteLength(json)))
@@ -142,17 +144,13 @@ function toSlice(rows: readonly AddedMessageRow[]): RowSlice {
   return new Uint8Array(slice.buffer)
 }
 
-/** JSON would write each byte as a property. */
+/** Bytes as base64: JSON would write each byte as a property. */
 function withoutBytes(part: StoredContent['content'][number]): unknown {
   if (part.type === 'image' && part.image instanceof Uint8Array)
     return { ...part, image: Buffer.from(part.image).toString('base64') }
   if (part.type === 'file' && part.file instanceof Uint8Array)
     return { ...part, file: Buffer.from(part.file).toString('base64') }
   return part
-}
-
-export function toPartsJson(parts: readonly AssistantPart[]): string {
-  return toJson(parts)
 }
 
 export function toSessionRow({ id, system, metadata }: NewSession): NewSessionRow {
@@ -163,7 +161,7 @@ export function toSessionRow({ id, system, metadata }: NewSession): NewSessionRo
   }
 }
 
-/** One object for all messages of which nothing is known: it crosses to the other thread once for each batch. */
+/** One object for all messages without reply fields: it crosses to the other thread once per batch. */
 const unknownReply: Readonly<ReplyRow> = Object.freeze({
   provider: null,
   model: null,
@@ -224,7 +222,7 @@ export function fromMessageRow(row: MessageRow): StoredMessage {
   return message as unknown as StoredMessage
 }
 
-/** What was sent, with what the store adds: to send it all back would cost as much again. */
+/** The messages that were added, from the rows that were sent and their place. Sending them back would double the cost. */
 export function fromAddedRows(
   sessionId: string,
   rows: readonly AddedMessageRow[],

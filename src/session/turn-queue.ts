@@ -1,28 +1,31 @@
-/** The turns of one session in this process, one after the other. Those of other processes wait in the store. */
+/** A queue for the turns of each session in this process. Turns of other processes wait in the store instead. */
 import { unlessAborted } from '../policies/cancellation.ts'
 import type { Store } from '../store/store.ts'
 
-/** The end of the line of each session, by its store. */
+/** For each session, a promise that settles when the last turn in its queue has ended. */
 const queues = new WeakMap<Store, Map<string, Promise<void>>>()
 
 /** Whether a turn of this session runs or waits in this process. */
-export function isTaken(store: Store, sessionId: string): boolean {
+export function hasTurn(store: Store, sessionId: string): boolean {
   return queues.get(store)?.has(sessionId) ?? false
 }
 
-/** Waits for its turn; gives a function that ends it. @throws the signal's reason, when it aborts in line */
+/**
+ * Waits until all earlier turns of the session have ended. Call the returned function to end this turn.
+ * @throws the signal's reason, when it aborts while the turn waits
+ */
 export async function enterQueue(store: Store, sessionId: string, signal: AbortSignal): Promise<() => void> {
-  let line = queues.get(store)
-  if (!line) queues.set(store, (line = new Map()))
-  const before = line.get(sessionId)
+  let ends = queues.get(store)
+  if (!ends) queues.set(store, (ends = new Map()))
+  const before = ends.get(sessionId)
   let leave = () => {}
   const own = new Promise<void>((resolve) => {
     leave = resolve
   })
   const end = (before ?? Promise.resolve()).then(() => own)
-  line.set(sessionId, end)
+  ends.set(sessionId, end)
   void end.then(() => {
-    if (line.get(sessionId) === end) line.delete(sessionId)
+    if (ends.get(sessionId) === end) ends.delete(sessionId)
   })
   if (!before) return leave
   try {

@@ -1,12 +1,12 @@
-/** Reads a branch from its end back to its beginning, a page at a time; a turn that is running is its end. */
+/** Reads a branch page by page, from its end to its beginning. A running turn is at the end. */
 import type { BranchPage, StoreValues, MessageRow } from '../protocol.ts'
 import type { Connection } from './connection.ts'
 import {
   deltasOf,
-  isAbove,
+  branchHas,
   messageAt,
   messageColumns,
-  onBranch,
+  sequenceOnBranch,
   sequenceOf,
   sessionEnds,
 } from './messages.ts'
@@ -31,21 +31,22 @@ function readPage(connection: Connection, page: BranchPage): StoreValues['read-b
   if (from === null || page.limit < 1) return { rows: [] }
   const found = connection.all<MessageRow & { parent: number | null }>(selectPage, from, page.limit)
   if (found.length === 0) return 'stale'
-  const stop = page.isWhole ? -1 : found.findIndex(({ sequence }) => sequence === ends.compactedTo)
+  const stop = page.includeCompacted ? -1 : found.findIndex(({ sequence }) => sequence === ends.compactedTo)
   const rows = (stop < 0 ? found : found.slice(0, stop)).map(({ parent: _parent, ...row }) =>
     row.status === 'streaming'
       ? { ...row, content: JSON.stringify(deltasOf(connection, row.sequence)) }
       : row,
   )
-  const summary = () => messageAt(connection, ends.summary as number)
-  if (stop >= 0) return page.hasSummary ? { rows, summary: summary() } : { rows: [...rows, summary()] }
+  const summaryRow = () => messageAt(connection, ends.summary as number)
+  if (stop >= 0)
+    return page.includeSummary ? { rows, summary: summaryRow() } : { rows: [...rows, summaryRow()] }
   const next = found.at(-1)?.parent ?? null
   if (next === null) return { rows }
-  const isBefore = page.hasSummary && !page.isWhole && ends.summary !== null
-  return { rows, next: { cursor: next, generation }, ...(isBefore ? { summary: summary() } : {}) }
+  const isBefore = page.includeSummary && !page.includeCompacted && ends.summary !== null
+  return { rows, next: { cursor: next, generation }, ...(isBefore ? { summary: summaryRow() } : {}) }
 }
 
-/** Of what forgets or replaces messages. Those that are added are behind every cursor: they change none of it. */
+/** Changes when the branch is cleared or compacted. Added messages do not change it: they lie behind every cursor. */
 function generationOf(connection: Connection, { summary, compactedTo }: SessionEnds, id: string): string {
   const sql = 'SELECT cleared_at FROM sessions WHERE id = ?'
   return JSON.stringify([connection.value<number | null>(sql, id), summary, compactedTo])
@@ -55,11 +56,11 @@ function start(connection: Connection, ends: SessionEnds, page: BranchPage): num
   const running = connection.value<number>('SELECT reply FROM running WHERE session_id = ?', page.sessionId)
   const end = running ?? ends.head
   if (page.before === undefined) return end
-  const summary = page.isWhole ? null : ends.summary
+  const summary = page.includeCompacted ? null : ends.summary
   const before = sequenceOf(connection, page.before)
-  // Before the summary there is nothing, nor before what it stands for.
+  // The summary is the beginning: neither it nor a message that it replaces has any before it.
   if (before !== undefined && before === summary) return null
-  const sequence = onBranch(connection, end, page.before)
-  if (summary !== null && isAbove(connection, ends.compactedTo, sequence)) return null
+  const sequence = sequenceOnBranch(connection, end, page.before)
+  if (summary !== null && branchHas(connection, ends.compactedTo, sequence)) return null
   return connection.value<number | null>('SELECT parent FROM messages WHERE sequence = ?', sequence) ?? null
 }

@@ -1,12 +1,12 @@
-/** Replies out of the store, as responses. */
+/** Makes responses of stored replies. */
 import type { LLM } from '../llm/llm.ts'
 import { emptyResponse } from '../response/empty-response.ts'
 import { responseFromParts } from '../response/response-from-parts.ts'
 import type { ReplyFields, StoredContent } from '../store/store.ts'
 import type { GenerateResponse } from '../types.ts'
 
-/** A stored reply as the response that it once was; the vendor's own object is not kept. */
-export function responseOf(reply: StoredContent & ReplyFields): GenerateResponse {
+/** A stored reply as a response again, without `raw`: the vendor's own object is not stored. */
+export function storedResponse(reply: StoredContent & ReplyFields): GenerateResponse {
   const { finishReason, rawFinishReason, refusal, usage, costUsd, timing, warnings } = reply
   return responseFromParts(reply.role === 'assistant' ? reply.content : [], {
     provider: reply.provider ?? '',
@@ -22,7 +22,7 @@ export function responseOf(reply: StoredContent & ReplyFields): GenerateResponse
   })
 }
 
-/** The response of a call that has not reached its vendor. */
-export function unanswered(llm: LLM, model = llm.model ?? ''): GenerateResponse {
+/** The empty response of a call that has not reached its vendor yet. */
+export function responseBeforeCall(llm: LLM, model = llm.model ?? ''): GenerateResponse {
   return emptyResponse({ provider: llm.provider, model })
 }
