@@ -50,7 +50,7 @@ export function generateBlocking<Response extends GenerateResponse>(
   const merged = checked(blocker, given)
   const { stream, ...options } = given
   const schemaCheck = merged.schema && new SchemaCheck(merged.schema)
-  const owner = schemaCheck ? { ...blocker, judge: schemaCheck } : blocker
+  const owner = schemaCheck ? { ...blocker, schemaCheck } : blocker
   const call = begun(owner, stream ? 'stream' : 'agenerate', prompt, options, merged)
   const read = (end: Answer<unknown>) => {
     const response = revived(valueOf(end, schemaCheck) as Response)
