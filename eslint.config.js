@@ -22,7 +22,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['eslint.config.js', 'test/wire-adapter.ts', 'workers/**'],
+    files: ['eslint.config.js', 'vitest.config.ts', 'test/wire-adapter.ts', 'workers/**'],
     rules: { 'no-restricted-syntax': 'off' },
   },
 )

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { test } from 'vitest'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '../..')
@@ -66,10 +66,8 @@ test('every example runs and shows what it says', async () => {
   }
 })
 
-test('the demo shows its five acts and the table, in plain text, within 15 s', async () => {
-  const startedAt = performance.now()
+test('the demo shows its five acts and the table, in plain text', async () => {
   const { stdout } = await run(process.execPath, [...options, join(folder, 'demo/main.ts')], { cwd: root })
-  assert.ok(performance.now() - startedAt < 15_000)
   assert.ok(!stdout.includes('\u001b'))
   assert.match(stdout, /answered on attempt 2, after 1\.\d s/)
   assert.match(stdout, /caught as stream_truncated/)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { ConvokeError, isConvokeError } from 'convoke'
 import type { ConvokeErrorOptions, ErrorCode, GenerateResponse } from 'convoke'
+import { test, vi } from 'vitest'
 import { Breaker } from '../../src/policies/breaker.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -262,10 +262,10 @@ test('a probe that hangs is joined by another after a minute, and the success of
   }
 })
 
-test('a change of the wall clock moves nothing', async (context) => {
+test('a change of the wall clock moves nothing', async () => {
   const breaker = new Breaker({ failures: 1 })
   await fail(breaker)
-  context.mock.method(Date, 'now', () => 8.64e15)
+  vi.spyOn(Date, 'now').mockImplementation(() => 8.64e15)
   await refused(breaker)
 })
 

@@ -1,5 +1,4 @@
 /** The provider contract over every built-in provider. */
-import { test } from 'node:test'
 import OpenAI from 'openai'
 import Anthropic from '@anthropic-ai/sdk'
 import { GoogleGenAI } from '@google/genai'
@@ -9,6 +8,7 @@ import { Ollama } from 'ollama'
 import { createLLM } from 'convoke'
 import { providerContract, simulatedSubject } from 'convoke/conformance'
 import type { Subject } from 'convoke/conformance'
+import { test } from 'vitest'
 
 const subjects: Subject[] = [
   simulatedSubject('openai'),

@@ -1,6 +1,6 @@
 /** The conversations that strict messages accept and refuse, in every vendor's form. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator } from '../../src/simulator/index.ts'
 
