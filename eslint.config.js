@@ -2,7 +2,7 @@ import eslint from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'test/bench/node_modules/'] },
+  { ignores: ['coverage/', 'dist/', 'node_modules/', 'test/bench/node_modules/'] },
   eslint.configs.recommended,
   ...tseslint.configs.strict,
   {

@@ -3,6 +3,7 @@
  * threads and by child processes, is then the same code with the same line numbers everywhere, and module hooks cannot
  * hide a mistake in an import.
  */
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { LongestFirst } from './test/support/runner/longest-first.ts'
 import { processWithLimit } from './test/support/runner/process-with-limit.ts'
@@ -17,7 +18,7 @@ export default defineConfig({
     pool: processWithLimit,
     execArgv: ['--unhandled-rejections=strict'],
     experimental: { viteModuleRunner: false, nodeLoader: false },
-    globalSetup: './test/support/runner/compile-cache.ts',
+    globalSetup: join(import.meta.dirname, 'test/support/runner/compile-cache.ts'),
     restoreMocks: true,
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -6,7 +6,7 @@ import { GoogleGenerativeAI } from '@google/generative-ai'
 import { CohereClientV2 } from 'cohere-ai'
 import { Ollama } from 'ollama'
 import { createLLM } from 'convoke'
-import { providerContract, simulatedSubject } from 'convoke/conformance'
+import { simulatedSubject, testProvider } from 'convoke/conformance'
 import type { Subject } from 'convoke/conformance'
 import { test } from 'vitest'
 
@@ -62,6 +62,4 @@ const subjects: Subject[] = [
   }),
 ]
 
-for (const subject of subjects) {
-  for (const { name, run } of providerContract(subject)) test(name, run)
-}
+for (const subject of subjects) testProvider(subject, test)

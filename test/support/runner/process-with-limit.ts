@@ -14,44 +14,37 @@ export const processWithLimit: PoolRunnerInitializer = {
 class ProcessWithLimit extends ForksPoolWorker {
   override readonly name = 'process-with-limit'
   readonly #project: TestProject
-  /** Longer than any test or hook may take, which then ends by its own limit. */
+  /** Longer than a test may take, which then ends by its own limit. */
   readonly #maxSilenceMs: number
   #timer: NodeJS.Timeout | undefined
-  #file = 'A test file'
 
   constructor(options: PoolOptions) {
     super(options)
     this.#project = options.project
-    const { testTimeout, hookTimeout } = options.project.config
-    this.#maxSilenceMs = 1.25 * Math.max(testTimeout, hookTimeout)
+    this.#maxSilenceMs = 1.25 * options.project.config.testTimeout
   }
 
   override async start(): Promise<void> {
     await super.start()
-    this.#timer = setTimeout(() => void this.#endProcess(), this.#maxSilenceMs).unref()
-    this.on('message', this.#refresh)
-    this.on('exit', this.#stopWatching)
+    this.on('message', () => this.#timer?.refresh())
+    this.on('exit', () => {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+    })
   }
 
   override send(request: WorkerRequest): void {
-    if (request.type === 'run') this.#file = request.context.files.map(({ filepath }) => filepath).join(', ')
-    this.#timer?.refresh()
+    if (request.type === 'run') {
+      const files = request.context.files.map(({ filepath }) => filepath).join(', ')
+      this.#timer = setTimeout(() => void this.#endProcess(files), this.#maxSilenceMs).unref()
+    }
     super.send(request)
   }
 
-  #refresh = (): void => {
-    this.#timer?.refresh()
-  }
-
-  #stopWatching = (): void => {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-  }
-
-  #endProcess(): Promise<void> {
+  #endProcess(files: string): Promise<void> {
     const seconds = this.#maxSilenceMs / 1_000
     this.#project.vitest.logger.error(
-      `${this.#file} blocked its process for ${seconds} s, so the process was ended.`,
+      `${files} blocked its process for ${seconds} s, so the process was ended.`,
     )
     return this.stop()
   }
