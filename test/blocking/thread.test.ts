@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { startSimulator } from 'convoke/simulator'
 import type { Reply, Simulator } from 'convoke/simulator'
 import { afterAll, beforeAll, test } from 'vitest'
+import { cells } from '../../src/blocking/protocol.ts'
 
 const source = '--conditions=convoke-source'
 const strict = '--unhandled-rejections=strict'
@@ -209,12 +210,13 @@ test('a process that may have no threads is told so', async () => {
 })
 
 test('a thread may take its time to start, however short the call', async () => {
-  const busy = `const watch = setInterval(() => {
-    if (workerData.memory[2] === 0) return
-    clearInterval(watch)
-    for (const end = Date.now() + 4_000; Date.now() < end;);
-  }, 1)`
-  const { lines } = await run(`ask('one', { timeouts: { totalMs: 1_000 } })`, [inThread(busy)])
+  // Between the thread's sign of life and its first look at the call.
+  const busy = `const { store } = Atomics
+    Atomics.store = (memory, cell, value) => {
+      store(memory, cell, value)
+      if (memory[${cells.pledge}]) for (const end = Date.now() + 5_000; Date.now() < end;);
+    }`
+  const { lines } = await run(`ask('one', { timeouts: { totalMs: 3_000 } })`, [inThread(busy)])
   assert.deepEqual(lines, ['You said: one'])
 })
 

@@ -6,7 +6,6 @@ import type { TestSpecification } from 'vitest/node'
 const longest = [
   'package/examples',
   'blocking/thread',
-  'session/stalls',
   'tokens/count-tokens',
   'blocking/generate',
   'blocking/session',
