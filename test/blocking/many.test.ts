@@ -1,6 +1,5 @@
 /** fanOutSync and consensusSync: many LLMs, for a thread that waits. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import {
   cluster,
   consensus,
@@ -19,6 +18,7 @@ import {
   withDefaults,
 } from 'convoke'
 import type { ConsensusOptions, LLMOptions, Strategy, Verdict } from 'convoke'
+import { test } from 'vitest'
 import { z } from 'zod'
 import { blockingLLM, rejected, thrown, vendors } from '../support/blocking-kit.ts'
 import type { Vendor } from '../support/blocking-kit.ts'

@@ -1,9 +1,9 @@
 /** Where generate() refuses to block, and what it says. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { consensus, createLLM, createSession, fallback, fanOut, registerProvider, sqliteStore } from 'convoke'
 import type { LLM, LLMOptions, Store } from 'convoke'
 import OpenAI from 'openai'
+import { test } from 'vitest'
 import { z } from 'zod'
 import { targetOf } from '../../src/blocking/generate.ts'
 import { limitOf, limitOfMany } from '../../src/blocking/call-limit.ts'

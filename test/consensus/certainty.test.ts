@@ -1,8 +1,8 @@
 /** Stopping early never changes the verdict, and happens as soon as it can: every future of many counts is tried. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { consensus, createLLM, majority, registerProvider, unanimous, weighted } from 'convoke'
 import type { Ballot, ProviderChunk, Strategy, Vote } from 'convoke'
+import { test } from 'vitest'
 import { normalizeText } from '../../src/consensus/answer.ts'
 import { shuffler } from '../../src/consensus/quoted-answers.ts'
 import { questionsOn } from '../../src/consensus/questions.ts'

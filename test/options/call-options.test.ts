@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { createLLM, isConvokeError, listProviders, registerProvider } from 'convoke'
 import type { ErrorCode, LLMOptions } from 'convoke'
+import { test } from 'vitest'
 import { mergeOptions } from '../../src/options/merge-options.ts'
 import { settingsOf } from '../../src/options/settings.ts'
 
