@@ -12,7 +12,7 @@ import { createLLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
 import { afterAll, beforeAll, test } from 'vitest'
-import { undiciFetch } from '../../src/transport/undici-fetch.ts'
+import { httpFetch } from '../../src/transport/http-fetch.ts'
 
 const run = promisify(execFile)
 const certificate = `${import.meta.dirname}/../support/fixtures/tls-certificate.pem`
@@ -152,14 +152,14 @@ test('a cancel right after the call leaves no socket at a proxy that says nothin
     const init = { proxy: `http://${address(silent)}` }
     for (const delayMs of [undefined, 0, 20]) {
       const controller = new AbortController()
-      const request = undiciFetch('https://llm.example.test/', { ...init, signal: controller.signal })
+      const request = httpFetch('https://llm.example.test/', { ...init, signal: controller.signal })
       if (delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, delayMs))
       controller.abort(new Error('enough'))
       await assert.rejects(request, /enough/)
       await new Promise((resolve) => setTimeout(resolve, 50))
       assert.equal(sockets.size, 0, `after ${delayMs} ms`)
     }
-    await assert.rejects(undiciFetch('https://llm.example.test/', { ...init, connectMs: 50 }), {
+    await assert.rejects(httpFetch('https://llm.example.test/', { ...init, connectMs: 50 }), {
       phase: 'connect',
     })
   } finally {
