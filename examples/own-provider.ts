@@ -1,5 +1,6 @@
 /** A provider of your own: one method, and the facade does the rest. */
-import { createLLM, registerProvider } from 'convoke'
+import { createLLM } from 'convoke'
+import { registerProvider } from 'convoke/provider'
 
 registerProvider('parrot', () => ({
   name: 'parrot',

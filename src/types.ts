@@ -93,8 +93,8 @@ export type Message = SystemMessage | UserMessage | AssistantMessage | ToolMessa
 export type Prompt = string | Message | readonly Message[]
 
 /** A tool that the model may call: its name, what it is for, and its input as JSON Schema (an object schema). */
-export interface ToolDefinition {
-  name: string
+export interface ToolDefinition<Name extends string = string> {
+  name: Name
   description?: string
   /** JSON Schema of the arguments. @default an object without properties */
   parameters?: Record<string, unknown>
@@ -230,6 +230,12 @@ export interface GenerateResponse<Output = unknown> {
   message: AssistantMessage & { content: AssistantPart[] }
   /** The vendor's own object: the body of a plain call, the last event of a stream that was more than a piece of text. */
   raw: unknown
+}
+
+/** A whole reply to a call that had a schema and no tools: `output` is always there. */
+export interface StructuredResponse<Output> extends GenerateResponse<Output> {
+  /** The validated value. */
+  output: Output
 }
 
 export interface StartChunk {

@@ -41,6 +41,10 @@ const ofKey: readonly string[] = ['authentication', 'permission']
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option
  */
+export function balance<Member extends LLM>(
+  llms: readonly Member[],
+  options?: BalanceOptions,
+): LLM<Member extends LLM<infer Default> ? Default : never>
 export function balance(llms: readonly LLM[], options: BalanceOptions = {}): LLM {
   const members = checkLLMs('balance', llms)
   check(options, members.length)

@@ -13,9 +13,9 @@ export function combineByName(
 ): LLM {
   switch (combinator) {
     case 'fallback':
-      return fallback(...members, options)
+      return fallback(members, options)
     case 'hedge':
-      return hedge(...members, options)
+      return hedge(members, options)
     case 'balance':
       return balance(members, options)
     case 'withDefaults':

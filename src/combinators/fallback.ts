@@ -22,11 +22,17 @@ export interface FallbackOptions {
  * `error.partial.lost` and their requests in `attempts`. A call's `timeouts.totalMs` is for all of them together.
  *
  * @example
- * const llm = fallback(createLLM('openai/gpt-4o-mini'), createLLM('anthropic/claude-haiku-4-5'))
+ * const llm = fallback([createLLM('openai/gpt-4o-mini'), createLLM('anthropic/claude-haiku-4-5')])
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option
  */
-export function fallback(...given: readonly (LLM | FallbackOptions)[]): LLM {
+export function fallback<Member extends LLM>(
+  llms: readonly Member[],
+  options?: FallbackOptions,
+): LLM<Member extends LLM<infer Default> ? Default : never>
+/** @deprecated Pass the LLMs as a list: `fallback([a, b], options)`. */
+export function fallback(...given: readonly (LLM | FallbackOptions)[]): LLM
+export function fallback(...given: readonly (LLM | readonly LLM[] | FallbackOptions | undefined)[]): LLM {
   const { llms, options = {} } = split<FallbackOptions>('fallback', given)
   checkOptions<FallbackOptions>('fallback', options, {
     on: [isFailoverRule, failoverRuleWanted],

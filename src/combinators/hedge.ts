@@ -34,11 +34,17 @@ export interface HedgeOptions {
  * fails lets the next begin at once (see `fallbackCodes`); when all fail it is the last error.
  *
  * @example
- * const llm = hedge(createLLM('openai/gpt-4o-mini'), createLLM('groq/llama-3.3-70b-versatile'), { afterMs: 800 })
+ * const llm = hedge([createLLM('openai/gpt-4o-mini'), createLLM('groq/llama-3.3-70b-versatile')], { afterMs: 800 })
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option; one of the two is needed
  */
-export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM {
+export function hedge<Member extends LLM>(
+  llms: readonly Member[],
+  options: HedgeOptions,
+): LLM<Member extends LLM<infer Default> ? Default : never>
+/** @deprecated Pass the LLMs as a list: `hedge([a, b], options)`. */
+export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM
+export function hedge(...given: readonly (LLM | readonly LLM[] | HedgeOptions | undefined)[]): LLM {
   const { llms, options = {} } = split<HedgeOptions>('hedge', given)
   checkOptions<HedgeOptions>('hedge', options, {
     afterMs: [(value) => value === 0 || isAmount(value), 'milliseconds from 0'],

@@ -36,7 +36,7 @@ export interface MemberInfo {
 export type PromptForMembers = Prompt | ((member: MemberInfo) => Prompt)
 
 /** What became of one member: a response or an error, never both. */
-export type MemberResult<Output = unknown> = MemberInfo & {
+export type MemberResult<Response extends GenerateResponse = GenerateResponse> = MemberInfo & {
   /** From the fan-out's start to this member's end, in milliseconds. */
   timeMs: number
   /**
@@ -46,7 +46,7 @@ export type MemberResult<Output = unknown> = MemberInfo & {
   usage?: Usage
   /** US dollars of the same, where prices are known. */
   costUsd?: number
-} & ({ response: GenerateResponse<Output>; error?: never } | { response?: never; error: ConvokeError })
+} & ({ response: Response; error?: never } | { response?: never; error: ConvokeError })
 
 /** A member in its place. */
 export interface MemberSlot extends MemberInfo {

@@ -25,7 +25,10 @@ export interface SessionOptions {
 }
 
 /** Options of a call of a session: those of any call, but `messages`, which the session has. */
-export type SessionCallOptions = Omit<GenerateOptions, 'messages'> & {
+export type SessionCallOptions<Output = unknown, Tool extends string = string> = Omit<
+  GenerateOptions<Output, Tool>,
+  'messages'
+> & {
   /** The same id twice runs once: the second call gets the first one's reply. */
   operationId?: string
 }

@@ -1,7 +1,8 @@
 /** Where generate() refuses to block, and what it says. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { consensus, createLLM, createSession, fallback, fanOut, registerProvider, sqliteStore } from 'convoke'
+import { consensus, createLLM, createSession, fallback, fanOut, sqliteStore } from 'convoke'
+import { registerProvider } from 'convoke/provider'
 import type { LLM, LLMOptions, Store } from 'convoke'
 import OpenAI from 'openai'
 import { z } from 'zod'
@@ -196,9 +197,9 @@ test('a call has the time of all that may be asked one after the other, unless i
   const [one, patient] = [llmOf(), llmOf(hour)]
   const of = (llm: LLM, options = {}) => limitOf(llm.blocker().target(), { ...llm.defaults, ...options })
   assert.deepEqual([of(one), of(patient)], [600_000, 3_600_000])
-  assert.equal(of(fallback(one, patient)), 4_200_000)
-  assert.equal(of(fallback(one, patient), { timeouts: { totalMs: 5 } }), 5)
-  const members = serializeMembers([one, fallback(one, patient)])
+  assert.equal(of(fallback([one, patient])), 4_200_000)
+  assert.equal(of(fallback([one, patient]), { timeouts: { totalMs: 5 } }), 5)
+  const members = serializeMembers([one, fallback([one, patient])])
   const given = [{}, { timeoutMs: 7 }, { rounds: 2 }, { timeouts: { totalMs: 9 } }]
   assert.deepEqual(
     given.map((options) => limitOfMany('consensus', members, options)),

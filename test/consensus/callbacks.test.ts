@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cluster, consensus, fanOut, isConvokeError, majority } from 'convoke'
-import type { GenerateResponse, Member } from 'convoke'
+import type { GenerateResponse } from 'convoke'
+import type { Member } from 'convoke/consensus'
 import { panel } from '../support/panel-kit.ts'
 
 const never = () => new Promise<never>(() => {})

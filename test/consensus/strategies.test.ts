@@ -1,8 +1,9 @@
 /** Strategies that ask further: a judge, a synthesizer, similarity, a function, and rounds. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cluster, consensus, judge, majority, synthesize, textSimilarity } from 'convoke'
-import type { Vote } from 'convoke'
+import { cluster, consensus, judge, majority, synthesize } from 'convoke'
+import { textSimilarity } from 'convoke/consensus'
+import type { Vote } from 'convoke/consensus'
 import type { SimulatedRequest } from 'convoke/simulator'
 import { quoted, quotedAnswers, shuffler } from '../../src/consensus/quoted-answers.ts'
 import { debatePrompt } from '../../src/consensus/debate-prompt.ts'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createLLM, isConvokeError, listProviders, registerProvider } from 'convoke'
+import { createLLM, isConvokeError, listProviders } from 'convoke'
+import { registerProvider } from 'convoke/provider'
 import type { ErrorCode, LLMOptions } from 'convoke'
 import { mergeOptions, settingsOf } from '../../src/options/call-options.ts'
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ConvokeError, isConvokeError } from 'convoke'
-import type { ConvokeErrorOptions, ErrorCode, GenerateResponse } from 'convoke'
+import type { ErrorCode, GenerateResponse } from 'convoke'
+import type { ConvokeErrorOptions } from 'convoke/provider'
 import { Breaker } from '../../src/policies/breaker.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ConvokeError, createLLM, isConvokeError, registerProvider } from 'convoke'
-import type { GenerateResponse, LLMOptions, ProviderChunk } from 'convoke'
+import { ConvokeError, createLLM, isConvokeError } from 'convoke'
+import { registerProvider } from 'convoke/provider'
+import type { GenerateResponse, LLMOptions } from 'convoke'
+import type { ProviderChunk } from 'convoke/provider'
 
 /** How many chunks the provider below was asked for. */
 let given = 0
