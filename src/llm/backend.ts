@@ -8,11 +8,7 @@ import type { StreamSource } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
-
-/** Options of a request beside the calls. */
-export interface RequestOptions {
-  signal?: AbortSignal
-}
+import type { RequestOptions } from '../options/request-options.ts'
 
 /** A prompt, or what makes one for the provider that will get it: a session's history differs with it. */
 export type PromptFor = Prompt | ((provider: string) => Prompt)

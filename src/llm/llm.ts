@@ -1,13 +1,15 @@
 /** createLLM, and the facade that every LLM wears, whatever stands behind it. */
 import { callBlocking, generateBlocking } from '../blocking/generate.ts'
-import type { Blocker, BlockingOptions } from '../blocking/generate.ts'
+import type { Blocker } from '../blocking/generate.ts'
+import type { BlockingOptions } from '../options/blocking-options.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
-import type { Candidate, Backend, PromptFor, RequestOptions, PendingCall } from './backend.ts'
+import type { Candidate, Backend, PromptFor, PendingCall } from './backend.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { checkLLMOptions } from '../options/call-options.ts'
 import { recognizeClient } from '../providers/registry.ts'
 import type { LLMOptions } from '../options/llm-options.ts'
 import type { ProviderName } from '../options/known-models.ts'
+import type { RequestOptions } from '../options/request-options.ts'
 import type { ResponseTo } from '../options/response-to.ts'
 import type { SerializedLLM } from '../blocking/protocol.ts'
 import { ResponseStream } from '../response/response-stream.ts'
@@ -15,8 +17,6 @@ import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { VendorBackend } from './vendor-backend.ts'
-
-export type { RequestOptions } from './backend.ts'
 
 /**
  * Makes an LLM from its provider's name (`'openai'`), from `'provider/model'`, or over a vendor's client that exists
@@ -59,6 +59,8 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   readonly provider: string
   /** The model that calls use when they name none; nothing where combined LLMs differ in it. */
   readonly model: string | undefined
+  /** Only the compiler reads it: it tells LLMs apart whose defaults give different responses. It has no value. */
+  declare readonly '~response'?: Default
   readonly #backend: Backend
 
   /** @internal */

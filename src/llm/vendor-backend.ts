@@ -2,7 +2,8 @@
 import { Replica } from '../blocking/channel.ts'
 import { serializeLLM } from '../blocking/serialize-arguments.ts'
 import { Call } from './call.ts'
-import type { Candidate, Backend, CallScope, PromptFor, RequestOptions } from './backend.ts'
+import type { Candidate, Backend, CallScope, PromptFor } from './backend.ts'
+import type { RequestOptions } from '../options/request-options.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { Admission } from './admission.ts'
 import {

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { Replica } from '../blocking/channel.ts'
 import { generateBlocking } from '../blocking/generate.ts'
-import type { BlockingOptions } from '../blocking/generate.ts'
+import type { BlockingOptions } from '../options/blocking-options.ts'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { serializeSession } from '../blocking/serialize-arguments.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
