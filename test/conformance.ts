@@ -1,11 +1,11 @@
 /**
- * The provider contract, executable: what every provider must do, whichever vendor stands behind it. Public as
- * `convoke/conformance`, for people who write their own: bring a subject, and run each case with any test runner.
+ * The provider contract as tests that every provider must pass. Public as `convoke/conformance`, for authors of
+ * providers: pass a subject, and run each case with any test runner.
  *
  *     for (const { name, run } of providerContract(subject)) test(name, run)
  *
- * A subject opens an LLM over a server that does what a scenario says. `simulatedSubject` makes one for a provider
- * whose wire protocol the simulator speaks.
+ * A subject is a provider with a server that plays scenarios. `simulatedSubject` makes one for a provider whose wire
+ * protocol the simulator speaks.
  */
 import { createLLM } from 'convoke'
 import type { LLM, LLMOptions } from 'convoke'
@@ -26,7 +26,11 @@ export interface ContractCase {
   run: () => Promise<void>
 }
 
-/** A subject over the simulator. `wire` is the vendor whose protocol the provider speaks. */
+/**
+ * Makes a subject that uses the simulator.
+ * @param name the provider's name
+ * @param options `wire`: the vendor whose protocol the provider speaks; `create`: makes the LLM; `has`: see `Subject`
+ */
 export function simulatedSubject(
   name: string,
   options: { wire?: string; create?: (options: LLMOptions) => LLM; has?: Subject['has'] } = {},
@@ -60,7 +64,7 @@ export function simulatedSubject(
   }
 }
 
-/** Every case of the contract for one subject. */
+/** Returns all cases of the contract for one subject. Cases of capabilities that the subject lacks are left out. */
 export function providerContract(subject: Subject): ContractCase[] {
   const has = { reasoning: true, tools: true, partialArguments: true, models: true, ...subject.has }
   const cases: [name: string, run: () => Promise<void>, isWanted?: boolean][] = [

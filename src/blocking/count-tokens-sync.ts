@@ -12,5 +12,5 @@ export function countTokensSync(
   input: Prompt,
   options: CountTokensOptions & Pick<BlockingOptions, 'blocking'>,
 ): TokenCount {
-  return callBlocking({ target: () => ({ kind: 'library' }), defaults: {} }, 'countTokens', input, options)
+  return callBlocking({}, 'countTokens', input, options)
 }

@@ -1,17 +1,15 @@
 /** createLLM, and the facade that every LLM wears, whatever stands behind it. */
 import { callBlocking, generateBlocking } from '../blocking/generate.ts'
-import type { Blocker } from '../blocking/generate.ts'
 import type { BlockingOptions } from '../options/blocking-options.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
 import type { Candidate, Backend, PromptFor, PendingCall } from './backend.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
-import { checkLLMOptions } from '../options/call-options.ts'
+import { checkLLMOptions } from '../options/check-call-options.ts'
 import { recognizeClient } from '../providers/registry.ts'
 import type { LLMOptions } from '../options/llm-options.ts'
 import type { ProviderName } from '../options/known-models.ts'
 import type { RequestOptions } from '../options/request-options.ts'
 import type { ResponseTo } from '../options/response-to.ts'
-import type { SerializedLLM } from '../blocking/protocol.ts'
 import { ResponseStream } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
@@ -127,7 +125,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
     prompt: Prompt,
     options: BlockingOptions & { stream?: boolean } = {},
   ): GenerateResponse | BlockingStream {
-    return withProvider(this.provider, () => generateBlocking(this.blocker(), prompt, options))
+    return withProvider(this.provider, () => generateBlocking({ llm: this.#backend }, prompt, options))
   }
 
   /**
@@ -190,7 +188,9 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
 
   /** `countTokens`, while this thread waits. @throws ConvokeError as that, and as `generate` */
   countTokensSync(prompt: Prompt, options: BlockingOptions & { exact?: boolean } = {}): TokenCount {
-    return withProvider(this.provider, () => callBlocking(this.blocker(), 'countTokens', prompt, options))
+    return withProvider(this.provider, () =>
+      callBlocking({ llm: this.#backend }, 'countTokens', prompt, options),
+    )
   }
 
   /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
@@ -231,26 +231,5 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  /**
-   * @throws ConvokeError `blocking_unavailable` where it cannot cross to another thread
-   * @internal
-   */
-  plain(): SerializedLLM {
-    return this.#backend.plain()
-  }
-
-  /**
-   * How its calls block.
-   * @internal
-   */
-  blocker(): Blocker {
-    const { blocking, defaults } = this.#backend
-    return {
-      target: () => ({ kind: 'llm', llm: this.plain() }),
-      defaults: { ...defaults, ...(blocking ? { blocking } : {}) },
-      provider: this.provider,
-    }
   }
 }

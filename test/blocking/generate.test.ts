@@ -113,7 +113,7 @@ test('the stack of an error names the line that blocked', () => {
   ]) {
     assert.match(
       error.stack ?? '',
-      /^ConvokeError: .*401[^]*errors\.[tj]s[^]*at (whole|streamed) .*generate\.test/,
+      /^ConvokeError: .*401[^]*vendor-error\.[tj]s[^]*at (whole|streamed) .*generate\.test/,
     )
     assert.ok(!Object.keys(error).includes('stack'))
   }

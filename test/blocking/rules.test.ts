@@ -6,6 +6,7 @@ import { registerProvider } from 'convoke/provider'
 import type { LLM, LLMOptions, Store } from 'convoke'
 import OpenAI from 'openai'
 import { z } from 'zod'
+import { targetOf } from '../../src/blocking/generate.ts'
 import { limitOf, limitOfMany } from '../../src/blocking/call-limit.ts'
 import { serializeMembers } from '../../src/blocking/serialize-arguments.ts'
 import { blockingLLM, rejected, thrown } from '../support/blocking-kit.ts'
@@ -140,7 +141,7 @@ test('an error is one of ours whatever becomes of stacks in this process', () =>
 test('blocking is no option of a call that is awaited', async () => {
   const { code, message } = await rejected(llmOf().agenerate('Hi', { blocking: 'allow' } as object))
   assert.equal(code, 'invalid_request')
-  assert.match(message, /blocking is one of createLLM and of generate\(\), not of an awaited call/)
+  assert.match(message, /blocking belongs to createLLM and to generate\(\), not to an awaited call/)
 })
 
 test('what cannot cross a thread is refused, with the remedy', async () => {
@@ -195,7 +196,8 @@ test('bad input is the error that it is on the async side', () => {
 test('a call has the time of all that may be asked one after the other, unless it has its own', () => {
   const hour = { timeouts: { totalMs: 3_600_000 } }
   const [one, patient] = [llmOf(), llmOf(hour)]
-  const of = (llm: LLM, options = {}) => limitOf(llm.blocker().target(), { ...llm.defaults, ...options })
+  const of = (llm: LLM, options = {}) =>
+    limitOf(targetOf({ llm: llm.backend }), { ...llm.defaults, ...options })
   assert.deepEqual([of(one), of(patient)], [600_000, 3_600_000])
   assert.equal(of(fallback([one, patient])), 4_200_000)
   assert.equal(of(fallback([one, patient]), { timeouts: { totalMs: 5 } }), 5)

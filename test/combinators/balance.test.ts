@@ -151,7 +151,7 @@ test('other errors go to another LLM after the own retries, with nothing visible
 
 test('what balance cannot use is refused, with the remedy', async (t) => {
   const { a, b } = await pair(t)
-  assert.match(thrown(() => balance([])).message, /an LLM at least/)
+  assert.match(thrown(() => balance([])).message, /at least one LLM/)
   assert.match(thrown(() => balance(['openai' as unknown as LLM])).message, /number 1 is "openai"/)
   const llms = [a.llm, b.llm]
   assert.match(thrown(() => balance(llms, { strategy: 'fastest' as 'random' })).message, /round-robin/)

@@ -158,7 +158,7 @@ test('bad options of a call are told at once', async (t) => {
   assert.equal(thrown(() => llm.stream('Hi', { temprature: 1 } as GenerateOptions)).code, 'invalid_request')
   assert.equal((await failure(llm.agenerate('Hi', { maxTokens: 0 }))).code, 'invalid_request')
   assert.match(thrown(() => fallback([a.llm], { on: ['typo'] } as object)).message, /fallbackCodes/)
-  assert.match(thrown(() => fallback({ on: [] } as never)).message, /an LLM at least/)
+  assert.match(thrown(() => fallback({ on: [] } as never)).message, /at least one LLM/)
   assert.match(thrown(() => fallback([a.llm, 'b' as never, b.llm])).message, /number 2 is "b"/)
 })
 
@@ -198,5 +198,5 @@ test('several LLMs are a list; one after the other, as they were once given, the
   for (const llm of old) assert.equal((await llm.agenerate('Hi', options)).content, 'from anthropic')
   const listed = fallback([a.llm, b.llm], { replay: 'restart' })
   assert.equal((await listed.agenerate('Hi', options)).content, 'from anthropic')
-  assert.match(thrown(() => fallback([])).message, /an LLM at least/)
+  assert.match(thrown(() => fallback([])).message, /at least one LLM/)
 })

@@ -287,16 +287,16 @@ test('bad input is thrown at once, before anything is sent', async () => {
     [{ quorum: 3 }, /quorum is 3; it takes a whole number from 1 to 2/],
     [{ choices: ['one'] }, /list of two or more/],
     [{ choices: ['Yes', 'yes.'] }, /"yes\." twice/],
-    [{ choices: ['a', 'b'], tolerance: 1 }, /choices go without/],
-    [{ tolerance: -1 }, /tolerance takes a number from 0/],
+    [{ choices: ['a', 'b'], tolerance: 1 }, /choices, tolerance and schema ask for different answers/],
+    [{ tolerance: -1 }, /tolerance is -1; it takes a number from 0/],
     [{ rounds: 0 }, /rounds is 0/],
     [{ confidence: 2 }, /confidence is 2/],
     [{ vote: 'fields' }, /there is no schema/],
     [{ strategy: 'majority' }, /strategy is "majority"; it takes majority\(\)/],
-    [{ strategy: weighted({ weights: [0] }) }, /weights is 0 at 0; it takes numbers above 0/],
-    [{ strategy: weighted({ weights: { z: 1 } }) }, /names z, whom nobody is/],
-    [{ memberTimeoutMs: 'x' }, /memberTimeoutMs is x/],
-    [{ qorum: 1 }, /no option qorum/],
+    [{ strategy: weighted({ weights: [0] }) }, /weights\[0\] is 0; it takes a number above 0/],
+    [{ strategy: weighted({ weights: { z: 1 } }) }, /Unknown member "z" in weights; members are a, b\./],
+    [{ memberTimeoutMs: 'x' }, /memberTimeoutMs is "x"/],
+    [{ qorum: 1 }, /no option qorum\. Did you mean quorum\?/],
   ]
   for (const [options, message] of bad) {
     assert.throws(

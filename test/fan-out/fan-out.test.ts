@@ -51,7 +51,7 @@ test('each member may have a prompt of its own, and one that cannot be made fail
   assert.equal(results['a']?.response?.content, 'a is 0')
   assert.equal(results['c']?.response?.content, 'c is 2')
   assert.equal(results['b']?.error?.code, 'invalid_request')
-  assert.match(results['b']?.error?.message ?? '', /prompt for b could not be made: no idea/)
+  assert.match(results['b']?.error?.message ?? '', /prompt function failed for member b: no idea/)
 })
 
 test('a session is a member as any other, and remembers', async () => {
@@ -238,10 +238,10 @@ test('bad input is told before anything is sent, with the remedy', async () => {
     [[[], 'Hi'], /no LLM to ask\. Pass a list/],
     [[{}, 'Hi'], /no LLM to ask/],
     [[one.llm('a'), 'Hi'], /no LLM to ask/],
-    [[[{}], 'Hi'], /Member 0 is no LLM \(object\)\. Make it with createLLM/],
+    [[[{}], 'Hi'], /Member 0 is an object, not an LLM\. Make it with createLLM/],
     [[llms, 'Hi', { timeoutMs: 0 }], /option timeoutMs is 0; it takes milliseconds above 0/],
-    [[llms, 'Hi', { timeoutMs: { b: 5 } }], /timeoutMs names b, whom nobody is \(there are a\)/],
-    [[llms, 'Hi', { timeoutMs: [1, 2] }], /2 entries for 1 members/],
+    [[llms, 'Hi', { timeoutMs: { b: 5 } }], /Unknown member "b" in timeoutMs; members are a\./],
+    [[llms, 'Hi', { timeoutMs: [1, 2] }], /2 entries for 1 member\./],
     [[llms, 'Hi', { temprature: 1 }], /no option temprature.*temperature/],
   ]
   for (const [args, message] of bad) {

@@ -1,4 +1,4 @@
-/** Ten thousand blocking calls in a row leave nothing behind. */
+/** Ten thousand blocking calls leave no resources behind. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'

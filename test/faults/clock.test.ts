@@ -1,4 +1,4 @@
-/** The system's clock is set by an hour in mid-call: no time-out and no back-off moves. */
+/** The system's clock is moved by an hour during a call: this changes no time-out and no back-off. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
@@ -10,12 +10,12 @@ interface Timed {
   tookMs: number
 }
 
-/** A busy machine is late by less than this; the clock was set by an hour. */
+/** A busy machine is late by less than this, and the clock was moved by an hour. */
 const allowanceMs = 1_000
 const promised: Record<string, { ended: string; fromMs: number; toMs: number }> = {
-  // 40 events at 15 ms.
+  // The stream has 40 events, one every 15 ms.
   stream: { ended: 'success', fromMs: 400, toMs: 600 + 2 * allowanceMs },
-  // 20 events at 15 ms, and then idleMs 400.
+  // The stream has 20 events, one every 15 ms, and then nothing until idleMs (400) is over.
   stall: { ended: 'timeout idle', fromMs: 640, toMs: 1_000 + allowanceMs },
   'first chunk': { ended: 'timeout firstChunk', fromMs: 399, toMs: 400 + allowanceMs },
   'back-off': { ended: 'success', fromMs: 999, toMs: 1_200 + allowanceMs },

@@ -1,4 +1,4 @@
-/** LLMs made of LLMs: one vendor's trouble is not the caller's, and no storm on another. */
+/** Combined LLMs: the trouble of one vendor reaches neither the caller nor, as a storm, another vendor. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { balance, fallback, hedge, isConvokeError } from 'convoke'
@@ -13,7 +13,7 @@ const mostRequests = 1_100
 const quick = { maxConcurrent: 50, maxQueue: Infinity, retry: { minDelayMs: 1, maxDelayMs: 20 } }
 const nextTo = (vendor: Vendor) => vendors[(vendors.indexOf(vendor) + 1) % vendors.length] as Vendor
 
-/** So many calls at once, half of them streams; gives what came of each. */
+/** Makes many calls at once, half of them streams, and returns the outcome of each. */
 function ask(llm: LLM, options: GenerateOptions = {}): Promise<PromiseSettledResult<string>[]> {
   return Promise.allSettled(
     Array.from({ length: calls }, async (_, at) => {
@@ -147,7 +147,7 @@ for (const [name, make] of Object.entries(storms)) {
       sent.every((requests) => requests <= mostRequests),
       sent.join(),
     )
-    // The last error tells of every request that was made for it.
+    // The last error counts all requests of the call.
     const attempts = results.reduce(
       (sum, result) => sum + ((result as PromiseRejectedResult).reason as { attempts: number }).attempts,
       0,

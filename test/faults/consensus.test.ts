@@ -1,6 +1,6 @@
 /**
- * A consensus of five members of which one hangs, one is refused by 429, one's connection is reset, and two answer: over all
- * vendors in every part, it is there by the deadline, and nothing stays open behind it.
+ * A consensus of five members: one hangs, one gets a 429, the connection of one is reset, and two answer. Each vendor
+ * plays each part. The verdict comes by the deadline, and no request stays open.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -22,7 +22,7 @@ interface Run {
   cast: Record<(typeof parts)[number], Vendor>
 }
 
-/** The parts move one vendor on with each turn. */
+/** Gives each part to the next vendor in every round. */
 async function run(turn: number, answers: [first: string, second: string]): Promise<Run> {
   const simulator = await startSimulator({
     reply: ({ model }) => {
@@ -68,7 +68,7 @@ async function untilClosed(simulator: Simulator): Promise<number> {
 const failuresOf = ({ failures }: Verdict) =>
   Object.fromEntries(failures.map(({ member, error }) => [member, error.code]))
 
-/** The SDKs are loaded at their first calls, which is none of the deadline's time. */
+/** Loads the SDKs, so that their import does not use up the time before the deadline. */
 test('warm up', async () => {
   for (let turn = 0; turn < vendors.length; turn++) await run(turn, ['yes', 'yes'])
 })

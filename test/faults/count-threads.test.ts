@@ -1,4 +1,4 @@
-/** Worker threads that die while they count: nobody gets a wrong count, waits for ever, or loses the process. */
+/** Worker threads die while they count tokens: no count is wrong, no call hangs, and the process survives. */
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import type { Worker } from 'node:worker_threads'
@@ -8,7 +8,7 @@ const model = 'gpt-4o'
 const text = 'The quick brown fox jumps over the lazy dog. '.repeat(40_000)
 const tokens = 400_001
 
-/** The threads of the pool, as the process starts them. */
+/** The threads that the pool has started. */
 const threads = new Set<Worker>()
 let onStart = (_worker: Worker) => {}
 process.on('worker', (worker: Worker) => {

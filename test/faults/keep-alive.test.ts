@@ -1,4 +1,4 @@
-/** Connections that the server closes while they are kept: no call notices, and none is made twice. */
+/** The server closes kept-alive connections: no call fails because of it, and no request is answered twice. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { isConvokeError } from 'convoke'
@@ -21,7 +21,7 @@ const server = forkModule('keep-alive-server.ts')
 const { url } = await server.message<{ url: string }>()
 after(() => server.child.disconnect())
 
-/** One LLM per vendor; a fresh connection is none of the attempts, so one attempt must do. */
+/** One LLM per vendor. A new connection does not count as an attempt, so a single attempt must be enough. */
 async function open(mode: string): Promise<LLM[]> {
   const warm = vendors.map((vendor) => openLLM(vendor, `${url}/warm`))
   await Promise.all(warm.map((llm) => llm.agenerate('Hi')))
@@ -57,8 +57,8 @@ test(`${calls} calls in bursts around the second at which idle sockets are close
   for (let burst = 0; burst < bursts; burst++) {
     const numbers = Array.from({ length: atOnce }, (_, at) => burst * atOnce + at)
     await Promise.all(numbers.map((number) => call(llms, number).catch((error) => failures.push(error))))
-    // A socket is closed a second after its last answer; the burst took some milliseconds of it, and the pauses
-    // take almost all of the rest, so that many requests meet the close on their way.
+    // The server closes a socket a second after its last answer. The burst and the pause together take almost this
+    // second, so that many requests are on their way when the socket closes.
     await new Promise((resolve) => setTimeout(resolve, 960 + (burst % 10) * 4))
   }
   const seen = await server.ask<Seen>('what came?')
@@ -68,7 +68,7 @@ test(`${calls} calls in bursts around the second at which idle sockets are close
   )
   assert.deepEqual(failures.slice(0, 3).map(String), [])
   checkOnce(seen)
-  // Otherwise nothing was put to the test.
+  // Otherwise the test would have tested nothing.
   assert.ok(seen.idleCloses > atOnce, `${seen.idleCloses} idle closes`)
 })
 

@@ -1,4 +1,4 @@
-/** One signal over many calls: as many listeners as calls in flight, and none afterwards. */
+/** Many calls share a signal: it has as many listeners as calls are in flight, and none afterwards. */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
@@ -27,7 +27,7 @@ test(`one signal over ${calls} calls keeps no listener`, async (t) => {
       const llm = llms[at % llms.length]
       assert.ok(llm)
       inFlight++
-      // Half of them streams; of those, some are left early.
+      // Half of the calls are streams, and some of these are left early.
       const kind = Math.floor(at / llms.length) % 4
       if (kind < 2) assert.equal((await llm.agenerate('Hi')).content, 'Fine.')
       else if (kind === 2) assert.equal((await llm.stream('Hi').response).content, 'Fine.')

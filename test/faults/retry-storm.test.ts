@@ -1,4 +1,4 @@
-/** A vendor that is down: the retries of its callers are no storm. */
+/** A vendor is down: the retries of its callers do not become a storm. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isConvokeError } from 'convoke'

@@ -1,4 +1,4 @@
-/** Sessions whose process is killed at any moment, and whose turns come from several processes. */
+/** Sessions whose process is killed at any moment, and sessions with turns from several processes. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ import { forkModule } from './fork-module.ts'
 type News = { began: string; atMs: number } | { heard: string; atMs: number } | { kept: string }
 
 const kills = 25
-/** Text that the issue allows to be missing, in milliseconds of its stream, and what a busy machine adds. */
+/** The text that may be missing after a kill, in milliseconds of its stream, and the extra delay of a busy machine. */
 const mayBeMissingMs = 250 + 250
 
 for (const durability of ['full', 'normal']) {
@@ -22,7 +22,7 @@ for (const durability of ['full', 'normal']) {
     const path = join(folder, 'chat.db')
     await using simulator = await startSimulator({
       strictMessages: true,
-      // Behind a reply that was killed before it said a word, two prompts are one message.
+      // When a reply was killed before its first word, its prompt and the next one are merged into one message.
       reply: ({ prompt }) => {
         const [last = ''] = /(\d+ \d+|after \d+)$/.exec(prompt) ?? []
         return { text: `re ${last} `.repeat(30), chunkSize: 5, paceMs: 4 }
@@ -35,7 +35,7 @@ for (const durability of ['full', 'normal']) {
       const client = forkModule('session-client.ts', [simulator.url, path, durability])
       const news: News[] = []
       client.child.on('message', (one) => news.push(one as News))
-      // On a busy machine few turns would be acknowledged before the kill, and none of them could be lost.
+      // On a busy machine few turns are acknowledged before the kill, and then there is little that could be lost.
       const awaited = kill % 3 === 0 ? 'kept' : 'began'
       while (!news.some((one) => awaited in one)) await pause(5)
       await pause(Math.random() * 900)

@@ -1,4 +1,4 @@
-/** Thousands of mixed calls under random faults: each ends once, and nothing is left of them. */
+/** Thousands of mixed calls with random faults: each ends exactly once, and no resources are left. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
@@ -26,7 +26,7 @@ test('3000 mixed calls under random faults end once each and leave nothing behin
   })
   const client = forkModule('soak-client.ts', [simulator.url], { execArgv: ['--expose-gc'] })
   const before = await client.message<Left>()
-  // Kept-alive sockets do not hold the client's process, so only the server can count them.
+  // Kept-alive sockets do not keep the client's process alive, so only the server can count them.
   const socketsBefore = simulator.openSockets
   const { endings, wrong, after, activity } = await client.message<Report>()
   const socketsAfter = simulator.openSockets
@@ -48,11 +48,11 @@ test('3000 mixed calls under random faults end once each and leave nothing behin
     Object.values(endings).reduce((sum, count) => sum + count, 0),
     3_000,
   )
-  // A run in which little went wrong would prove little.
+  // A run with few faults would prove little.
   assert.ok(Object.keys(endings).length >= 6, Object.keys(endings).join())
   assert.equal(client.stderr(), '')
   assert.ok(after.heapBytes - before.heapBytes < 4 * 1_048_576, 'the heap has grown')
-  // At most as many as calls at once, however many calls were made; none that would hold the process.
+  // There are at most as many sockets as simultaneous calls, and none that keeps the process alive.
   assert.ok(socketsAfter <= 100, `${socketsAfter} sockets`)
   assert.equal(after.sockets, 0)
   assert.ok(after.timers <= before.timers + 10, `${after.timers} timers`)

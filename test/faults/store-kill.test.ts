@@ -1,4 +1,4 @@
-/** A process that writes is killed 200 times at moments of no choosing, for each durability. */
+/** A process that writes is killed 200 times at random moments, for each durability. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -17,11 +17,11 @@ interface Told {
   added: Set<string>
   begun: Set<string>
   ended: Set<string>
-  /** The number of deltas acknowledged of each reply. */
+  /** The number of acknowledged deltas of each reply. */
   deltas: Map<string, number>
 }
 
-/** One life of the writer. Gives the message it was adding when it died. */
+/** Runs the writer until it is killed. Returns the message that it was adding at that moment. */
 async function live(
   path: string,
   durability: string,
@@ -37,7 +37,7 @@ async function live(
     life,
     repeated,
   ]
-  // A file, not a pipe: what was written to it stays, and it never fills up.
+  // Uses a file instead of a pipe, because its content survives the kill, and it never fills up.
   const log = `${path}.${life}.log`
   const out = openSync(log, 'w')
   const child = spawn(process.execPath, args, { stdio: ['ignore', out, 'pipe'] })

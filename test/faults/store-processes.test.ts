@@ -1,4 +1,4 @@
-/** Four processes make 1,000 turns each in one file. */
+/** Four processes make 1,000 turns each in the same file. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'

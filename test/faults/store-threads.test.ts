@@ -1,4 +1,4 @@
-/** The thread of a store dies in five ways under a hundred writes, twenty times each. */
+/** The thread of a store dies in five ways during a hundred writes, twenty times each. */
 import './killable-workers.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

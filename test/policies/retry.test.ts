@@ -48,7 +48,7 @@ test('gives up after the attempts, with the last error', async () => {
   assert.equal(last.status, 503)
 })
 
-test('does not try again what waiting cannot cure', async () => {
+test('does not retry an error that is not retryable', async () => {
   let attempts = 0
   await assert.rejects(
     retry(
@@ -76,12 +76,12 @@ for (const asked of [0, 20, 45]) {
       never,
     )
     assert.ok(waited >= asked, `waited ${waited}`)
-    // A busy machine wakes late; the exact figure is the benchmark's.
+    // The 100 ms are for a busy machine, which wakes late; a benchmark measures the exact figure.
     assert.ok(waited <= asked * 1.2 + 100, `waited ${waited}`)
   })
 }
 
-test('fails at once, saying the wait, when the server asks for longer than maxDelayMs', async () => {
+test('fails at once, and names the wait, when the server asks for longer than maxDelayMs', async () => {
   let attempts = 0
   await assert.rejects(
     retry(
@@ -122,7 +122,7 @@ test('an abort ends the wait at once, with its reason', async () => {
   await assert.rejects(waiting, /Enough/)
 })
 
-test('a storm of failures spends the budget, and then nobody tries again', async () => {
+test('a storm of failures spends the budget, and then no call retries', async () => {
   const budget = new RetryBudget()
   let sent = 0
   const calls = Array.from({ length: 1_000 }, () =>

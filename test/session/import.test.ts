@@ -8,8 +8,8 @@ import { createLLM, createSession, importSession, sqliteStore } from 'convoke'
 import type { ConvokeError, SessionOptions, TextPart } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
-import { imported } from '../../src/session/export.ts'
-import { sendable } from '../../src/session/history.ts'
+import { parseExportLines } from '../../src/session/export-lines.ts'
+import { sendableHistory } from '../../src/session/sendable-history.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
 
 let simulator: Simulator
@@ -56,7 +56,7 @@ test('what is blank in a history is not sent, and does not part a tool call from
     { role: 'user', content: [text('\n')] },
     { role: 'tool', content: [{ type: 'tool-result', toolCallId: 'a', name: 'clock', result: 'noon' }] },
   ].map((message) => ({ ...message, id: '' }) as HistoryMessage)
-  const sent = sendable(history, 'openai')
+  const sent = sendableHistory(history, 'openai')
   assert.deepEqual(
     sent.map(({ role }) => role),
     ['user', 'assistant', 'tool'],
@@ -78,7 +78,7 @@ test('a long history of one role is sent in time that grows with its length', ()
   const timeOf = (count: number) => {
     const history = Array.from({ length: count }, (_, at) => text(at))
     const start = performance.now()
-    const [first] = sendable(history, 'openai') as unknown as [{ content: unknown[] }]
+    const [first] = sendableHistory(history, 'openai') as unknown as [{ content: unknown[] }]
     assert.equal(first.content.length, count)
     return performance.now() - start
   }
@@ -148,9 +148,9 @@ test('a line that is no message is refused by its number, and nothing is kept', 
   const part = (role: string, content: unknown) => ({ role, content: [content] })
   const bad: [unknown, RegExp][] = [
     [part('user', null), /part .* is null/],
-    [part('user', { type: 'sound' }), /"sound"; it takes text, image, file/],
+    [part('user', { type: 'sound' }), /"sound"; its parts are text, image, file/],
     [part('user', { type: 'text', text: 5 }), /text of the text part is 5/],
-    [part('user', { type: 'image', image: '?!' }), /no URL and no base64/],
+    [part('user', { type: 'image', image: '?!' }), /neither a URL nor base64/],
     [part('assistant', { type: 'tool-call', id: 1, name: 'clock' }), /id of the tool-call part is 1/],
     [part('assistant', { type: 'tool-result' }), /"tool-result"/],
     [part('tool', { type: 'tool-result', toolCallId: null }), /toolCallId/],
@@ -165,7 +165,7 @@ test('a line that is no message is refused by its number, and nothing is kept', 
     const promise = importSession(connect(), asLines(head, hello, line), { store })
     await assert.rejects(promise, (error: ConvokeError) => {
       assert.equal(error.code, 'invalid_request')
-      assert.match(error.message, /^Line 3 of the session is no message: /)
+      assert.match(error.message, /^Line 3 of the session is not a message: /)
       assert.match(error.message, message)
       return true
     })
@@ -201,7 +201,7 @@ test('one line of 16 MB in small pieces is read in time that grows with its leng
   const long = { role: 'user', content: [{ type: 'text', text: 'x'.repeat(16 * 1_024 * 1_024) }] }
   const pieces = asLines(head, long).match(/[^]{1,65536}/g) ?? []
   const start = process.cpuUsage()
-  const { messages } = await imported(pieces)
+  const { messages } = await parseExportLines(pieces)
   const { user, system } = process.cpuUsage(start)
   assert.equal(messages.length, 1)
   assert.ok(user + system < 300_000, `${(user + system) / 1_000} ms`)

@@ -1,4 +1,4 @@
-/** Thousands of streams at once, slow readers, and what they cost. */
+/** Thousands of streams at once, slow readers, and the cost of an event. */
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,14 +19,14 @@ if (process.env['SIMULATOR_LOAD_CLIENT'] !== undefined) {
     let arrived = 0
     let openGate: () => void = () => undefined
     const admission = new Promise<void>((resolve) => (openGate = resolve))
-    // No stream starts before all of them are there, so that they all run at once.
+    // No stream starts before all requests have arrived, so that all streams run at once.
     const reply = async () => {
       if (++arrived === STREAMS) openGate()
       await admission
       return { chunks: [...'abcdef'] }
     }
     await using simulator = await startSimulator({ reply, paceMs: 100 })
-    // A process of its own: both ends in one would need more descriptors than many machines allow.
+    // The client is a separate process, because both ends in one would exceed the descriptor limit of many machines.
     const client = fork(new URL(import.meta.url), {
       env: { ...process.env, SIMULATOR_LOAD_CLIENT: simulator.url },
     })
@@ -43,7 +43,7 @@ if (process.env['SIMULATOR_LOAD_CLIENT'] !== undefined) {
     assert.ok(rssMb < 700, `${rssMb} MB`)
   })
 
-  test('a reader that pauses stops the writes, and its leaving is recorded within 250 ms', async () => {
+  test('a paused reader stops the writes, and its disconnect is recorded within 250 ms', async () => {
     await using simulator = await startSimulator({
       reply: { text: 'x'.repeat(16 * 2 ** 20), chunkSize: 1000 },
     })
@@ -75,7 +75,7 @@ if (process.env['SIMULATOR_LOAD_CLIENT'] !== undefined) {
     }
   })
 
-  test('a client that leaves while the reply is thought out is recorded, and nothing is sent', async () => {
+  test('a client that disconnects while the reply function runs is recorded, and nothing is sent', async () => {
     let answer: (text: string) => void = () => undefined
     await using simulator = await startSimulator({
       reply: () => new Promise((resolve) => (answer = resolve)),
@@ -112,7 +112,7 @@ async function stream(simulator: Simulator, path: string): Promise<IncomingMessa
   return reply.on('error', () => undefined)
 }
 
-/** Opens all streams at once and counts those that end by their terminal event. */
+/** Opens all streams at once, and counts those that end with their terminal event. */
 async function runClient(url: string): Promise<void> {
   const body = JSON.stringify({ model: 'm', stream: true, messages: [{ role: 'user', content: 'Hi' }] })
   const one = async (path: string): Promise<boolean> => {

@@ -80,9 +80,9 @@ test('a path that cannot be a store is refused with the remedy, and nothing is m
     writeFileSync(join(folder, name), content)
     return join(folder, name)
   }
-  await refuses(join(folder, 'none', 'chat.db'), 'store_failed', /no folder .* Make it/)
+  await refuses(join(folder, 'none', 'chat.db'), 'store_failed', /no folder .* Create it/)
   await refuses(folder, 'store_failed', /is a folder. Name a file/)
-  await refuses(join(file('plain', 'x'), 'chat.db'), 'store_failed', /no folder/)
+  await refuses(join(file('plain', 'x'), 'chat.db'), 'store_failed', /not a folder/)
   await refuses(join(folder, 'cut\0short'), 'store_failed', /NUL/)
   await refuses(join(folder, 'space '), 'store_failed', /space/)
   symlinkSync(join(folder, 'nowhere'), join(folder, 'link'))
@@ -90,15 +90,15 @@ test('a path that cannot be a store is refused with the remedy, and nothing is m
   await refuses(
     file('text', 'Dear diary, this is a text file of more than a hundred bytes. '.repeat(40)),
     'store_corrupt',
-    /no SQLite/,
+    /not a SQLite/,
   )
-  await refuses(file('short', 'hi'), 'store_corrupt', /no SQLite/)
+  await refuses(file('short', 'hi'), 'store_corrupt', /not a SQLite/)
   file('cut-wal', 'x')
   renameSync(join(folder, 'cut-wal'), join(folder, 'cut.db-wal'))
-  await refuses(file('cut.db'), 'store_corrupt', /cut to nothing/)
+  await refuses(file('cut.db'), 'store_corrupt', /file is empty/)
   const fifo = join(folder, 'fifo')
   execFileSync('mkfifo', [fifo])
-  await refuses(fifo, 'store_failed', /no ordinary file/)
+  await refuses(fifo, 'store_failed', /not a regular file/)
   assert.equal(existsSync(join(folder, 'cut')), false)
   assert.equal(existsSync(join(folder, 'space')), false)
   assert.equal(existsSync(join(folder, 'nowhere')), false)
@@ -191,16 +191,13 @@ test('a folder or a file that may not be written is refused before anything is m
     const store = sqliteStore({ path: process.argv[1] })
     await store.open({ id: 's' }).catch(({ code, message }) => console.log(code, message))
     await store.close().catch(() => {})`
-  assert.match(
-    withoutPrivilege(code, join(folder, 'chat.db')),
-    /^store_failed .*folder .* may not be written/,
-  )
+  assert.match(withoutPrivilege(code, join(folder, 'chat.db')), /^store_failed .*folder .* is not writable/)
   assert.deepEqual(readdirSync(folder), [])
   chmodSync(folder, 0o777)
   const path = join(folder, 'ro.db')
   writeFileSync(path, '')
   chmodSync(path, 0o444)
-  assert.match(withoutPrivilege(code, path), /^store_failed .*may not be read and written/)
+  assert.match(withoutPrivilege(code, path), /^store_failed .*is not readable and writable/)
   assert.deepEqual(readdirSync(folder), ['ro.db'])
 })
 
@@ -237,7 +234,7 @@ test('a file that is missing while its log is there is refused, and the log stay
   renameSync(moved, `${moved}.away`)
   const log = readFileSync(`${moved}-wal`)
   assert.ok(log.length > 0)
-  await refuses(moved, 'store_corrupt', /moved.db-wal is. Put the file back, or move the -wal away/)
+  await refuses(moved, 'store_corrupt', /moved.db-wal is there. Put the file back, or move the -wal away/)
   assert.deepEqual(readFileSync(`${moved}-wal`), log)
   assert.equal(existsSync(moved), false)
   renameSync(`${moved}.away`, moved)

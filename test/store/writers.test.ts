@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { processStart } from '../../src/threads/writers.ts'
+import { processStart } from '../../src/threads/writer-liveness.ts'
 import { folderFor, half, openStore, script, text } from '../support/store-kit.ts'
 
 const run = promisify(execFile)

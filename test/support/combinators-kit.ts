@@ -1,4 +1,4 @@
-/** What tests of combinators share: a simulator for each vendor's part, its LLM, and what became of requests. */
+/** Members for the tests of combinators: LLMs, each with a simulator of its own, and helpers to read streams. */
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { createLLM } from 'convoke'
@@ -13,7 +13,7 @@ export interface Member {
   simulator: Simulator
 }
 
-/** An LLM of a vendor, over a simulator of its own; both are closed with the test. */
+/** Makes an LLM of a provider, with a simulator of its own. Both are closed after the test. */
 export async function open(
   context: TestContext,
   provider: string,
@@ -35,7 +35,7 @@ export async function open(
   return { llm, simulator }
 }
 
-/** One that is told from others by its model and its replies. */
+/** Makes a member whose model and replies contain the provider's name, so that members can be told apart. */
 export function member(
   context: TestContext,
   provider: string,
@@ -46,14 +46,14 @@ export function member(
   return open(context, provider, own, { reply: `from ${provider}`, ...simulated })
 }
 
-/** One of OpenAI's and one of Anthropic's: `a` and `b`. */
+/** Makes two members: `a` of OpenAI and `b` of Anthropic. */
 export async function pair(context: TestContext, a: SimulatorOptions = {}, b: SimulatorOptions = {}) {
   return { a: await member(context, 'openai', a), b: await member(context, 'anthropic', b) }
 }
 
 export const pause = (delayMs: number) => new Promise((resolve) => setTimeout(resolve, delayMs))
 
-/** The types of a stream's chunks and its text from the last reset on. */
+/** Reads a stream: its chunks, their types without repetitions, and the text after the last reset. */
 export async function read(
   stream: ResponseStream,
 ): Promise<{ types: string[]; text: string; chunks: StreamChunk[] }> {
@@ -69,7 +69,7 @@ export async function read(
   return { types, text, chunks }
 }
 
-/** Waits until the last request's socket is closed, and gives how long after `sinceMs` that was. */
+/** Waits until the client has closed the socket of the last request, and returns the time since `sinceMs`. */
 export async function closedAfter(simulator: Simulator, sinceMs: number): Promise<number> {
   const deadlineMs = performance.now() + 2_000
   while (simulator.requests.at(-1)?.endedAt === undefined && performance.now() < deadlineMs) await pause(5)

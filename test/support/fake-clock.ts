@@ -1,4 +1,4 @@
-/** A clock that moves when it is told to; `performance.now`, `setTimeout` and `clearTimeout` follow it. */
+/** A clock that tests move. `performance.now`, `setTimeout` and `clearTimeout` follow it. */
 import type { TestContext } from 'node:test'
 
 interface Timer {
@@ -8,16 +8,16 @@ interface Timer {
 
 export class FakeClock {
   nowMs = 5_000
-  /** How much too early timers ring, as real ones may. */
+  /** Milliseconds by which timers fire too early, as real ones may. */
   earlyMs = 0
-  /** Runs right behind each timer, before the promises that it settled are looked at. */
+  /** Called right after each timer, before the reactions to promises that the timer settled. */
   onRing = () => {}
-  /** Every delay that a timer was set to. */
+  /** The delays of all timers so far. */
   readonly delays: number[] = []
   readonly #timers = new Map<number, Timer>()
   #count = 0
 
-  /** The clock rules until the test ends. */
+  /** Replaces the real clock until the test ends. */
   constructor(context: TestContext) {
     const now = () => this.nowMs
     const set = (ring: () => void, delayMs: number) => {
@@ -35,12 +35,12 @@ export class FakeClock {
     })
   }
 
-  /** Timers that are set. */
+  /** The number of timers that are set. */
   get pending(): number {
     return this.#timers.size
   }
 
-  /** Rings what is due on the way, each at its own time, and lets everything follow that follows from it. */
+  /** Moves the clock. Fires the timers that are due, each at its own time, and waits for the reactions to each. */
   async advance(byMs: number): Promise<void> {
     const untilMs = this.nowMs + byMs
     for (;;) {
@@ -57,7 +57,7 @@ export class FakeClock {
   }
 }
 
-/** Everything that waits for no clock has happened. */
+/** Resolves after everything that waits for no timer has happened. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

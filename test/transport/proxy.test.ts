@@ -182,7 +182,7 @@ test('an address that is no HTTP proxy is refused at once, without its password'
       () => createLLM('openai', { ...options, proxy }),
       (error: Error & { code: string }) => {
         assert.equal(error.code, 'configuration')
-        assert.match(error.message, /no address of an HTTP proxy. It takes http/)
+        assert.match(error.message, /not the address of an HTTP proxy. Pass an address such as http/)
         assert.doesNotMatch(error.message, /secret-word/)
         return true
       },
