@@ -3,8 +3,9 @@ import type { LLM } from '../llm/llm.ts'
 import { combine } from './combined-backend.ts'
 import { checkOptions } from '../options/check-options.ts'
 import type { OptionRules } from '../options/option-rules.ts'
-import { tryInOrder, fallbackCodes, failoverRule } from './try-in-order.ts'
-import type { FailoverRule } from './try-in-order.ts'
+import { fallbackCodes, failoverRule } from './failover-rule.ts'
+import type { FailoverRule } from './failover-rule.ts'
+import { tryInOrder } from './try-in-order.ts'
 import { split } from './check-llms.ts'
 
 export interface FallbackOptions {

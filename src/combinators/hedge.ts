@@ -9,7 +9,8 @@ import type { StreamSink } from '../response/response-stream.ts'
 import type { GenerateResponse } from '../types.ts'
 import { combine } from './combined-backend.ts'
 import type { MemberRun, CombinedCall } from './combined-call.ts'
-import { fallbackCodes, helpsAfter } from './try-in-order.ts'
+import { fallbackCodes } from './failover-rule.ts'
+import { helpsAfter } from './try-in-order.ts'
 import { split } from './check-llms.ts'
 
 export interface HedgeOptions {
