@@ -116,8 +116,8 @@ export type Message = SystemMessage | UserMessage | AssistantMessage | ToolMessa
 export type Prompt = string | Message | readonly Message[]
 
 /** A tool that the model may call. */
-export interface ToolDefinition {
-  name: string
+export interface ToolDefinition<Name extends string = string> {
+  name: Name
   /** What the tool is for, and when to use it. The model reads this. */
   description?: string
   /** JSON Schema of the arguments, whose type is `object`. @default an object without properties */
@@ -313,6 +313,12 @@ export interface GenerateResponse<Output = unknown> {
    * The vendor's own object: the body of a plain call; the last event of a stream that held more than a piece of text.
    */
   raw: unknown
+}
+
+/** A whole reply to a call that had a schema and no tools: `output` is always there. */
+export interface StructuredResponse<Output> extends GenerateResponse<Output> {
+  /** The validated value. */
+  output: Output
 }
 
 /** The vendor has begun to answer. The first chunk of a stream, and of each attempt after a `reset`. */

@@ -11,7 +11,8 @@
  */
 import { parseArgs } from 'node:util'
 import { cluster, consensus, createLLM, judge, majority, synthesize, unanimous } from 'convoke'
-import type { LLM, Strategy } from 'convoke'
+import type { LLM } from 'convoke'
+import type { Strategy } from 'convoke/consensus'
 import { live } from '../demo/vendors.ts'
 import { note, paint, print } from '../demo/view.ts'
 import { show, showVerdict } from './board.ts'

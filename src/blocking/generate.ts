@@ -10,6 +10,7 @@ import type { Answer } from '../threads/answer.ts'
 import type { BlockingTarget } from './protocol.ts'
 import { estimateInputTokens } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, Prompt } from '../types.ts'
+import type { BlockingOptions } from '../options/blocking-options.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { beginBlocking } from './channel.ts'
 import type { BlockingCall, Owner } from './channel.ts'
@@ -29,15 +30,6 @@ import type { Store } from '../store/store.ts'
 import { limitOf, limitOfMany } from './call-limit.ts'
 import { toCloneable } from './to-cloneable.ts'
 import { BlockingStream } from './blocking-stream.ts'
-
-/** Options of a blocking call: those of any call, and whether it may block while calls of this thread are in flight. */
-export type BlockingOptions<Options = GenerateOptions> = Options & {
-  /**
-   * `allow` blocks although calls of this thread are in flight, or one has called back: they stand still meanwhile.
-   * @default `blocking_unavailable` is thrown then
-   */
-  blocking?: 'allow'
-}
 
 /** Whose call blocks: an LLM's, a session's with its LLM, or the library's own. */
 export interface Blocker {

@@ -8,8 +8,9 @@ import type { OptionRules } from '../options/option-rules.ts'
 import { settingsOf } from '../options/settings.ts'
 import { combine } from './combined-backend.ts'
 import type { CombinedCall } from './combined-call.ts'
-import { tryInOrder, fallbackCodes, failoverRule } from './try-in-order.ts'
-import type { FailoverRule } from './try-in-order.ts'
+import { fallbackCodes, failoverRule } from './failover-rule.ts'
+import type { FailoverRule } from './failover-rule.ts'
+import { tryInOrder } from './try-in-order.ts'
 import { checkLLMs } from './check-llms.ts'
 
 export interface BalanceOptions {
@@ -47,6 +48,10 @@ const keyCodes: readonly string[] = ['authentication', 'permission']
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option
  */
+export function balance<Member extends LLM>(
+  llms: readonly Member[],
+  options?: BalanceOptions,
+): LLM<Member extends LLM<infer Default> ? Default : never>
 export function balance(llms: readonly LLM[], options: BalanceOptions = {}): LLM {
   const members = checkLLMs('balance', llms)
   checkBalanceOptions(options, members.length)

@@ -42,6 +42,11 @@ export interface CachedOptions {
  *
  * @throws ConvokeError `configuration` for what is no LLM or no store, or a bad option
  */
+export function cached<Default extends GenerateResponse>(
+  llm: LLM<Default>,
+  store: CacheStore,
+  options?: CachedOptions,
+): LLM<Default>
 export function cached(llm: LLM, store: CacheStore, options: CachedOptions = {}): LLM {
   const members = checkLLMs('cached', [llm])
   if (typeof store?.get !== 'function' || typeof store.set !== 'function') {

@@ -19,13 +19,16 @@ export function checkLLMs(combinator: string, given: readonly unknown[], least =
   return given as readonly LLM[]
 }
 
-/** The LLMs, and the options behind them, where the last one is no LLM. */
+/** The LLMs and the options: a list and what follows it, or (deprecated) one LLM after the other, and then options. */
 export function split<Options extends object>(
   combinator: string,
-  given: readonly (LLM | Options)[],
+  given: readonly (LLM | readonly LLM[] | Options | undefined)[],
 ): { llms: readonly LLM[]; options: Options | undefined } {
+  const [first, second] = given
+  if (Array.isArray(first))
+    return { llms: checkLLMs(combinator, first), options: second as Options | undefined }
   const last = given.at(-1)
   const hasOptions = typeof last === 'object' && last !== null && !(last instanceof LLM)
   const llms = checkLLMs(combinator, hasOptions ? given.slice(0, -1) : given)
-  return { llms, options: hasOptions ? last : undefined }
+  return { llms, options: hasOptions ? (last as Options) : undefined }
 }

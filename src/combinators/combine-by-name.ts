@@ -9,9 +9,9 @@ import { withDefaults } from './with-defaults.ts'
 export function combineByName(combinator: Combinator, members: readonly LLM[], options: object): LLM {
   switch (combinator) {
     case 'fallback':
-      return fallback(...members, options)
+      return fallback(members, options)
     case 'hedge':
-      return hedge(...members, options)
+      return hedge(members, options)
     case 'balance':
       return balance(members, options)
     case 'withDefaults':

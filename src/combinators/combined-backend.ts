@@ -1,5 +1,6 @@
 /** LLMs in, an LLM out: what all combinators have in common behind the facade. */
-import type { Candidate, Backend, CallScope, PromptFor, RequestOptions } from '../llm/backend.ts'
+import type { Candidate, Backend, CallScope, PromptFor } from '../llm/backend.ts'
+import type { RequestOptions } from '../options/request-options.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { LLM } from '../llm/llm.ts'
 import { plainTextDefaults } from '../options/settings.ts'

@@ -3,8 +3,9 @@ import type { LLM } from '../llm/llm.ts'
 import { combine } from './combined-backend.ts'
 import { checkOptions } from '../options/check-options.ts'
 import type { OptionRules } from '../options/option-rules.ts'
-import { tryInOrder, fallbackCodes, failoverRule } from './try-in-order.ts'
-import type { FailoverRule } from './try-in-order.ts'
+import { fallbackCodes, failoverRule } from './failover-rule.ts'
+import type { FailoverRule } from './failover-rule.ts'
+import { tryInOrder } from './try-in-order.ts'
 import { split } from './check-llms.ts'
 
 export interface FallbackOptions {
@@ -31,11 +32,17 @@ const rules: OptionRules<keyof FallbackOptions> = {
  * `attempts`. A call's `timeouts.totalMs` limits all LLMs together.
  *
  * @example
- * const llm = fallback(createLLM('openai/gpt-4o-mini'), createLLM('anthropic/claude-haiku-4-5'))
+ * const llm = fallback([createLLM('openai/gpt-4o-mini'), createLLM('anthropic/claude-haiku-4-5')])
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option
  */
-export function fallback(...given: readonly (LLM | FallbackOptions)[]): LLM {
+export function fallback<Member extends LLM>(
+  llms: readonly Member[],
+  options?: FallbackOptions,
+): LLM<Member extends LLM<infer Default> ? Default : never>
+/** @deprecated Pass the LLMs as a list: `fallback([a, b], options)`. */
+export function fallback(...given: readonly (LLM | FallbackOptions)[]): LLM
+export function fallback(...given: readonly (LLM | readonly LLM[] | FallbackOptions | undefined)[]): LLM {
   const { llms, options = {} } = split<FallbackOptions>('fallback', given)
   checkOptions(options, rules, { code: 'configuration', label: 'fallback' })
   const { on = fallbackCodes, replay = 'before-output' } = options

@@ -9,7 +9,8 @@ import type { StreamSink } from '../response/response-stream.ts'
 import type { GenerateResponse } from '../types.ts'
 import { combine } from './combined-backend.ts'
 import type { MemberRun, CombinedCall } from './combined-call.ts'
-import { fallbackCodes, helpsAfter } from './try-in-order.ts'
+import { fallbackCodes } from './failover-rule.ts'
+import { helpsAfter } from './try-in-order.ts'
 import { split } from './check-llms.ts'
 
 export interface HedgeOptions {
@@ -39,11 +40,17 @@ export interface HedgeOptions {
  * fail, the call rejects with the last error.
  *
  * @example
- * const llm = hedge(createLLM('openai/gpt-4o-mini'), createLLM('groq/llama-3.3-70b-versatile'), { afterMs: 800 })
+ * const llm = hedge([createLLM('openai/gpt-4o-mini'), createLLM('groq/llama-3.3-70b-versatile')], { afterMs: 800 })
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option; one of the two is needed
  */
-export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM {
+export function hedge<Member extends LLM>(
+  llms: readonly Member[],
+  options: HedgeOptions,
+): LLM<Member extends LLM<infer Default> ? Default : never>
+/** @deprecated Pass the LLMs as a list: `hedge([a, b], options)`. */
+export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM
+export function hedge(...given: readonly (LLM | readonly LLM[] | HedgeOptions | undefined)[]): LLM {
   const { llms, options = {} } = split<HedgeOptions>('hedge', given)
   checkHedgeOptions(options)
   const members = llms.map(({ backend }) => backend)

@@ -1,44 +1,10 @@
 /** Asks one member after the other, until one answers. */
 import type { Backend } from '../llm/backend.ts'
-import { errorCodes } from '../errors.ts'
-import type { ConvokeError, ErrorCode } from '../errors.ts'
-import type { OptionRule } from '../options/option-rules.ts'
+import type { ConvokeError } from '../errors.ts'
 import type { StreamSink } from '../response/response-stream.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
 import type { CombinedCall } from './combined-call.ts'
-
-/** The errors after which another LLM is asked: their codes, or a function that is true for them. */
-export type FailoverRule = readonly ErrorCode[] | ((error: ConvokeError) => boolean)
-
-/**
- * The errors after which another vendor, model or key may help: the default of the option `on` of `fallback` and
- * `balance`, which can extend it. Left out are errors that another LLM would repeat (`invalid_request`, `configuration`),
- * a refusal by content (`content_filtered`), a complete reply that does not fit the schema (`invalid_output`), and ends
- * that the caller caused.
- */
-export const fallbackCodes: readonly ErrorCode[] = [
-  'rate_limited',
-  'overloaded',
-  'server_error',
-  'connection',
-  'timeout',
-  'stream_truncated',
-  'malformed_response',
-  'circuit_open',
-  'queue_full',
-  'authentication',
-  'permission',
-  'model_not_found',
-  'context_length_exceeded',
-  'missing_dependency',
-]
-
-/** The rule of an option that is a `FailoverRule`. */
-export const failoverRule: OptionRule = {
-  type: 'either',
-  rules: [{ type: 'list', of: { type: 'choice', choices: errorCodes } }, { type: 'function' }],
-  wanted: "a list of codes, such as [...fallbackCodes, 'invalid_output'], or a function",
-}
+import type { FailoverRule } from './failover-rule.ts'
 
 /** Whether another member may be asked after this error. None may when the call was cancelled or is out of time. */
 export function helpsAfter(call: CombinedCall, error: ConvokeError, on: FailoverRule): boolean {

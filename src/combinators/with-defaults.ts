@@ -2,6 +2,8 @@
 import type { LLM } from '../llm/llm.ts'
 import { checkCallOptions } from '../options/check-call-options.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
+import type { ResponseTo } from '../options/response-to.ts'
+import type { GenerateResponse } from '../types.ts'
 import { combine } from './combined-backend.ts'
 import { checkLLMs } from './check-llms.ts'
 
@@ -14,6 +16,11 @@ import { checkLLMs } from './check-llms.ts'
  *
  * @throws ConvokeError `configuration` for what is no LLM, `invalid_request` for a bad option
  */
+export function withDefaults<
+  Output = never,
+  Tool extends string = never,
+  Default extends GenerateResponse = GenerateResponse,
+>(llm: LLM<Default>, options: GenerateOptions<Output, Tool>): LLM<ResponseTo<Output, Tool, Default>>
 export function withDefaults(llm: LLM, options: GenerateOptions): LLM {
   const members = checkLLMs('withDefaults', [llm])
   checkCallOptions(options, { label: 'withDefaults' })

@@ -24,17 +24,21 @@ import type { Strategy, StrategyFunction } from './strategy.ts'
 import type { Verdict } from './verdict.ts'
 
 /** Options of every member's call (a `schema` makes objects of the answers), and of the consensus. */
-export interface ConsensusOptions extends GenerateOptions {
+export interface ConsensusOptions<
+  Output = unknown,
+  Choice extends string = string,
+  Difference extends Tolerance = Tolerance,
+> extends GenerateOptions<Output> {
   /** @default majority() */
   strategy?: Strategy | StrategyFunction
   /** The answer is one of these texts. A line that says so is added to the prompt; other replies are not counted. */
-  choices?: readonly string[]
+  choices?: readonly Choice[]
   /**
    * The answer is a number, and numbers that differ by no more than this count as one; with a `schema` this holds for the
    * numbers inside the object. With 0 only equal numbers count as one. Without a `schema` the prompt gets a line that asks
    * for a number.
    */
-  tolerance?: Tolerance
+  tolerance?: Difference
   /** Whether objects are voted on as a whole, or each of their fields by itself. @default 'whole' */
   vote?: 'whole' | 'fields'
   /** Fewer votes than this make the verdict `degraded`. @default more than half of the members; all for `unanimous` */
@@ -56,6 +60,15 @@ export interface ConsensusOptions extends GenerateOptions {
   shuffleSeed?: number
 }
 
+/** What members are asked for: the value of a schema, one of the choices, a number, or else a text. */
+export type AnswerTo<Output, Choice extends string, Difference extends Tolerance> = [Output] extends [never]
+  ? [Choice] extends [never]
+    ? [Difference] extends [never]
+      ? string
+      : number
+    : Choice
+  : Output
+
 /**
  * Asks all members, and finds the answer that they agree on. It stops as soon as no outstanding answer can change the
  * result, and cancels the calls that still run. `await` gives the verdict, `for await` the events on the way to it.
@@ -65,27 +78,15 @@ export interface ConsensusOptions extends GenerateOptions {
  *
  * @throws ConvokeError `invalid_request` at once, where there is no member or an option is wrong
  */
-export function consensus<Output>(
+export function consensus<
+  Output = never,
+  const Choice extends string = never,
+  const Difference extends Tolerance = never,
+>(
   llms: Members,
   prompt: PromptForMembers,
-  options: ConsensusOptions & { schema: StandardSchemaV1<unknown, Output> },
-): Consensus<Output>
-export function consensus<const Choice extends string>(
-  llms: Members,
-  prompt: PromptForMembers,
-  options: ConsensusOptions & { choices: readonly Choice[] },
-): Consensus<Choice>
-export function consensus(
-  llms: Members,
-  prompt: PromptForMembers,
-  options: ConsensusOptions & { tolerance: Tolerance },
-): Consensus<number>
-export function consensus(
-  llms: Members,
-  prompt: PromptForMembers,
-  options?: ConsensusOptions & { schema?: undefined; tolerance?: undefined },
-): Consensus<string>
-export function consensus(llms: Members, prompt: PromptForMembers, options: ConsensusOptions): Consensus
+  options?: ConsensusOptions<Output, Choice, Difference>,
+): Consensus<AnswerTo<Output, Choice, Difference>>
 export function consensus(
   llms: Members,
   prompt: PromptForMembers,

@@ -1,5 +1,4 @@
 /** fanOut: one prompt to many LLMs, each with its own answer or error. */
-import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { FanOutStream } from './fan-out-stream.ts'
 import { promptFor, memberSlots } from './members.ts'
@@ -11,9 +10,14 @@ import { limitMs } from '../options/option-rules.ts'
 import type { OptionRules } from '../options/option-rules.ts'
 import { checkCallOptions } from '../options/check-call-options.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
+import type { ResponseTo } from '../options/response-to.ts'
+import type { GenerateResponse } from '../types.ts'
 
 /** Options of every member's call, and the deadline. */
-export interface FanOutOptions extends GenerateOptions {
+export interface FanOutOptions<Output = unknown, Tool extends string = string> extends GenerateOptions<
+  Output,
+  Tool
+> {
   /**
    * How long each member may take, in milliseconds from the start, with its wait in the queue and its retries: one number
    * for all, a list in the members' order, or an object by key. A member that is late is cancelled and has the error
@@ -23,8 +27,8 @@ export interface FanOutOptions extends GenerateOptions {
 }
 
 /** Results in the shape that the LLMs came in: a list for a list, an object by key for an object. */
-export type FanOutResults<Given extends Members, Output = unknown> = {
-  -readonly [Key in keyof Given]: MemberResult<Output>
+export type FanOutResults<Given extends Members, Response extends GenerateResponse = GenerateResponse> = {
+  -readonly [Key in keyof Given]: MemberResult<Response>
 }
 
 /**
@@ -35,16 +39,18 @@ export type FanOutResults<Given extends Members, Output = unknown> = {
  * @param prompt one for all, or a function that makes each member's own
  * @throws ConvokeError `invalid_request` where there is no member or an option is wrong, before anything is sent
  */
-export function fanOut<const Given extends Members>(
+export function fanOut<
+  const Given extends Members,
+  Output = never,
+  Tool extends string = never,
+  Stream extends boolean = false,
+>(
   llms: Given,
   prompt: PromptForMembers,
-  options: FanOutOptions & { stream: true },
-): FanOutStream<FanOutResults<Given>>
-export function fanOut<const Given extends Members, Output = unknown>(
-  llms: Given,
-  prompt: PromptForMembers,
-  options?: FanOutOptions & { schema?: StandardSchemaV1<unknown, Output>; stream?: false },
-): Promise<FanOutResults<Given, Output>>
+  options?: FanOutOptions<Output, Tool> & { stream?: Stream },
+): Stream extends true
+  ? FanOutStream<FanOutResults<Given, ResponseTo<Output, Tool>>>
+  : Promise<FanOutResults<Given, ResponseTo<Output, Tool>>>
 export function fanOut<const Given extends Members>(
   llms: Given,
   prompt: PromptForMembers,

@@ -38,7 +38,7 @@ export interface MemberInfo {
 export type PromptForMembers = Prompt | ((member: MemberInfo) => Prompt)
 
 /** What became of one member: a response or an error, never both. */
-export type MemberResult<Output = unknown> = MemberInfo & {
+export type MemberResult<Response extends GenerateResponse = GenerateResponse> = MemberInfo & {
   /** From the fan-out's start to this member's end, in milliseconds. */
   timeMs: number
   /**
@@ -48,7 +48,7 @@ export type MemberResult<Output = unknown> = MemberInfo & {
   usage?: Usage
   /** US dollars for this usage, where prices are known. */
   costUsd?: number
-} & ({ response: GenerateResponse<Output>; error?: never } | { response?: never; error: ConvokeError })
+} & ({ response: Response; error?: never } | { response?: never; error: ConvokeError })
 
 /** A member with its key and position. */
 export interface MemberSlot extends MemberInfo {

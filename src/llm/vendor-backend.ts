@@ -1,6 +1,7 @@
 /** An LLM over one vendor: the only place where the parts of a call are wired. */
 import { Call } from './call.ts'
-import type { Candidate, Backend, CallScope, PromptFor, RequestOptions } from './backend.ts'
+import type { Candidate, Backend, CallScope, PromptFor } from './backend.ts'
+import type { RequestOptions } from '../options/request-options.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { Admission } from './admission.ts'
 import { callDefaults, plainTextDefaults, settingsOf } from '../options/settings.ts'

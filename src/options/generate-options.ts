@@ -1,6 +1,7 @@
 /** The options of a call. Types only. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Message, ToolDefinition, ToolChoice, ReasoningOption } from '../types.ts'
+import type { ModelName } from './known-models.ts'
 
 /** Limits in milliseconds. The clocks start when the call leaves the queue. `Infinity` switches a limit off. */
 export interface Timeouts {
@@ -71,9 +72,13 @@ export interface StreamConfig {
   bufferSize?: number
 }
 
-/** Options of one call; also accepted by `createLLM` as defaults for all calls. */
-export interface GenerateOptions {
-  model?: string
+/**
+ * Options of one call; also accepted by `createLLM` as defaults for all calls. `Output` is what `schema` makes of the
+ * reply, and `Tool` the names of `tools`: the compiler finds both, and types the response by them.
+ */
+export interface GenerateOptions<Output = unknown, Tool extends string = string> {
+  /** @default the model that the LLM was made with */
+  model?: ModelName
   /** The system prompt; it stands before any system message of the prompt. */
   system?: string
   /** The conversation so far. The prompt is appended to it. */
@@ -89,14 +94,14 @@ export interface GenerateOptions {
   stop?: string | readonly string[]
   seed?: number
   reasoning?: ReasoningOption
-  tools?: readonly ToolDefinition[]
+  tools?: readonly ToolDefinition<Tool>[]
   toolChoice?: ToolChoice
   /**
    * The schema of the reply, from any library that implements Standard Schema and Standard JSON Schema (zod from 4.2, for
    * one). The vendor is asked to follow it, and `response.output` has the validated value. A reply that does not fit rejects
    * with `invalid_output`. A reply that calls tools has no output.
    */
-  schema?: StandardSchemaV1
+  schema?: StandardSchemaV1<unknown, Output>
   signal?: AbortSignal
   /** Labels for the vendor's dashboard, where it has one. */
   metadata?: Record<string, string>

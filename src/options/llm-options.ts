@@ -5,7 +5,10 @@ import type { CircuitBreakerOptions, GenerateOptions, RateLimits } from './gener
 export type ApiKey = string | readonly string[] | (() => string | Promise<string>)
 
 /** Options of `createLLM`: how to reach the vendor, limits, and defaults for every option of a call. */
-export interface LLMOptions extends GenerateOptions {
+export interface LLMOptions<Output = unknown, Tool extends string = string> extends GenerateOptions<
+  Output,
+  Tool
+> {
   /** @default the vendor's customary environment variable */
   apiKey?: ApiKey
   /** The vendor's address, with the path that its SDK expects. @default the vendor's own */

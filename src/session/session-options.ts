@@ -25,7 +25,10 @@ export interface SessionOptions {
 }
 
 /** The options of a call, without `messages`: a session has its own. */
-export type SessionCallOptions = Omit<GenerateOptions, 'messages'> & {
+export type SessionCallOptions<Output = unknown, Tool extends string = string> = Omit<
+  GenerateOptions<Output, Tool>,
+  'messages'
+> & {
   /** Calls with the same id run once: a later one gets the first one's reply. */
   operationId?: string
 }

@@ -1,8 +1,7 @@
 /** createSession: a conversation that is kept. */
 import { randomUUID } from 'node:crypto'
-import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { generateBlocking } from '../blocking/generate.ts'
-import type { BlockingOptions } from '../blocking/generate.ts'
+import type { BlockingOptions } from '../options/blocking-options.ts'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { discard } from '../threads/recipe.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
@@ -17,6 +16,7 @@ import type { ReadOptions, SearchHit, SessionRecord, Store, StoredMessage } from
 import { ResponseStream } from '../response/response-stream.ts'
 import type { Prompt } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
+import type { ResponseTo } from '../options/response-to.ts'
 import { compact } from './compaction.ts'
 import { exportLines, parseExportLines, yieldingToEventLoop } from './export-lines.ts'
 import { fitContext, windowBudget } from './fit-context.ts'
@@ -113,16 +113,12 @@ export class Session implements AsyncDisposable {
    * @throws ConvokeError as any call; `session_busy` with `turns: 'reject'`; the store's error, when not even the prompt
    * could be written: then nothing was sent
    */
-  agenerate<Output>(
+  agenerate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
-    options: SessionCallOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
-  ): Promise<SessionResponse<Output>>
-  agenerate(prompt: Prompt, options: SessionCallOptions & { stream: true }): ResponseStream<SessionResponse>
-  agenerate(prompt: Prompt, options?: SessionCallOptions & { stream?: false }): Promise<SessionResponse>
-  agenerate(
-    prompt: Prompt,
-    options: SessionCallOptions & { stream: boolean },
-  ): Promise<SessionResponse> | ResponseStream<SessionResponse>
+    options?: SessionCallOptions<Output, Tool> & { stream?: Stream },
+  ): Stream extends true
+    ? ResponseStream<SessionResponse & ResponseTo<Output, Tool>>
+    : Promise<SessionResponse & ResponseTo<Output, Tool>>
   agenerate(
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
@@ -136,6 +132,10 @@ export class Session implements AsyncDisposable {
    * until then the session's next turns wait. Of a stream that nobody reads, a reply of up to `bufferSize` chunks is kept
    * all the same; a longer one ends with `timeout` after `timeouts.totalMs` (ten minutes), and what had come is kept.
    */
+  stream<Output = never, Tool extends string = never>(
+    prompt: Prompt,
+    options?: SessionCallOptions<Output, Tool> & { stream?: boolean },
+  ): ResponseStream<SessionResponse & ResponseTo<Output, Tool>>
   stream(
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
@@ -151,25 +151,12 @@ export class Session implements AsyncDisposable {
    *
    * @throws ConvokeError as `agenerate`, and `blocking_unavailable`: also for a store that no other thread can open
    */
-  generate<Output>(
+  generate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
-    options: BlockingOptions<SessionCallOptions> & {
-      schema: StandardSchemaV1<unknown, Output>
-      stream?: false
-    },
-  ): SessionResponse<Output>
-  generate(
-    prompt: Prompt,
-    options: BlockingOptions<SessionCallOptions> & { stream: true },
-  ): BlockingStream<SessionResponse>
-  generate(
-    prompt: Prompt,
-    options?: BlockingOptions<SessionCallOptions> & { stream?: false },
-  ): SessionResponse
-  generate(
-    prompt: Prompt,
-    options: BlockingOptions<SessionCallOptions> & { stream: boolean },
-  ): SessionResponse | BlockingStream<SessionResponse>
+    options?: BlockingOptions<SessionCallOptions<Output, Tool>> & { stream?: Stream },
+  ): Stream extends true
+    ? BlockingStream<SessionResponse & ResponseTo<Output, Tool>>
+    : SessionResponse & ResponseTo<Output, Tool>
   generate(
     prompt: Prompt,
     options: BlockingOptions<SessionCallOptions> & { stream?: boolean } = {},

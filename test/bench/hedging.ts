@@ -24,8 +24,8 @@ async function main(): Promise<void> {
   const [first, second] = vendors.map(({ baseURL }) => llmAt(baseURL)) as [LLM, LLM]
   const subjects: [string, LLM][] = [
     ['one LLM', first],
-    ['hedge, afterMs 60', hedge(first, second, { afterMs: 60 })],
-    ['hedge, afterQuantile 0.94', hedge(first, second, { afterQuantile: 0.94 })],
+    ['hedge, afterMs 60', hedge([first, second], { afterMs: 60 })],
+    ['hedge, afterQuantile 0.94', hedge([first, second], { afterQuantile: 0.94 })],
   ]
   const rows = []
   for (const [name, llm] of subjects) {

@@ -1,6 +1,7 @@
 /** Where generate() refuses to block, and what it says. */
 import assert from 'node:assert/strict'
-import { consensus, createLLM, createSession, fallback, fanOut, registerProvider, sqliteStore } from 'convoke'
+import { consensus, createLLM, createSession, fallback, fanOut, sqliteStore } from 'convoke'
+import { registerProvider } from 'convoke/provider'
 import type { LLM, LLMOptions, Store } from 'convoke'
 import OpenAI from 'openai'
 import { test } from 'vitest'
@@ -198,9 +199,9 @@ test('a call has the time of all that may be asked one after the other, unless i
   const of = (llm: LLM, options = {}) =>
     limitOf(targetOf({ llm: llm.backend }), { ...llm.defaults, ...options })
   assert.deepEqual([of(one), of(patient)], [600_000, 3_600_000])
-  assert.equal(of(fallback(one, patient)), 4_200_000)
-  assert.equal(of(fallback(one, patient), { timeouts: { totalMs: 5 } }), 5)
-  const members = serializeMembers([one, fallback(one, patient)])
+  assert.equal(of(fallback([one, patient])), 4_200_000)
+  assert.equal(of(fallback([one, patient]), { timeouts: { totalMs: 5 } }), 5)
+  const members = serializeMembers([one, fallback([one, patient])])
   const given = [{}, { timeoutMs: 7 }, { rounds: 2 }, { timeouts: { totalMs: 9 } }]
   assert.deepEqual(
     given.map((options) => limitOfMany('consensus', members, options)),

@@ -1,7 +1,8 @@
 /** Functions of the caller's in a consensus: what they throw, or never give, costs a vote or a ruling and never hangs it. */
 import assert from 'node:assert/strict'
 import { cluster, consensus, fanOut, isConvokeError, majority } from 'convoke'
-import type { GenerateResponse, Member } from 'convoke'
+import type { GenerateResponse } from 'convoke'
+import type { Member } from 'convoke/consensus'
 import { test } from 'vitest'
 import { panel } from '../support/panel-kit.ts'
 

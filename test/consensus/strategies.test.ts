@@ -1,7 +1,8 @@
 /** Strategies that ask further: a judge, a synthesizer, similarity, a function, and rounds. */
 import assert from 'node:assert/strict'
-import { cluster, consensus, judge, majority, synthesize, textSimilarity } from 'convoke'
-import type { Vote } from 'convoke'
+import { cluster, consensus, judge, majority, synthesize } from 'convoke'
+import { textSimilarity } from 'convoke/consensus'
+import type { Vote } from 'convoke/consensus'
 import type { SimulatedRequest } from 'convoke/simulator'
 import { test } from 'vitest'
 import { quoted, quotedAnswers, shuffler } from '../../src/consensus/quoted-answers.ts'

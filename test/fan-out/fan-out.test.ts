@@ -1,15 +1,9 @@
 import assert from 'node:assert/strict'
-import {
-  ConvokeError,
-  createLLM,
-  createSession,
-  fallback,
-  fanOut,
-  hedge,
-  isConvokeError,
-  registerProvider,
-} from 'convoke'
-import type { Member, MemberChunk, ProviderChunk } from 'convoke'
+import { ConvokeError, createLLM, createSession, fallback, fanOut, hedge, isConvokeError } from 'convoke'
+import { registerProvider } from 'convoke/provider'
+import type { MemberChunk } from 'convoke'
+import type { Member } from 'convoke/consensus'
+import type { ProviderChunk } from 'convoke/provider'
 import { test } from 'vitest'
 import { hang, panel, untilQuiet } from '../support/panel-kit.ts'
 
@@ -87,7 +81,7 @@ test('the history of a session that is late says so, and not that somebody cance
   await using two = await panel({ a: ({ prompt }) => (prompt === 'Hi' ? hang : 'here'), b: hang })
   await using session = createSession(two.llm('a'))
   await session.agenerate('Are you there?')
-  const [alone, combined] = await fanOut([session, fallback(two.llm('a'), two.llm('b'))], 'Hi', {
+  const [alone, combined] = await fanOut([session, fallback([two.llm('a'), two.llm('b')])], 'Hi', {
     timeoutMs: 300,
   })
   const told = { code: 'timeout', phase: 'total', isRetryable: false } as const
@@ -118,7 +112,7 @@ test('what ends all of a member is no failure of one before; a member of its own
       return two.llm('a').agenerate(prompt, { signal: controller.signal })
     },
   }
-  const both = hedge(two.llm('a'), two.llm('b'), { afterMs: 0 })
+  const both = hedge([two.llm('a'), two.llm('b')], { afterMs: 0 })
   const results = await fanOut([both, own, wrapped], 'Hi', { timeoutMs: 200 })
   const told = results.map(({ error }) => error?.message.replace(/^\[\w+\] /, ''))
   assert.deepEqual(told, Array(3).fill('There was no answer within timeoutMs 200.'))

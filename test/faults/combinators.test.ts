@@ -38,7 +38,7 @@ for (const vendor of vendors) {
     await using b = await startSimulator({ reply: ({ prompt }) => `You said: ${prompt}` })
     await using first = openLLM(vendor, a.url, quick)
     await using second = openLLM(other, b.url, quick)
-    const count = successes(await ask(fallback(first, second)))
+    const count = successes(await ask(fallback([first, second])))
     await t.annotate(
       `${count} of ${calls} succeeded; ${a.requests.length} requests to ${vendor}, ${b.requests.length} to ${other}`,
     )
@@ -69,7 +69,7 @@ for (const vendor of vendors) {
     }
     await using first = openLLM(vendor, a.url, options)
     await using second = openLLM(other, b.url, options)
-    const count = successes(await ask(fallback(first, second, { replay: 'restart' })))
+    const count = successes(await ask(fallback([first, second], { replay: 'restart' })))
     await t.annotate(
       `${count} of ${calls} whole and right; ${a.requests.length} + ${b.requests.length} requests`,
     )
@@ -84,7 +84,7 @@ test('an open circuit adds less than 5 ms at p95', async (t) => {
   const circuitBreaker = { failures: 3, cooldownMs: 600_000 }
   await using first = openLLM('openai', a.url, { ...quick, circuitBreaker })
   await using second = openLLM('anthropic', b.url, quick)
-  const llm = fallback(first, second)
+  const llm = fallback([first, second])
   for (let at = 0; at < 20; at++) await llm.agenerate('warm up')
   const sent = a.requests.length
   const elapsed = { through: [] as number[], alone: [] as number[] }
@@ -114,7 +114,7 @@ test('after the cool-down one request probes, whatever else is asked meanwhile',
   const circuitBreaker = { failures: 3, cooldownMs: 500 }
   await using first = openLLM('openai', a.url, { ...quick, circuitBreaker, retry: { attempts: 1 } })
   await using second = openLLM('anthropic', b.url, quick)
-  const llm = fallback(first, second)
+  const llm = fallback([first, second])
   for (let at = 0; at < 5; at++) await llm.agenerate('Hi')
   assert.equal(a.requests.length, 3)
   await new Promise((resolve) => setTimeout(resolve, 520))
@@ -125,12 +125,12 @@ test('after the cool-down one request probes, whatever else is asked meanwhile',
 })
 
 const storms: Record<string, (a: LLM, b: LLM) => LLM> = {
-  fallback: (a, b) => fallback(a, b),
-  'fallback, restart': (a, b) => fallback(a, b, { replay: 'restart' }),
-  hedge: (a, b) => hedge(a, b, { afterMs: 5 }),
+  fallback: (a, b) => fallback([a, b]),
+  'fallback, restart': (a, b) => fallback([a, b], { replay: 'restart' }),
+  hedge: (a, b) => hedge([a, b], { afterMs: 5 }),
   balance: (a, b) => balance([a, b]),
   'least-busy balance of fallbacks': (a, b) =>
-    balance([fallback(a, b), fallback(b, a)], { strategy: 'least-busy', on: [] }),
+    balance([fallback([a, b]), fallback([b, a])], { strategy: 'least-busy', on: [] }),
 }
 for (const [name, make] of Object.entries(storms)) {
   test(`${name}: ${calls} calls against vendors that are down send each at most ${mostRequests} requests`, async (t) => {
@@ -164,7 +164,7 @@ for (const vendor of vendors) {
     await using b = await startSimulator()
     await using first = openLLM(vendor, a.url, { maxConcurrent: 200 })
     await using second = openLLM(nextTo(vendor), b.url, { maxConcurrent: 200 })
-    const llm = hedge(first, second, { afterMs: 500 })
+    const llm = hedge([first, second], { afterMs: 500 })
     const wonAtMs = new Map<string, number>()
     await Promise.all(
       Array.from({ length: 200 }, async (_, at) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { createLLM, isConvokeError, listProviders, registerProvider } from 'convoke'
+import { createLLM, isConvokeError, listProviders } from 'convoke'
+import { registerProvider } from 'convoke/provider'
 import type { ErrorCode, LLMOptions } from 'convoke'
 import { test } from 'vitest'
 import { mergeOptions } from '../../src/options/merge-options.ts'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { ConvokeError, isConvokeError } from 'convoke'
-import type { ConvokeErrorOptions, ErrorCode, GenerateResponse } from 'convoke'
+import type { ErrorCode, GenerateResponse } from 'convoke'
+import type { ConvokeErrorOptions } from 'convoke/provider'
 import { test, vi } from 'vitest'
 import { Breaker } from '../../src/policies/breaker.ts'
 import { FakeClock } from '../support/fake-clock.ts'

@@ -1,8 +1,10 @@
 /** The parts of a reply: collected, recorded piece by piece, and found again of one that was interrupted. */
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
-import { createLLM, createSession, registerProvider, sqliteStore } from 'convoke'
-import type { ConvokeError, ProviderChunk, StreamChunk } from 'convoke'
+import { createLLM, createSession, sqliteStore } from 'convoke'
+import { registerProvider } from 'convoke/provider'
+import type { ConvokeError, StreamChunk } from 'convoke'
+import type { ProviderChunk } from 'convoke/provider'
 import { test, vi } from 'vitest'
 import { responseBuilderFor } from '../../src/response/response-builder.ts'
 import { Recorder } from '../../src/session/recorder.ts'

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
-import { ConvokeError, createLLM, isConvokeError, registerProvider } from 'convoke'
-import type { GenerateResponse, LLMOptions, ProviderChunk } from 'convoke'
+import { ConvokeError, createLLM, isConvokeError } from 'convoke'
+import { registerProvider } from 'convoke/provider'
+import type { GenerateResponse, LLMOptions } from 'convoke'
+import type { ProviderChunk } from 'convoke/provider'
 import { test } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 
