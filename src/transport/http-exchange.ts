@@ -74,7 +74,13 @@ export class HttpExchange {
         method,
         path: isForwarded(route) ? this.#url.origin + path : path,
         // Without an agent, this header is what lets Node keep the connection open.
-        headers: { host: this.#url.host, ...headers, ...forwardingHeaders(route), connection: 'keep-alive' },
+        headers: {
+          host: this.#url.host,
+          ...headers,
+          ...forwardingHeaders(route),
+          ...lengthHeader(body),
+          connection: 'keep-alive',
+        },
         createConnection: (_, done) => this.#connection.open(done, () => clearTimeout(this.#connectTimer)),
       })
       .on('response', (response) => this.#onResponse(response))
@@ -154,6 +160,11 @@ const isAscii = /^[\x20-\x7e\t]*$/
 
 function forwardingHeaders(route: Route): Record<string, string> {
   return isForwarded(route) ? proxyHeaders(route.proxy) : {}
+}
+
+/** Node computes the length itself, but not for a DELETE, whose body would then break the request behind it. */
+function lengthHeader(body: string | undefined): Record<string, string> {
+  return body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
 }
 
 /** Whether the body comes event by event, by its content type. */

@@ -78,6 +78,26 @@ test('sends method, headers in any form, and a body with its length in bytes', a
   )
 })
 
+test('a DELETE with a body has its length, and the connection serves the next request', async () => {
+  const bodies: string[] = []
+  await serve(
+    async (request, response) => {
+      let text = ''
+      for await (const chunk of request) text += String(chunk)
+      bodies.push(`${request.method} ${text}`)
+      response.end('{}')
+    },
+    async (url) => {
+      for (const method of ['DELETE', 'POST']) {
+        const response = await httpFetch(url, { method, body: '{"model":"m"}' })
+        assert.equal(response.status, 200)
+        await read(response)
+      }
+    },
+  )
+  assert.deepEqual(bodies, ['DELETE {"model":"m"}', 'POST {"model":"m"}'])
+})
+
 test('unpacks gzip, deflate and brotli, and tells a cut one from a whole one', async () => {
   const packed: Record<string, Buffer> = {
     gzip: zlib.gzipSync('hello '.repeat(100)),
