@@ -6,7 +6,7 @@ import { ResponseBody } from './response-body.ts'
 import type { Connection } from './connection.ts'
 import { lendHold, returnHold } from './hold-process.ts'
 import type { HttpRequest } from './http-fetch.ts'
-import { HttpResponse } from './http-response.ts'
+import { headerOf, HttpResponse } from './http-response.ts'
 import { inflated } from './inflate.ts'
 import { proxyHeaders } from './proxy.ts'
 import type { RequestHeaders } from './request-headers.ts'
@@ -94,7 +94,7 @@ export class HttpExchange {
     response
       .on('end', () => this.#onEnd())
       .on('error', (error) => this.#end(this.#error ?? error))
-    this.#resolve(new HttpResponse(response, inflated(body, response.headers['content-encoding'])))
+    this.#resolve(new HttpResponse(response, inflated(body, headerOf(response, 'content-encoding'))))
   }
 
   /** The response is whole. */
@@ -160,6 +160,6 @@ function forwardingHeaders(route: Route): Record<string, string> {
 }
 
 /** Whether the body comes event by event, by its content type. */
-function isStream({ headers }: IncomingMessage): boolean {
-  return /event-stream|ndjson/.test(String(headers['content-type']))
+function isStream(response: IncomingMessage): boolean {
+  return /event-stream|ndjson/.test(headerOf(response, 'content-type') ?? '')
 }
