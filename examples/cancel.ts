@@ -1,4 +1,4 @@
-/** Cancel: by a signal, or by leaving the loop. The socket closes, and usage is still known. */
+/** Cancelling: abort a signal, or leave the loop. Both close the socket, and the usage so far is known. */
 import { createLLM, isConvokeError } from 'convoke'
 
 const llm = createLLM('gemini/gemini-2.5-flash')
@@ -14,6 +14,7 @@ try {
   console.log(`\ncancelled after about ${error.partial?.usage.outputTokens} tokens`)
 }
 
+// No signal is needed here: leaving the loop cancels the call.
 for await (const { content } of llm.stream('Tell me a story.')) {
   if (content) break
 }

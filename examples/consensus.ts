@@ -1,4 +1,4 @@
-/** Many models, one question: what do they agree on? It stops as soon as no further answer can change the result. */
+/** Consensus: several models answer one question. It ends as soon as no further answer can change the result. */
 import { consensus, createLLM, fanOut } from 'convoke'
 
 const llms = {

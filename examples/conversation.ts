@@ -1,4 +1,4 @@
-/** A conversation: send the messages so far, with the reply's own message among them. */
+/** A conversation: each call sends all messages so far. `first.message` is the reply as a message. */
 import { createLLM } from 'convoke'
 import type { Message } from 'convoke'
 

@@ -1,18 +1,18 @@
-/** Errors: one class, one set of codes for all vendors, and what had arrived before the error. */
+/** Errors: one class with the same codes for all vendors, and the part of the reply that had arrived. */
 import { createLLM, isConvokeError } from 'convoke'
 
 const llm = createLLM('openai/gpt-4o-mini', { retry: { attempts: 2 } })
-// The simulator breaks this stream in the middle; a real vendor takes no notice of the header.
+// The simulator breaks this stream in the middle; real vendors ignore the header.
 const headers = { 'x-simulator-fault': '{"endAfter":0.5}' }
-const fragile = createLLM('openai/gpt-4o-mini', { headers })
+const broken = createLLM('openai/gpt-4o-mini', { headers })
 
 try {
-  for await (const chunk of fragile.stream('Tell me a story.')) process.stdout.write(chunk.content)
+  for await (const chunk of broken.stream('Tell me a story.')) process.stdout.write(chunk.content)
 } catch (error) {
   if (!isConvokeError(error)) throw error
   switch (error.code) {
     case 'stream_truncated':
-      console.log(`\nIt broke off after ${error.partial?.content.length} characters.`)
+      console.log(`\nThe stream broke after ${error.partial?.content.length} characters.`)
       break
     case 'rate_limited':
       console.log(`\nWait ${error.retryAfterMs} ms.`)
@@ -21,4 +21,5 @@ try {
       console.log(`\n${error.message}`)
   }
 }
+// A mistake in the call fails at once, and the message says what to do.
 await llm.agenerate('').catch((error) => console.log(error.message))

@@ -1,4 +1,4 @@
-/** A client that you have already: pass it in, and keep its settings. */
+/** An SDK client that you already have: pass it to createLLM, and its settings are kept. */
 import OpenAI from 'openai'
 import { createLLM } from 'convoke'
 

@@ -1,4 +1,4 @@
-/** One call: ask, and print the answer with what it cost. */
+/** A first call: ask a question, and print the answer with its tokens and its time. */
 import { createLLM } from 'convoke'
 
 const llm = createLLM('openai/gpt-4o-mini')

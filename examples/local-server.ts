@@ -1,4 +1,4 @@
-/** Servers that speak OpenAI's API: presets know where they are, `openai-compatible` takes any. */
+/** Local servers with OpenAI's API: presets such as `lmstudio` know the address, `openai-compatible` takes any. */
 import { createLLM } from 'convoke'
 
 const baseURL = process.env['OPENAI_BASE_URL'] ?? 'http://127.0.0.1:8080/v1'

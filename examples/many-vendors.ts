@@ -1,4 +1,4 @@
-/** Many vendors at once: nothing blocks, so Promise.all is all it takes. */
+/** Five vendors at once: calls do not block each other, so Promise.all is enough. */
 import { createLLM } from 'convoke'
 
 const llms = [

@@ -1,4 +1,4 @@
-/** Ollama's models: pull one with progress, list them, remove it. */
+/** Ollama's models: pull one and show the progress, list all, delete it. */
 import { createLLM } from 'convoke'
 
 const ollama = createLLM('ollama')

@@ -1,5 +1,6 @@
-/** A provider of your own: one method, and the facade does the rest. */
-import { createLLM, registerProvider } from 'convoke'
+/** A provider of your own: write one method, and retries, time-outs, usage and streams come with it. */
+import { createLLM } from 'convoke'
+import { registerProvider } from 'convoke/provider'
 
 registerProvider('parrot', () => ({
   name: 'parrot',

@@ -1,4 +1,4 @@
-/** Pictures: by URL, as base64 or as bytes, the same way for every vendor that sees. */
+/** Pictures: pass a URL, base64 text or bytes, the same way for every vendor whose model can see. */
 import { createLLM } from 'convoke'
 
 const redDot = Buffer.from(

@@ -1,4 +1,4 @@
-/** Reasoning: what the model thought comes apart from what it says, in the stream too. */
+/** Reasoning: the model's thinking arrives separately from its answer, and is printed dimmed. */
 import { styleText } from 'node:util'
 import { createLLM } from 'convoke'
 

@@ -1,4 +1,4 @@
-/** A fork shares the history and goes its own way; a search finds what was said in either. */
+/** Branches: a fork shares the history and then continues by itself. A search finds messages in all branches. */
 import { createLLM, createSession, sqliteStore } from 'convoke'
 
 await using store = sqliteStore({ path: process.env['CHAT_DB'] ?? 'chat.db', durability: 'normal' })

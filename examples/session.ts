@@ -1,4 +1,4 @@
-/** A script that remembers: run it again, and it goes on where it was. */
+/** A session: the conversation is stored in a file. Run the script again, and it goes on where it stopped. */
 import { createLLM, createSession } from 'convoke'
 
 const llm = createLLM('anthropic/claude-haiku-4-5')
@@ -10,7 +10,7 @@ await using session = createSession(llm, {
 })
 
 const before = await session.history()
-console.log(before.length === 0 ? 'We have not met.' : `We have met: ${before.length} messages so far.`)
+console.log(before.length === 0 ? 'A new conversation.' : `Welcome back: ${before.length} messages so far.`)
 if (before.length === 0) await session.agenerate('My name is Alice.')
 
 const { content, usage } = await session.agenerate('What is my name?')

@@ -1,4 +1,4 @@
-/** The simulator in your own tests: a server that speaks the vendors' protocols, with replies and faults to order. */
+/** The simulator in your own tests: a local server with the vendors' protocols, scripted replies and faults. */
 import OpenAI from 'openai'
 import { startSimulator } from 'convoke/simulator'
 
@@ -7,6 +7,7 @@ const simulator = await startSimulator({
 })
 const client = new OpenAI({ apiKey: 'any', baseURL: simulator.baseURL('openai'), maxRetries: 2 })
 
+// The first request fails, and the SDK retries it.
 simulator.failNext({ status: 503, retryAfter: 0 })
 const completion = await client.chat.completions.create({
   model: 'gpt-4o-mini',

@@ -1,4 +1,4 @@
-/** A stream: print the text as it comes, then look at the whole reply. */
+/** Streaming: print the text as it arrives, then read the usage of the whole response. */
 import { createLLM } from 'convoke'
 
 const llm = createLLM('anthropic/claude-haiku-4-5')

@@ -1,4 +1,4 @@
-/** Validated output: a schema goes to the vendor in its own way, and the reply comes back as a typed value. */
+/** Structured output: pass a schema, and get a validated, typed value back. It works the same on every vendor. */
 import * as z from 'zod'
 import { createLLM } from 'convoke'
 

@@ -1,4 +1,4 @@
-/** A tool call: the model asks for it, the script runs it, the model answers with the result. */
+/** A tool call: the model asks for a tool, the script runs it, and the model answers with the result. */
 import { createLLM } from 'convoke'
 import type { Message } from 'convoke'
 
@@ -12,11 +12,12 @@ const llm = createLLM('anthropic/claude-haiku-4-5', {
   ],
 })
 const messages: Message[] = [{ role: 'user', content: 'How is the weather in Oslo?' }]
-const asked = await llm.agenerate(messages)
-messages.push(asked.message)
+const first = await llm.agenerate(messages)
+messages.push(first.message)
 
-for (const { id, name, arguments: input } of asked.toolCalls) {
+for (const { id, name, arguments: input } of first.toolCalls) {
   console.log(`${name}(${JSON.stringify(input)})`)
+  // A real program would look the weather up here.
   messages.push({ role: 'tool', toolCallId: id, content: { degrees: 4, sky: 'snow' } })
 }
 console.log((await llm.agenerate(messages)).content)

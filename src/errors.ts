@@ -1,9 +1,9 @@
-/** The one error class of the library, its codes, and how vendors' statuses and typed fields become codes. */
+/** The one error class of the library, and which of its codes are worth a new attempt. */
 import type { ErrorCode, GenerateResponse } from './types.ts'
 
 export type { ErrorCode }
 
-/** Every code, with whether a new attempt may help. */
+/** Every code. The value says whether a new attempt may help, and is the default of `isRetryable`. */
 export const codes = {
   configuration: false,
   missing_dependency: false,
@@ -37,43 +37,58 @@ export const codes = {
   worker_lost: false,
 } as const satisfies Record<ErrorCode, boolean>
 
-/** All codes. */
+/** Every code, in the order of `ErrorCode`. */
 export const errorCodes = Object.keys(codes) as readonly ErrorCode[]
 
-/** Which clock ran out. `server` is a vendor that gave up itself (status 408). */
+/**
+ * The clock that ran out, named after its option in `timeouts`. `server` is no clock of ours: the vendor itself gave up
+ * on the request (status 408).
+ */
 export type TimeoutPhase = 'connect' | 'firstChunk' | 'idle' | 'total' | 'server'
 
+/** The facts of an error besides its code and its message. Each is optional. */
 export interface ConvokeErrorOptions {
+  /** The provider's name, which also stands in front of the message: `[openai] …`. */
   provider?: string
   model?: string
-  /** HTTP status, where the vendor answered with one. */
+  /** The vendor's HTTP status. Absent when the error did not come from an HTTP answer. */
   status?: number
-  /** Requests sent before this error. @default 0 */
+  /** Requests that were sent before this error, retries included. @default 0 */
   attempts?: number
-  /** How long the vendor asked to wait. */
+  /** Milliseconds to wait before a new attempt. Absent when no such time is known. */
   retryAfterMs?: number
-  /** @default by code */
+  /** Whether a new attempt may help. @default by code: see `codes` */
   isRetryable?: boolean
-  /** What had arrived before the error. */
+  /** The part of the response that had arrived before the error. Absent on errors that belong to no response. */
   partial?: GenerateResponse
+  /** The clock that ran out. Only on `timeout`. */
   phase?: TimeoutPhase
+  /** The error underneath: an SDK's, the network's, or a signal's reason. */
   cause?: unknown
 }
 
 /**
- * Everything that convoke throws. `code` says what failed, the message on which value and what to do.
- * No key ever stands in it.
+ * The error that convoke throws. `code` names the kind of failure, the same on every vendor; `message` says what
+ * failed, on which value, and the remedy. API keys are redacted from messages.
  */
 export class ConvokeError extends Error {
   override readonly name = 'ConvokeError'
   readonly code: ErrorCode
+  /** The provider that failed. Absent on errors that concern no single provider. */
   declare readonly provider?: string
+  /** The model that was asked. Absent when the error came before a model was chosen. */
   declare readonly model?: string
+  /** The vendor's HTTP status. Absent when the error did not come from an HTTP answer. */
   declare readonly status?: number
+  /** Requests that were sent before this error, retries included; 0 when none was. */
   readonly attempts: number
+  /** Milliseconds to wait before a new attempt. Absent when no such time is known. */
   declare readonly retryAfterMs?: number
+  /** Whether a new attempt may help. */
   readonly isRetryable: boolean
+  /** The part of the response that had arrived before the error, and the usage so far. Absent outside of calls. */
   declare readonly partial?: GenerateResponse
+  /** The clock that ran out. Only on `timeout`. */
   declare readonly phase?: TimeoutPhase
 
   constructor(code: ErrorCode, message: string, options: ConvokeErrorOptions = {}) {
@@ -86,62 +101,74 @@ export class ConvokeError extends Error {
     Object.assign(this, withoutUndefined(rest))
   }
 
-  /** Adds what is known only later, and gives the error itself. */
+  /** Adds facts that are known only after the error was made, in place; returns the error itself. */
   amend(
-    more: Partial<Pick<ConvokeErrorOptions, 'attempts' | 'partial' | 'model' | 'isRetryable'>>,
+    facts: Partial<Pick<ConvokeErrorOptions, 'attempts' | 'partial' | 'model' | 'isRetryable'>>,
   ): ConvokeError {
-    return Object.assign(this, withoutUndefined(more))
+    return Object.assign(this, withoutUndefined(facts))
   }
 }
 
-/** Whether a value is a ConvokeError, of this copy of the library or of another. */
+/**
+ * Whether a value is a ConvokeError. It goes by the name instead of `instanceof`, so that errors of a second copy of
+ * the library in the same process count too.
+ */
 export function isConvokeError(value: unknown): value is ConvokeError {
   return value instanceof Error && value.name === 'ConvokeError' && 'code' in value
 }
 
-/** The text of whatever was thrown. */
+/** The message of an error, or the text of any other value that was thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
 }
 
-/** Errors of calls that were ended from outside. What such a call had asked in its turn ends by the same. */
-const ends = new WeakSet<ConvokeError>()
+/** Errors that already describe an abort. Nested calls inherit the error that they find here instead of wrapping it. */
+const abortErrors = new WeakSet<ConvokeError>()
 
-/** The reason that an owner's own clock gives to what it ends. */
-export function timedOutError(message: string): ConvokeError {
+/**
+ * The abort reason of a clock that limits a whole operation (`totalMs`, a fan-out's `timeoutMs`). `abortedError` passes
+ * it on to every call that the operation had begun, so that all of them end with `timeout` and not with `cancelled`.
+ */
+export function totalTimeoutError(message: string): ConvokeError {
   const error = new ConvokeError('timeout', message, { phase: 'total', isRetryable: false })
-  ends.add(error)
+  abortErrors.add(error)
   return error
 }
 
 /**
- * The error of a call that was ended from outside: `timeout` where its owner's clock did it, else `cancelled`.
- * @param reason of the signal or of `cancel()`: an error of `overdue` or of this function says it all, anything else is
- * the cause
- * @param what ended, for the message
+ * The error of work that was aborted from outside: `timeout` when the reason is an error of `totalTimeoutError`, else
+ * `cancelled`.
+ * @param reason the signal's reason, or the argument of `cancel()`. An error of this function or of `totalTimeoutError`
+ * is inherited; any other value becomes the cause.
+ * @param options facts of the work that ends, such as its provider
+ * @param subject the work that ends, named in the message
  */
-export function endedError(reason: unknown, options: ConvokeErrorOptions = {}, what = 'call'): ConvokeError {
-  const error =
-    isConvokeError(reason) && ends.has(reason) ? again(reason, options) : cancelled(reason, options, what)
-  ends.add(error)
+export function abortedError(
+  reason: unknown,
+  options: ConvokeErrorOptions = {},
+  subject = 'call',
+): ConvokeError {
+  const isInherited = isConvokeError(reason) && abortErrors.has(reason)
+  const error = isInherited ? relabelled(reason, options) : cancelledError(reason, options, subject)
+  abortErrors.add(error)
   return error
 }
 
-/** Under the name of who ends now. */
-function again(error: ConvokeError, options: ConvokeErrorOptions): ConvokeError {
+/** A copy of an inherited error that names the provider of the work that ends now. */
+function relabelled(error: ConvokeError, options: ConvokeErrorOptions): ConvokeError {
   const { code, provider, message, phase, isRetryable, cause } = error
   const label = provider ? `[${provider}] ` : ''
-  const bare = message.startsWith(label) ? message.slice(label.length) : message
-  return new ConvokeError(code, bare, { isRetryable, cause, ...(phase ? { phase } : {}), ...options })
+  const unlabelled = message.startsWith(label) ? message.slice(label.length) : message
+  return new ConvokeError(code, unlabelled, { isRetryable, cause, ...(phase ? { phase } : {}), ...options })
 }
 
-function cancelled(reason: unknown, options: ConvokeErrorOptions, what: string): ConvokeError {
+function cancelledError(reason: unknown, options: ConvokeErrorOptions, subject: string): ConvokeError {
   const why = reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : ''
-  const message = `The ${what} was cancelled${why ? `: ${why}` : ''}.`
+  const message = `The ${subject} was cancelled${why ? `: ${why}` : ''}.`
   return new ConvokeError('cancelled', message, { cause: reason, ...options })
 }
 
-/** Puts a provider's name on errors of `make` that know none. */
+/** Runs `make`, and gives the provider's name to a ConvokeError that it throws without one. */
 export function withProvider<T>(provider: string, make: () => T): T {
   try {
     return make()
@@ -152,13 +179,16 @@ export function withProvider<T>(provider: string, make: () => T): T {
   }
 }
 
-/** How a reply ended that such an error cut off. */
-export function finishReasonOf({ code }: ConvokeError): 'cancelled' | 'error' {
+/** The finish reason of a response that this error cut short. */
+export function finishReasonOfError({ code }: ConvokeError): 'cancelled' | 'error' {
   return code === 'cancelled' ? 'cancelled' : 'error'
 }
 
-/** Whether a request that ended so, before anything of a reply, never reached its vendor, or was refused by it. */
-export function costsNothing({ code, status, phase }: ConvokeError): boolean {
+/**
+ * Whether a request that failed with this error, before any content arrived, is surely free of charge: it never reached
+ * the vendor, or the vendor refused it. After any other error the vendor may have read the prompt, and may bill it.
+ */
+export function isFreeOfCharge({ code, status, phase }: ConvokeError): boolean {
   switch (code) {
     case 'circuit_open':
     case 'configuration':

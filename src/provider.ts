@@ -1,38 +1,40 @@
-/** The contract that every vendor's adapter keeps, and the request that it is given. */
+/** The contract of every vendor's adapter, and the request that an adapter gets. */
 import type {
   FinishChunk,
-  GenerateResponse,
   ModelInfo,
   PullProgress,
   ReasoningOption,
+  ReasoningPart,
   ResetChunk,
   StreamChunk,
+  TextPart,
   ToolCallPart,
   ToolChoice,
   ToolDefinition,
   ToolResultPart,
   Usage,
   Warning,
-  TextPart,
-  ReasoningPart,
 } from './types.ts'
 
-/** An image or file whose bytes are known (`base64`), or that the vendor is to load itself (`url`). */
+/** An image or file, as its bytes (`base64`) or as a URL that the vendor loads itself (`url`). */
 export type MediaPart = { type: 'image' | 'file'; mediaType: string; name?: string } & (
   { base64: string; url?: never } | { url: string; base64?: never }
 )
 
-/** A message with nothing left to guess: content is always parts. System messages have left for `request.system`. */
+/**
+ * A message in its full form: the content is always a list of parts. There are no system messages, because their texts
+ * are gathered in `ChatRequest.system`.
+ */
 export type RequestMessage =
   | { role: 'user'; content: (TextPart | MediaPart)[] }
   | { role: 'assistant'; content: (TextPart | ReasoningPart | ToolCallPart)[] }
   | { role: 'tool'; content: (ToolResultPart & { name: string })[] }
 
-/** One request as a provider gets it: checked, defaults applied, shorthands resolved. */
+/** One request as a provider gets it: it is checked, the defaults are applied, and shorthands are written out. */
 export interface ChatRequest {
   model: string
   system?: string
-  /** Never empty; tool results follow the calls that they answer. */
+  /** The conversation. It is never empty, and tool results follow the calls that they answer. */
   messages: RequestMessage[]
   temperature?: number
   maxTokens?: number
@@ -46,71 +48,75 @@ export interface ChatRequest {
   tools?: readonly ToolDefinition[]
   toolChoice?: ToolChoice
   metadata?: Record<string, string>
-  /** JSON Schema (draft 2020-12) that the reply's text must fit. */
+  /** The JSON Schema (draft 2020-12) that the reply's text must fit. */
   outputSchema?: Record<string, unknown>
+  /** Fields for the vendor's SDK. They are passed unchanged and replace mapped fields. */
   vendor?: Record<string, unknown>
+  /** The longest time to connect, in milliseconds. */
   connectMs: number
+  /** The longest silence of the vendor, in milliseconds. */
   idleMs: number
-  /** Tells the caller of something that was dropped or changed. */
+  /** Adds a warning to the response, for a part of the request that was dropped or changed. */
   warn(warning: Warning): void
 }
 
-/** Usage as far as a vendor reported it; what is missing is estimated. */
+/** The usage that a vendor reported. Missing counts are estimated. */
 export type ReportedUsage = Partial<Omit<Usage, 'source'>>
 
 /**
- * What a provider yields: the chunks of the public stream, but that its `finish` may lack usage, and that a `usage`
- * chunk (not delivered) may tell usage early, for a stream that breaks. A `text` chunk without text is a sign of life:
- * it restarts the idle clock and is not delivered.
+ * A chunk from a provider. It is a chunk of the public stream, with these differences: a `finish` chunk may lack usage;
+ * a `usage` chunk, which is not delivered, reports usage early, in case the stream breaks; a `text` chunk without text
+ * is a sign of life, which restarts the idle clock and is not delivered.
  */
 export type ProviderChunk =
   | Exclude<StreamChunk, FinishChunk | ResetChunk>
   | (Omit<FinishChunk, 'usage'> & { usage?: ReportedUsage })
   | { type: 'usage'; content: ''; usage: ReportedUsage }
 
-/** The adapter of one vendor. `stream` is all that is needed; the rest are capabilities. */
+/** The adapter of one vendor. Only `stream` is required; the optional methods are capabilities. */
 export interface Provider {
   readonly name: string
   /**
-   * Chunks one by one, or those that came together as a list: a step for each chunk costs more than the chunk. Ends by
-   * a finish chunk or by throwing one ConvokeError; sends no retry of its own; obeys the signal.
+   * The chunks of a reply. Chunks that arrive together may come as a list, because a step of the iterator costs more
+   * than a chunk. The stream ends by a finish chunk or by throwing one ConvokeError, sends no retry of its own, and
+   * obeys the signal.
    */
   stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<ProviderChunk | readonly ProviderChunk[]>
-  /** The vendor's plain endpoint, as the chunks of a whole reply, where that is cheaper than a stream. */
+  /** The chunks of a whole reply from the vendor's plain endpoint, where that is cheaper than a stream. */
   generate?(request: ChatRequest, signal: AbortSignal): Promise<Iterable<ProviderChunk>>
   /**
-   * Tokens of the input, as the vendor's own endpoint counts them. Nothing is generated. Where that takes several
-   * requests, each answer is told by `onAnswer`: the clock of `idleMs` starts again.
+   * The number of input tokens, as the vendor's own endpoint counts them. Nothing is generated.
+   * @param onAnswer called after each request when counting takes several; it restarts the clock of `idleMs`
    */
   countTokens?(request: ChatRequest, signal: AbortSignal, onAnswer?: () => void): Promise<number>
   listModels?(signal: AbortSignal): Promise<ModelInfo[]>
   showModel?(model: string, signal: AbortSignal): Promise<ModelInfo>
   pullModel?(model: string, signal: AbortSignal): AsyncIterable<PullProgress>
   deleteModel?(model: string, signal: AbortSignal): Promise<void>
-  /** Closes what the provider opened. */
+  /** Closes all that the provider opened. */
   close?(): void | Promise<void>
 }
 
-/** What a provider is made from. */
+/** The configuration that a provider is made from. */
 export interface ProviderConfig {
-  /** The name users see: `openai`, that of a preset, or the option `name`. */
+  /** The name that users see: the provider's, such as `openai`, the preset's, or the option `name`. */
   name: string
-  /** The preset, for a server that only speaks OpenAI's API. */
+  /** The preset, for a server that speaks only OpenAI's API. */
   preset?: string
-  /** Gives the key for the next request; undefined where none is needed. */
+  /** Gives the key for the next request, or undefined when none is needed. */
   apiKey: () => Promise<string | undefined>
   baseURL?: string
   headers?: Record<string, string>
   fetch?: typeof globalThis.fetch
   proxy?: string | false
   api?: 'chat' | 'responses'
-  /** The user's own client, where the LLM was made from one. */
+  /** The user's own client, when the LLM was made from one. */
   client?: unknown
+  /** The longest line of a stream, in bytes. */
   maxLineBytes: number
+  /** The longest response, in bytes. @default 64 MiB for a plain response, 256 MiB for a stream */
   maxResponseBytes?: number
 }
 
-/** Makes a provider; what `registerProvider` takes and every vendor's module exports. */
+/** Makes a provider. `registerProvider` takes such a function, and every vendor's `provider.ts` exports one. */
 export type CreateProvider = (config: ProviderConfig) => Provider | Promise<Provider>
-
-export type { GenerateResponse }

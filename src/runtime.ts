@@ -2,7 +2,10 @@
  * The first import of every entry point: refuses a Node that is too old, in one sentence, before anything else
  * of the library (a native module above all: better-sqlite3 13 ends Node 20 with a segmentation fault) is loaded.
  * It may use only what the oldest Node can parse.
+ *
+ * The reference brings `AsyncDisposable` to the declarations of all entry points, for projects whose own `lib` is older.
  */
+/// <reference lib="esnext.disposable" preserve="true" />
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 
 if (major < 22 || (major === 22 && minor < 12)) {

@@ -5,12 +5,12 @@
  */
 import { workerData } from 'node:worker_threads'
 import { announceLiveness } from '../src/blocking/liveness.ts'
-import { timedOutError } from '../src/errors.ts'
+import { totalTimeoutError } from '../src/errors.ts'
 import { serializeError } from '../src/threads/serialize-error.ts'
 import { cells } from '../src/blocking/protocol.ts'
 import type { Answer } from '../src/threads/answer.ts'
 import type { BlockingNews, BlockingOrder, BlockingStart, SchemaAnswer } from '../src/blocking/protocol.ts'
-import { noteLostThreads } from '../src/threads/writers.ts'
+import { noteLostThreads } from '../src/threads/writer-liveness.ts'
 import type { ResponseStream } from '../src/response/response-stream.ts'
 import { StreamFlow } from '../src/blocking/thread/stream-flow.ts'
 import type { Ask } from '../src/blocking/thread/replicas.ts'
@@ -99,7 +99,7 @@ function beat(): void {
     if (nowMs < call.dueAtMs || call.controller.signal.aborted) continue
     // The caller did not cancel it: its time was over, in line or while something was loaded.
     const message = `The call took longer than ${call.totalMs} ms (totalMs), its wait in line included.`
-    call.controller.abort(timedOutError(message))
+    call.controller.abort(totalTimeoutError(message))
   }
 }
 

@@ -1,15 +1,15 @@
 /**
- * The thread of a store. It alone opens the file; a task that finds it not yet open (the thread may be a new one, after
- * another died) opens it first.
+ * The thread of a SQLite store. It alone has the file open. A task opens the file first when that was not done: the thread
+ * may be new, because another one died.
  */
 import { existsSync } from 'node:fs'
 import { serializeError } from '../src/threads/serialize-error.ts'
 import type { Answer } from '../src/threads/answer.ts'
 import type { StoreJob, StoreTask, StoreValues, SessionRow, StoreFile } from '../src/store/sqlite/protocol.ts'
-import { readBranch } from '../src/store/sqlite/thread/branch.ts'
+import { readBranch } from '../src/store/sqlite/thread/read-branch.ts'
 import { Connection } from '../src/store/sqlite/thread/connection.ts'
 import { findSession, selectSession, toSession } from '../src/store/sqlite/thread/messages.ts'
-import { indexStep, outstanding, search } from '../src/store/sqlite/thread/search.ts'
+import { indexStep, search, unindexedCount } from '../src/store/sqlite/thread/search.ts'
 import { toStoreError } from '../src/store/sqlite/thread/store-error.ts'
 import {
   findOperation,
@@ -17,10 +17,10 @@ import {
   interruptDead,
   interruptOwn,
 } from '../src/store/sqlite/thread/turns.ts'
-import { backup, check, vacuum } from '../src/store/sqlite/thread/upkeep.ts'
+import { backup, check, vacuum } from '../src/store/sqlite/thread/maintenance.ts'
 import { writeBatch } from '../src/store/sqlite/thread/write-batch.ts'
 
-/** Without a task for so long the thread is idle, and indexes a step; then the next. */
+/** After this long without a task the thread is idle, and indexes messages step by step. */
 const idleMs = 50
 const betweenStepsMs = 5
 
@@ -31,7 +31,7 @@ export default async function run({ file, job }: StoreTask): Promise<Answer<Stor
   clearTimeout(timer)
   try {
     if (job.kind === 'close') return { isOk: true, value: connection ? close(connection) : closeAnew(file) }
-    const value = await work(opened(file), job)
+    const value = await perform(opened(file), job)
     indexWhenIdle(idleMs)
     return { isOk: true, value }
   } catch (error) {
@@ -39,6 +39,7 @@ export default async function run({ file, job }: StoreTask): Promise<Answer<Stor
   }
 }
 
+/** The connection to the file, which is opened when it is not yet. */
 function opened(file: StoreFile): Connection {
   if (!connection) {
     const fresh = new Connection(file)
@@ -54,11 +55,11 @@ function opened(file: StoreFile): Connection {
   return connection
 }
 
-function work(
+function perform(
   open: Connection,
   job: Exclude<StoreJob, { kind: 'close' }>,
 ): StoreValues[StoreJob['kind']] | Promise<StoreValues[StoreJob['kind']]> {
-  open.checkPlace()
+  open.checkFile()
   switch (job.kind) {
     case 'write':
       return writeBatch(open, job.writes)
@@ -74,7 +75,7 @@ function work(
       if (!job.page.from) interruptDeadOf(open, job.page.sessionId)
       return readBranch(open, job.page)
     case 'index':
-      return outstanding(open) === 0 ? 0 : open.transaction(() => indexStep(open))
+      return unindexedCount(open) === 0 ? 0 : open.transaction(() => indexStep(open))
     case 'search':
       return search(open, job.query)
     case 'backup':
@@ -109,11 +110,11 @@ function close(open: Connection): null {
 }
 
 /**
- * The thread that had it open has died, and turns may be left as running. What fails here was acknowledged before and
- * stays as it is: they are marked when this process has ended.
+ * Closes a store whose thread has died: its turns may still be marked as running, and are interrupted. An error here loses
+ * nothing that was acknowledged. Another process will then interrupt them, once this one has ended.
  */
 function closeAnew(file: StoreFile): null {
-  // One that was moved is not made anew.
+  // A file that was moved is not created again.
   if (!file.wasOpened || !existsSync(file.path)) return null
   try {
     return close(opened(file))
@@ -129,11 +130,11 @@ function indexWhenIdle(delayMs: number): void {
   }, delayMs)
 }
 
-/** A step that cannot be done now (the file is locked, the disk is full) is done by a later one, or by a search. */
+/** Indexes a step. When it fails (the file is locked, the disk is full), a later step or a search indexes those messages. */
 function indexQuietly(open: Connection): number {
   const { database, file } = open
   try {
-    if (outstanding(open) === 0) return 0
+    if (unindexedCount(open) === 0) return 0
     database.pragma('busy_timeout = 0')
     return open.transaction(() => indexStep(open))
   } catch {

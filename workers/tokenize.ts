@@ -1,4 +1,6 @@
-/** Counts the tokens of texts. Runs in a thread of the pool; the tables are shared, what was remembered is its own. */
+/**
+ * A thread that counts tokens. Merge tables are shared between the threads; each thread has its own cache of counts.
+ */
 import { setPriority } from 'node:os'
 import { isMainThread } from 'node:worker_threads'
 import { estimateTokenCount } from 'tokenx'
@@ -10,8 +12,8 @@ import { MergeTable } from '../src/tokens/bpe/merge-table.ts'
 import { Tokenizer } from '../src/tokens/bpe/tokenizer.ts'
 import { loadMergeTable } from '../src/tokens/bpe/vocabulary.ts'
 
-// Where all cores are busy, counting waits for the event loop, not the event loop for counting. On Linux alone this is of
-// the thread; elsewhere of the whole process.
+// When all cores are busy, counting should wait for the event loop and not the other way round. Only Linux has a
+// priority for each thread; elsewhere this would slow the whole process down.
 if (process.platform === 'linux' && !isMainThread) setPriority(10)
 
 const tokenizers = new Map<Encoding, Tokenizer>()

@@ -1,4 +1,4 @@
-/** The live board: a line for each member while it thinks, answers or fails; then the verdict. */
+/** Shows a consensus: a line for each member while it runs, and then the verdict. */
 import { stripVTControlCharacters } from 'node:util'
 import type { Consensus, LLM, Verdict } from 'convoke'
 import { Board, note, paint, print, table } from '../demo/view.ts'
@@ -6,7 +6,10 @@ import { Board, note, paint, print, table } from '../demo/view.ts'
 const frames = '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏'
 const statusColours = { agreed: 'green', split: 'yellow', degraded: 'magenta', failed: 'red' } as const
 
-/** Until the consensus is decided. On a terminal lines change in place; elsewhere each is printed once. */
+/**
+ * Shows the members until the consensus is decided. On a terminal lines change in place; elsewhere each is printed
+ * once.
+ */
 export async function show(run: Consensus<unknown>, llms: readonly LLM[]): Promise<void> {
   const startedAt = performance.now()
   let names: string[] = []
@@ -43,7 +46,7 @@ export async function show(run: Consensus<unknown>, llms: readonly LLM[]): Promi
           )
           break
         case 'stopped':
-          finish(event.member, paint('dim', '– not waited for: the result is certain'))
+          finish(event.member, paint('dim', '– stopped, because the result is certain'))
           break
         case 'consultation':
           note(`\nThe ${event.role} (${llms[0]?.model ?? ''}) reads the answers …`)
@@ -60,11 +63,11 @@ export function showVerdict(verdict: Verdict): void {
   const bar = '█'.repeat(Math.round(agreement * 20)).padEnd(20, '░')
   const head = paint(['bold', statusColours[status]], status.toUpperCase())
   const share = `${stopped.length > 0 ? 'at least ' : ''}${(agreement * 100).toFixed(0)} %`
-  print(`\n${head}  ${bar} ${share} behind it`)
+  print(`\n${head}  ${bar} ${share} agree`)
   print(paint('bold', answer === undefined ? '(no answer)' : clean(text(answer))))
   note(reason)
   if (dissent.length > 0) {
-    print('\nSome differ:')
+    print('\nOther answers:')
     for (const vote of dissent) print(`  ${paint('cyan', vote.member)} ${oneLine(vote.answer)}`)
   }
   print()
@@ -79,7 +82,7 @@ export function showVerdict(verdict: Verdict): void {
       (member.timeMs / 1_000).toFixed(1),
     ]),
   )
-  const early = stopped.length > 0 ? `, ${stopped.length} not waited for` : ''
+  const early = stopped.length > 0 ? `, ${stopped.length} stopped early` : ''
   const total = `${usage.totalTokens} tokens, US$ ${money(costUsd)}, ${(verdict.timeMs / 1_000).toFixed(1)} s`
   note(`\n${votes.length} of ${members.length} voted${early}; ${total} in all.`)
 }
@@ -92,7 +95,7 @@ function text(answer: unknown): string {
   return typeof answer === 'string' ? answer : JSON.stringify(answer)
 }
 
-/** What a model wrote must not drive the terminal. */
+/** Removes control characters, because a model's text must not control the terminal. */
 function clean(words: string): string {
   return stripVTControlCharacters(words).replaceAll(/[^\P{Cc}\n\t]/gu, '')
 }

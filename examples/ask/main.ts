@@ -1,16 +1,18 @@
 /**
- * Asks every model that you have a key for, and shows what they agree on:
+ * Asks every model that you have a key for, and shows the answer that they agree on:
  *
  *   npm run ask -- "What is the tallest mountain of Europe?"
  *   npm run ask -- "Is a tomato a fruit?" --choices yes,no
  *   npm run ask -- "How many moons has Mars?" --number
  *   npm run ask -- "Name one good book." --strategy synthesize --models openai/gpt-4o,anthropic/claude-opus-4-5
  *
- * Without keys, five simulated models answer. A judge is the first of the models; --choices and --number are counted.
+ * Without keys, five simulated models answer. By default the first model judges the answers; with --choices and
+ * --number the majority wins.
  */
 import { parseArgs } from 'node:util'
 import { cluster, consensus, createLLM, judge, majority, synthesize, unanimous } from 'convoke'
-import type { LLM, Strategy } from 'convoke'
+import type { LLM } from 'convoke'
+import type { Strategy } from 'convoke/consensus'
 import { live } from '../demo/vendors.ts'
 import { note, paint, print } from '../demo/view.ts'
 import { show, showVerdict } from './board.ts'
@@ -27,7 +29,7 @@ const strategies: Record<string, (llm: LLM) => Strategy> = {
 try {
   await main()
 } catch (error) {
-  // What was typed wrong has its remedy in the message.
+  // Wrong arguments are reported by their message, which contains the remedy.
   print(error instanceof Error ? error.message : String(error))
   process.exitCode = 2
 }
@@ -49,7 +51,7 @@ async function main(): Promise<void> {
   const name = values.strategy ?? (choices || values.number ? 'majority' : 'judge')
   const strategy = strategies[name]
   if (!strategy) {
-    throw new Error(`There is no strategy ${name}. Take one of ${Object.keys(strategies).join(', ')}.`)
+    throw new Error(`Unknown strategy "${name}"; strategies are ${Object.keys(strategies).join(', ')}.`)
   }
   const { llms, close } = await members(values.models, choices)
   try {
@@ -58,7 +60,7 @@ async function main(): Promise<void> {
     const run = consensus(llms, question, {
       strategy: strategy(llms[0] as LLM),
       timeoutMs,
-      // The last quarter is the judge's.
+      // The last quarter of the time is left for the judge.
       memberTimeoutMs: timeoutMs * 0.75,
       ...(choices ? { choices } : {}),
       ...(values.number ? { tolerance: 0 } : {}),
@@ -72,7 +74,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** Those that were named, those whose keys are set, or stand-ins. */
+/** The models of the command line, else those whose keys are set, else the simulated ones. */
 async function members(
   models: string | undefined,
   choices: readonly string[] | undefined,
@@ -83,7 +85,7 @@ async function members(
     return { llms, close: async () => void (await Promise.all(llms.map((llm) => llm.close()))) }
   }
   note(
-    'No key is set (OPENAI_API_KEY, ANTHROPIC_API_KEY, …) and no Ollama runs: five simulated models answer.\n',
+    'No key is set (OPENAI_API_KEY, ANTHROPIC_API_KEY, …), and Ollama does not run: five simulated models answer.\n',
   )
   return standIns(choices)
 }

@@ -1,4 +1,4 @@
-/** Whom the demo asks: the simulator's five, or the real vendors whose keys are set. */
+/** The LLMs of the demo: five simulated ones, or the real vendors whose keys are set. */
 import { createLLM } from 'convoke'
 import type { LLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
@@ -8,8 +8,8 @@ export interface Vendors {
   llms: LLM[]
   /** Absent when the real vendors are asked. */
   simulator?: Simulator
-  /** What the reader should know of the choice. */
-  note: string
+  /** The vendors in words, for the title. */
+  description: string
 }
 
 export const models = {
@@ -28,7 +28,7 @@ const answers: Record<string, string> = {
   ollama: 'Let me see … 2 no, 3 no, 5 no, 7 no. So 97 is prime.',
 }
 
-/** The simulator answers in five voices, each with a pace of its own. */
+/** Starts the simulator, which answers differently for each vendor, and at a different pace. */
 export async function simulated(): Promise<Vendors> {
   const pace: Record<string, [latencyMs: number, paceMs: number]> = {
     openai: [180, 35],
@@ -47,10 +47,10 @@ export async function simulated(): Promise<Vendors> {
   const llms = Object.entries(models).map(([name, model]) =>
     createLLM(name, { model, apiKey: 'simulated', baseURL: simulator.baseURL(name) }),
   )
-  return { llms, simulator, note: `the built-in simulator at ${simulator.url}` }
+  return { llms, simulator, description: `the built-in simulator at ${simulator.url}` }
 }
 
-/** Every vendor whose key is set, and Ollama when it answers. */
+/** Every vendor whose key is set, and Ollama if its server answers. */
 export async function live(): Promise<Vendors> {
   const llms: LLM[] = []
   const missing: string[] = []
@@ -65,7 +65,7 @@ export async function live(): Promise<Vendors> {
   }
   return {
     llms,
-    note: `the real vendors${missing.length ? ` (no key or no server: ${missing.join(', ')})` : ''}`,
+    description: `the real vendors${missing.length ? ` (no key or no server: ${missing.join(', ')})` : ''}`,
   }
 }
 

@@ -1,4 +1,4 @@
-/** The demo's screen: a board of lines that change in place on a terminal, and plain lines anywhere else. */
+/** The output of the demo: lines that change in place on a terminal, and plain lines elsewhere. */
 import readline from 'node:readline'
 import { stripVTControlCharacters, styleText } from 'node:util'
 
@@ -15,18 +15,18 @@ export function print(text = ''): void {
   process.stdout.write(`${text}\n`)
 }
 
-let acts = 0
+let steps = 0
 
-/** Begins the next act. */
-export function act(text: string): void {
-  print(`\n${paint('bold', `${++acts}  ${text}`)}`)
+/** Prints the heading of the next step. */
+export function step(text: string): void {
+  print(`\n${paint('bold', `${++steps}  ${text}`)}`)
 }
 
 export function note(text: string): void {
   print(paint('dim', text))
 }
 
-/** Lines that are redrawn in place; without a terminal, a line is printed once, when it is final. */
+/** Lines that are redrawn in place. Without a terminal each line is printed once, when it is final. */
 export class Board {
   readonly #lines: string[]
   readonly #final = new Set<number>()
@@ -58,7 +58,7 @@ export class Board {
   }
 }
 
-/** Rows under a head, columns padded to their widest cell. */
+/** Prints a table, with each column as wide as its widest cell. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
   const widths = head.map((title, at) => Math.max(title.length, ...rows.map((row) => length(row[at] ?? ''))))
   const line = (row: readonly string[]) =>

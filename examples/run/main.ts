@@ -1,6 +1,6 @@
 /**
- * Runs examples against the simulator: `npm run example` for all, `npm run example -- streaming` for one.
- * With `--live` they meet the real vendors, with the keys in the environment.
+ * Runs the examples against the simulator: `npm run example` runs all, `npm run example -- streaming` runs one.
+ * With `--live` they call the real vendors, with the keys in the environment.
  */
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { startSimulator } from 'convoke/simulator'
 import { reply } from './replies.ts'
 
 const here = new URL('../', import.meta.url)
-const names = process.argv.slice(2).filter((word) => !word.startsWith('--'))
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const files = readdirSync(here).filter((file) => file.endsWith('.ts'))
 const wanted = names.length ? names.map((name) => `${name.replace(/\.ts$/, '')}.ts`) : files
 

@@ -1,4 +1,4 @@
-/** What the simulator answers to the examples, so that each shows what a vendor would say. */
+/** The simulator's replies to the examples: what a vendor could answer to each. */
 import type { ScriptedReply, SimulatedRequest } from 'convoke/simulator'
 
 export function reply({ prompt, tools, messages }: SimulatedRequest): ScriptedReply {

@@ -1,13 +1,12 @@
 /** BlockingStream: a reply as it comes, for a thread that waits for each piece of it. */
-import { ConvokeError } from '../errors.ts'
+import type { ConvokeError } from '../errors.ts'
 import { deserializeError } from '../threads/serialize-error.ts'
 import type { SerializedError } from '../threads/serialize-error.ts'
 import type { Answer } from '../threads/answer.ts'
 import type { BlockingNews } from './protocol.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
 import type { BlockingCall } from './channel.ts'
-import { ResponseBuilder } from '../response/response-builder.ts'
-import type { RequestInfo } from '../response/response-builder.ts'
+import type { PartialResponse } from '../response/partial-response.ts'
 
 /** Streams that nobody has any more: their calls are cancelled, and what came of them is forgotten. */
 const dropped = new FinalizationRegistry<BlockingCall>((call) => call.drop())
@@ -104,7 +103,7 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
     try {
       news = this.#call.wait()
     } catch (error) {
-      return this.#fail(this.#partialResponse.told(error as ConvokeError))
+      return this.#fail(this.#partialResponse.attachTo(error as ConvokeError))
     }
     const { chunks, end } = news
     if (this.#taken > 0) this.#chunks = this.#chunks.slice(this.#taken)
@@ -140,51 +139,4 @@ function revived(chunk: StreamChunk): StreamChunk {
 
 function* textOf(stream: Iterable<StreamChunk>): Generator<string, void, void> {
   for (const { content } of stream) if (content) yield content
-}
-
-export class PartialResponse {
-  readonly #provider: string
-  readonly #requestInfo: RequestInfo
-  readonly #startedAtMs = performance.now()
-  #firstAtMs: number | undefined
-  #builder: ResponseBuilder
-
-  constructor(provider: string, requestInfo: RequestInfo) {
-    this.#provider = provider
-    this.#requestInfo = requestInfo
-    this.#builder = new ResponseBuilder(provider, requestInfo)
-  }
-
-  add(chunk: StreamChunk): void {
-    if (chunk.type === 'reset') {
-      this.#builder = new ResponseBuilder(this.#provider, this.#requestInfo)
-      return
-    }
-    if (chunk.type !== 'start') this.#firstAtMs ??= performance.now()
-    this.#builder.add(chunk)
-  }
-
-  /** The error as the async side would have told it. */
-  told(error: ConvokeError): ConvokeError {
-    if (error.partial) return error
-    const { code, message, cause, name: _name, ...fields } = error
-    const now = performance.now()
-    const partial = this.#builder.response('error', {
-      timing: {
-        firstChunkMs: (this.#firstAtMs ?? now) - this.#startedAtMs,
-        totalMs: now - this.#startedAtMs,
-        attempts: 1,
-      },
-      warnings: [],
-    })
-    const { provider, model } = partial
-    return new ConvokeError(code, message, {
-      ...fields,
-      attempts: 1,
-      cause,
-      provider,
-      ...(model ? { model } : {}),
-      partial,
-    })
-  }
 }

@@ -1,5 +1,5 @@
 /** How long a blocking call may take as a whole: nobody can cancel it, so it has to have an end. */
-import { settingsOf } from '../options/call-options.ts'
+import { settingsOf } from '../options/settings.ts'
 import type { BlockingTarget, SerializedArgument, SerializedLLM } from './protocol.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 

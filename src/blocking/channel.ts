@@ -8,9 +8,10 @@ import type { MessagePort, WorkerOptions } from 'node:worker_threads'
 import { ConvokeError, messageOf } from '../errors.ts'
 import { cells } from './protocol.ts'
 import type { BlockingNews, BlockingOrder, BlockingStart, SchemaQuestion, SchemaAnswer } from './protocol.ts'
-import { lostThreads, noteLostThreads } from '../threads/writers.ts'
+import { lostThreads, noteLostThreads } from '../threads/writer-liveness.ts'
 import { threadExecArgv } from '../threads/exec-argv.ts'
-import { unavailable } from '../threads/calls-in-flight.ts'
+import { onDiscard } from '../threads/recipe.ts'
+import { unavailable } from './may-block.ts'
 import type { SchemaCheck } from './schema-check.ts'
 import { isThreadAlive, threadFile } from './liveness.ts'
 
@@ -59,8 +60,17 @@ export function beginBlocking(call: Call, totalMs: number, owner: Owner): Blocki
 /** LLMs and sessions that nobody has any more, by the ids of their twins. */
 const gone = new FinalizationRegistry<number>(forget)
 
-/** What the blocking thread has of an LLM or a session. */
-export class Replica {
+const replicas = new WeakMap<object, Replica>()
+onDiscard((made) => replicas.get(made)?.forget())
+
+/** The copy that the blocking thread has of an LLM or a session. */
+export function replicaOf(made: object): Replica {
+  let replica = replicas.get(made)
+  if (!replica) replicas.set(made, (replica = new Replica()))
+  return replica
+}
+
+class Replica {
   #id: number | undefined
 
   /** Tells it from all others. @param owner whose it is */

@@ -1,7 +1,7 @@
 /** countTokens for a thread that waits. */
 import type { CountTokensOptions, TokenCount } from '../tokens/count-tokens.ts'
 import type { Prompt } from '../types.ts'
-import type { BlockingOptions } from './generate.ts'
+import type { BlockingOptions } from '../options/blocking-options.ts'
 import { callBlocking } from './generate.ts'
 
 /**
@@ -12,5 +12,5 @@ export function countTokensSync(
   input: Prompt,
   options: CountTokensOptions & Pick<BlockingOptions, 'blocking'>,
 ): TokenCount {
-  return callBlocking({ target: () => ({ kind: 'library' }), defaults: {} }, 'countTokens', input, options)
+  return callBlocking({}, 'countTokens', input, options)
 }

@@ -1,44 +1,49 @@
 /** generate(): a call of the async side, run by the blocking thread while this one waits. */
 import { ConvokeError } from '../errors.ts'
-import { checkCallOptions, mergeOptions } from '../options/call-options.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
+import { mergeOptions } from '../options/merge-options.ts'
 import { jsonSchemaOf } from '../request/structured-output.ts'
-import { conversation } from '../request/normalize-prompt.ts'
+import { normalizePrompt } from '../request/normalize-prompt.ts'
 import { deserializeError, deserializeErrorsIn } from '../threads/serialize-error.ts'
 import type { SerializedError } from '../threads/serialize-error.ts'
 import type { Answer } from '../threads/answer.ts'
 import type { BlockingTarget } from './protocol.ts'
 import { estimateInputTokens } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, Prompt } from '../types.ts'
+import type { BlockingOptions } from '../options/blocking-options.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { beginBlocking } from './channel.ts'
 import type { BlockingCall, Owner } from './channel.ts'
-import { PartialResponse } from './blocking-stream.ts'
-import { checkMayBlock, refuseSignal, unavailable } from '../threads/calls-in-flight.ts'
+import { PartialResponse } from '../response/partial-response.ts'
+import { checkMayBlock, refuseSignal, unavailable } from './may-block.ts'
 import { SchemaCheck } from './schema-check.ts'
-import { blockingOf, serializeArgument, serializeMembers } from './serialize-arguments.ts'
+import {
+  blockingOf,
+  blockingOfMembers,
+  serializeArgument,
+  serializeLLM,
+  serializeMembers,
+  serializeSession,
+} from './serialize-arguments.ts'
+import type { MadeLLM } from '../threads/recipe.ts'
+import type { Store } from '../store/store.ts'
 import { limitOf, limitOfMany } from './call-limit.ts'
 import { toCloneable } from './to-cloneable.ts'
 import { BlockingStream } from './blocking-stream.ts'
 
-/** Options of a blocking call: those of any call, and whether it may block while calls of this thread are in flight. */
-export type BlockingOptions<Options = GenerateOptions> = Options & {
-  /**
-   * `allow` blocks although calls of this thread are in flight, or one has called back: they stand still meanwhile.
-   * @default `blocking_unavailable` is thrown then
-   */
-  blocking?: 'allow'
+/** Whose call blocks: an LLM's, a session's with its LLM, or the library's own. */
+export interface Blocker {
+  llm?: MadeLLM
+  session?: BlockingSession
 }
 
-/** Who blocks. */
-export interface Blocker {
-  /** @throws ConvokeError `blocking_unavailable` for one that cannot be made again in another thread */
-  target(): BlockingTarget
-  /** What its calls take where they say nothing. */
-  defaults: GenerateOptions & { blocking?: 'allow' }
-  /** @default that of the library itself */
-  provider?: string
-  /** The session, by store and id. */
-  session?: string
+export interface BlockingSession {
+  /** The object that stands for the session on this thread. */
+  made: object
+  /** Tells it from the other sessions of this thread. */
+  key: string
+  store: Store
+  options: { id: string }
 }
 
 /** @throws ConvokeError what `agenerate` rejects with, and `blocking_unavailable` */
@@ -61,21 +66,17 @@ export function generateBlocking<Response extends GenerateResponse>(
     : read(endOf(call))
 }
 
-function partialResponseFor(
-  { provider = 'convoke' }: Blocker,
-  prompt: Prompt,
-  options: GenerateOptions,
-): PartialResponse {
+function partialResponseFor({ llm }: Blocker, prompt: Prompt, options: GenerateOptions): PartialResponse {
   const { model = '' } = options
-  return new PartialResponse(provider, {
+  return new PartialResponse(llm?.provider ?? 'convoke', {
     model,
-    inputTokens: () => estimateInputTokens({ ...conversation(prompt, options, () => {}), model }),
+    inputTokens: () => estimateInputTokens({ ...normalizePrompt(prompt, options, () => {}), model }),
   })
 }
 
 /** A call of the async side that takes and gives plain data. */
 export function callBlocking<Value>(
-  blocker: Omit<Blocker, 'session'>,
+  blocker: Blocker,
   method: string,
   prompt: Prompt,
   given: BlockingOptions,
@@ -94,12 +95,12 @@ export function askBlocking<Value>(
   given: BlockingOptions<object> = {},
 ): Value {
   const {
-    blocking = blockingOf(llms),
+    blocking = blockingOfMembers(llms),
     schema,
     signal,
     ...more
   } = (given ?? {}) as BlockingOptions & Record<string, unknown>
-  checked({ defaults: {} }, given && { ...(blocking ? { blocking } : {}), ...(signal ? { signal } : {}) })
+  checked({}, given && { ...(blocking ? { blocking } : {}), ...(signal ? { signal } : {}) })
   if (schema) {
     throw unavailable(
       `A schema judges on this thread, which one call at a time can ask. Use ${method}() without Sync.`,
@@ -126,12 +127,20 @@ function begun(
   const { schema: _schema, signal: _signal, blocking: _blocking, ...options } = given
   const { schema } = merged
   const call = {
-    target: blocker.target(),
+    target: targetOf(blocker),
     method,
     args: [toCloneable(prompt, 'The prompt', 'prompt'), toCloneable(options, 'options')],
     ...(schema ? { outputSchema: jsonSchemaOf(schema) } : {}),
   }
   return beginBlocking(call, limitOf(call.target, merged), blocker)
+}
+
+/** @throws ConvokeError `blocking_unavailable` where another thread cannot make the LLM or the session again */
+export function targetOf({ llm, session }: Blocker): BlockingTarget {
+  if (!llm) return { kind: 'library' }
+  if (!session) return { kind: 'llm', llm: serializeLLM(llm) }
+  const { made, store, options } = session
+  return { kind: 'session', session: serializeSession(made, store, llm, options) }
 }
 
 function endOf(call: BlockingCall): Answer<unknown> {
@@ -148,11 +157,8 @@ function valueOf(end: Answer<unknown>, schemaCheck?: SchemaCheck): unknown {
 }
 
 /** The options over the defaults, when the call may block. */
-function checked(
-  blocker: Omit<Blocker, 'target'>,
-  given: BlockingOptions & { stream?: boolean },
-): GenerateOptions {
-  const { blocking = blocker.defaults.blocking, ...rest } = given ?? {}
+function checked({ llm, session }: Blocker, given: BlockingOptions & { stream?: boolean }): GenerateOptions {
+  const { blocking = llm && blockingOf([llm]), ...rest } = given ?? {}
   if (blocking !== undefined && blocking !== 'allow') {
     throw new ConvokeError(
       'invalid_request',
@@ -165,9 +171,8 @@ function checked(
     ...options
   } = rest as typeof rest & Record<string, unknown>
   checkCallOptions(given && options)
-  checkMayBlock(blocking === 'allow', blocker.session)
-  const { blocking: _blocking, ...defaults } = blocker.defaults
-  const merged = mergeOptions(defaults, options)
+  checkMayBlock(blocking === 'allow', session?.key)
+  const merged = mergeOptions(llm?.defaults ?? {}, options)
   refuseSignal(merged.signal)
   return merged
 }

@@ -1,6 +1,7 @@
 /** What crosses between a thread that waits and the one that runs its calls. */
 import type { MessagePort } from 'node:worker_threads'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { Combinator } from '../threads/recipe.ts'
 import type { SerializedError } from '../threads/serialize-error.ts'
 import type { LLMOptions } from '../options/llm-options.ts'
 import type { StorePlace } from '../store/store.ts'
@@ -19,7 +20,7 @@ export interface SerializedVendor {
 /** Of other LLMs, by the function that combines them. */
 export interface SerializedCombination {
   id: number
-  combinator: 'fallback' | 'hedge' | 'balance' | 'withDefaults'
+  combinator: Combinator
   members: SerializedLLM[]
   options: object
 }

@@ -3,7 +3,8 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError, messageOf } from '../errors.ts'
 import type { SchemaQuestion, SchemaAnswer } from './protocol.ts'
 import type { GenerateResponse } from '../types.ts'
-import { beginCall, unavailable } from '../threads/calls-in-flight.ts'
+import { beginCall } from '../threads/calls-in-flight.ts'
+import { unavailable } from './may-block.ts'
 
 export class SchemaCheck {
   readonly #schema: StandardSchemaV1

@@ -1,27 +1,133 @@
-/** The arguments of a function that asks several LLMs, as data: the other thread makes LLMs and strategies again. */
+/** LLMs, sessions and strategies as data, by their recipes: the blocking thread makes them again. */
 import { isConvokeError, withProvider } from '../errors.ts'
-import { serializeError } from '../threads/serialize-error.ts'
-import type { SerializedArgument, SerializedLLM, SerializedSession } from './protocol.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
-import { refuseSignal, unavailable } from '../threads/calls-in-flight.ts'
-import { toCloneable } from './to-cloneable.ts'
-import type { ProviderConfig } from '../provider.ts'
-import type { LLMOptions } from '../options/llm-options.ts'
-import type { ProviderEntry } from '../providers/registry.ts'
 import type { Store } from '../store/store.ts'
-import { origins } from '../threads/recipe.ts'
+import { recipeOf } from '../threads/recipe.ts'
+import type { MadeLLM, Recipe } from '../threads/recipe.ts'
+import { serializeError } from '../threads/serialize-error.ts'
+import { replicaOf } from './channel.ts'
+import { refuseSignal, unavailable } from './may-block.ts'
+import type {
+  SerializedArgument,
+  SerializedCombination,
+  SerializedLLM,
+  SerializedSession,
+} from './protocol.ts'
+import { toCloneable } from './to-cloneable.ts'
 
-/** Of an LLM of createLLM or a combinator. */
-interface Crossing {
+/** The facade of an LLM, as far as it is looked at here. */
+interface Facade {
   provider: string
   model: string | undefined
-  plain(): SerializedLLM
-  blocker(): { defaults: GenerateOptions & { blocking?: 'allow' } }
+  backend: MadeLLM
 }
 
-/** Members, in the shape that they came in. @throws ConvokeError as `plainArgument` */
+type SerializedBase = Exclude<SerializedLLM, SerializedCombination> | Omit<SerializedCombination, 'members'>
+type VendorRecipe = Extract<Recipe, { kind: 'vendor' }>
+type CombinationRecipe = Extract<Recipe, { kind: 'combination' }>
+
+/** What never changes of an LLM: copying its options again for every call would cost as much as the call's own data. */
+const serialized = new WeakMap<MadeLLM, SerializedBase>()
+
+/**
+ * @throws ConvokeError `blocking_unavailable` where a client, a function, a cache or a provider of this thread's own is in
+ * it, `configuration` when it was closed
+ */
+export function serializeLLM(llm: MadeLLM): SerializedLLM {
+  llm.throwIfClosed()
+  return serializeMember(llm)
+}
+
+/** A combination answers without a member that was closed, so a closed one crosses as well. */
+function serializeMember(llm: MadeLLM): SerializedLLM {
+  const recipe = recipeOf(llm)
+  let base = serialized.get(llm)
+  if (!base) serialized.set(llm, (base = serializeBase(llm, recipe)))
+  const members = recipe?.kind === 'combination' ? { members: recipe.members.map(serializeMember) } : {}
+  return { ...base, ...members, ...(llm.isClosed ? { isClosed: true } : {}) } as SerializedLLM
+}
+
+function serializeBase(llm: MadeLLM, recipe: Recipe | undefined): SerializedBase {
+  if (recipe?.kind === 'vendor') return serializeVendor(llm, recipe)
+  if (recipe?.kind === 'combination') return serializeCombination(llm, recipe)
+  throw unavailable(
+    'This LLM was not made by createLLM or a combinator, and cannot cross to the thread that runs blocking calls. Use agenerate().',
+  )
+}
+
+function serializeVendor(
+  llm: MadeLLM,
+  { provider, options, hasClient, isRegisteredHere }: VendorRecipe,
+): SerializedBase {
+  if (hasClient) {
+    throw unavailable(
+      "This LLM was made from a client, which cannot cross to the thread that runs blocking calls. Make it by its name, such as createLLM('openai', { apiKey }), or use agenerate().",
+    )
+  }
+  if (isRegisteredHere) {
+    throw unavailable(
+      `The provider ${provider} was registered on this thread, and the one that runs blocking calls does not know it. Use agenerate().`,
+    )
+  }
+  // A schema and a signal stay on this side, see generateBlocking; whether the call may block is decided here.
+  const { schema: _schema, signal: _signal, blocking: _blocking, apiKey, ...rest } = options
+  if (typeof apiKey === 'function') {
+    throw unavailable(
+      'apiKey is a function, which cannot cross to the thread that runs blocking calls. Pass the key itself, or use agenerate().',
+    )
+  }
+  const crossing = toCloneable({ ...rest, apiKey: apiKey ?? [] }, 'options')
+  return { id: replicaOf(llm).idFor(llm), provider, options: crossing }
+}
+
+function serializeCombination(
+  llm: MadeLLM,
+  { combinator, members, own, options }: CombinationRecipe,
+): SerializedBase {
+  if (combinator === 'cached') {
+    throw unavailable(
+      'This LLM has a cache, whose store cannot cross to the thread that runs blocking calls. Use agenerate(), or the LLM behind the cache.',
+    )
+  }
+  // Both stay on this side, where a call can have only one of each: see generateBlocking.
+  for (const option of ['schema', 'signal'] as const) {
+    if (members.every(({ defaults }) => defaults[option] === llm.defaults[option])) continue
+    if (own[option] !== undefined) continue
+    throw unavailable(
+      `The LLMs of this ${combinator} have a ${option} each, which cannot cross to the thread that runs blocking calls. Pass it to the call, or use agenerate().`,
+    )
+  }
+  const { schema: _schema, signal: _signal, ...rest } = options as GenerateOptions
+  return { id: replicaOf(llm).idFor(llm), combinator, options: toCloneable(rest, 'options') }
+}
+
+/**
+ * @param session the object that stands for the session on this thread
+ * @throws ConvokeError `blocking_unavailable` for a store that is no file
+ */
+export function serializeSession(
+  session: object,
+  { place, name }: Store,
+  llm: MadeLLM,
+  options: { id: string; store?: unknown },
+): SerializedSession {
+  if (!place) {
+    throw unavailable(
+      `The store ${name} is one that no other thread can open, so blocking calls cannot write to it. Use agenerate(), or sqliteStore().`,
+    )
+  }
+  const { store: _store, ...rest } = options
+  return {
+    id: replicaOf(session).idFor(session),
+    llm: serializeLLM(llm),
+    store: place,
+    options: toCloneable(rest, 'options'),
+  }
+}
+
+/** Members, in the shape that they came in. @throws ConvokeError as `serializeArgument` */
 export function serializeMembers(llms: unknown): SerializedArgument {
-  if (typeof llms !== 'object' || llms === null || answers(llms)) return serializeArgument(llms, 'llms')
+  if (typeof llms !== 'object' || llms === null || isLLM(llms)) return serializeArgument(llms, 'llms')
   if (Array.isArray(llms)) {
     return { kind: 'list', values: llms.map((llm, at) => serializeArgument(llm, `llms[${at}]`)) }
   }
@@ -31,109 +137,71 @@ export function serializeMembers(llms: unknown): SerializedArgument {
 
 /**
  * An LLM, a strategy, or data.
- * @param name how an error calls it
- * @throws ConvokeError `blocking_unavailable` for what can never cross
+ * @param name the argument's name in an error
+ * @throws ConvokeError `blocking_unavailable` for a value that can never cross
  */
 export function serializeArgument(value: unknown, name: string): SerializedArgument {
-  if (answers(value)) return serializeMember(value, name)
-  const origin = typeof value === 'object' && value !== null ? origins.get(value) : undefined
-  if (!origin) return { kind: 'data', value: toCloneable(value, name, 'setting') }
-  const args = origin.args.map((arg) => serializeArgument(arg, `${name} (${origin.name})`))
-  return { kind: 'strategy', strategy: origin.name, args }
+  if (isLLM(value)) return serializeFacade(value, name)
+  const recipe = typeof value === 'object' && value !== null ? recipeOf(value) : undefined
+  if (recipe?.kind !== 'strategy') return { kind: 'data', value: toCloneable(value, name, 'setting') }
+  const args = recipe.args.map((arg) => serializeArgument(arg, `${name} (${recipe.name})`))
+  return { kind: 'strategy', strategy: recipe.name, args }
 }
 
-/** `allow` where all members have it. */
-export function blockingOf(llms: unknown): 'allow' | undefined {
-  const members = Object.values(llms ?? {}) as unknown[]
-  const mayAll = members.every((one) => canCross(one) && one.blocker().defaults.blocking === 'allow')
-  return mayAll && members.length > 0 ? 'allow' : undefined
+/** `allow` where all LLMs have it. */
+export function blockingOf(llms: readonly MadeLLM[]): 'allow' | undefined {
+  return llms.length > 0 && llms.every(mayAlwaysBlock) ? 'allow' : undefined
 }
 
-/** As an LLM does. */
-function answers(value: unknown): boolean {
+/** `allow` where all members of a fan-out have it. */
+export function blockingOfMembers(members: unknown): 'allow' | undefined {
+  const all = Object.values(members ?? {}) as unknown[]
+  return all.every(isFacade) ? blockingOf(all.map(({ backend }) => backend)) : undefined
+}
+
+function mayAlwaysBlock(llm: MadeLLM): boolean {
+  const recipe = recipeOf(llm)
+  if (recipe?.kind === 'vendor') return recipe.options.blocking === 'allow'
+  return recipe?.kind === 'combination' && recipe.members.every(mayAlwaysBlock)
+}
+
+/** An object that answers as an LLM does, a user's own member included. */
+function isLLM(value: unknown): boolean {
   return typeof (value as { agenerate?: unknown } | null | undefined)?.agenerate === 'function'
 }
 
-function canCross(value: unknown): value is Crossing {
-  const { plain, blocker } = (value ?? {}) as Partial<Crossing>
-  return typeof plain === 'function' && typeof blocker === 'function'
+function isFacade(value: unknown): value is Facade {
+  const { backend } = (value ?? {}) as Partial<Facade>
+  return typeof backend === 'object' && backend !== null && recipeOf(backend) !== undefined
 }
 
-function serializeMember(llm: unknown, name: string): SerializedArgument {
-  if (!canCross(llm)) {
+function serializeFacade(llm: unknown, name: string): SerializedArgument {
+  if (!isFacade(llm)) {
     throw unavailable(
       `${name} is no LLM of createLLM or a combinator, and cannot cross to the thread that runs blocking calls. Await the call instead.`,
     )
   }
-  const { provider, model } = llm
+  const { provider, model, backend } = llm
   try {
-    const plain = withProvider(provider, () => llm.plain())
-    refuseOwn(llm.blocker().defaults, name)
-    return { kind: 'llm', llm: plain }
+    const crossing = withProvider(provider, () => serializeLLM(backend))
+    refuseOwn(backend.defaults, name)
+    return { kind: 'llm', llm: crossing }
   } catch (error) {
     if (!isConvokeError(error) || error.code === 'blocking_unavailable' || error.code === 'cancelled')
       throw error
-    // What is wrong with one (it was closed) is that one's alone.
-    const { stack, ...plain } = serializeError(error)
-    // Somebody's prepareStackTrace may have made of it what cannot cross.
-    const told = typeof stack === 'string' ? { ...plain, stack } : plain
-    return { kind: 'failed', provider, model, error: told }
+    // The fault of one member (it was closed, say) is that member's alone.
+    const { stack, ...data } = serializeError(error)
+    // A user's prepareStackTrace may give any value for a stack, also one that cannot cross.
+    const crossing = typeof stack === 'string' ? { ...data, stack } : data
+    return { kind: 'failed', provider, model, error: crossing }
   }
 }
 
-/** Neither crosses with an LLM: see plainLLM. */
+/** Neither crosses with an LLM: see serializeVendor. */
 function refuseOwn({ schema, signal }: GenerateOptions, name: string): void {
   refuseSignal(signal)
   if (!schema) return
   throw unavailable(
     `${name} has a schema of its own, which judges on this thread, where one call at a time can ask it. Await the call instead.`,
   )
-}
-
-/**
- * @param options with the keys of the environment
- * @throws ConvokeError `blocking_unavailable` where a client, a function or a provider of this thread's own is in it
- */
-export function serializeLLM(
-  id: number,
-  { name, entry }: { name: string; entry: ProviderEntry },
-  config: ProviderConfig,
-  options: LLMOptions,
-): SerializedLLM {
-  if (config.client) {
-    throw unavailable(
-      "This LLM was made from a client, which cannot cross to the thread that runs blocking calls. Make it by its name, such as createLLM('openai', { apiKey }), or use agenerate().",
-    )
-  }
-  if (!entry.package) {
-    throw unavailable(
-      `The provider ${name} was registered on this thread, and the one that runs blocking calls does not know it. Use agenerate().`,
-    )
-  }
-  // What stays here: see generateBlocking.
-  const { schema: _schema, signal: _signal, blocking: _blocking, apiKey, ...rest } = options
-  if (typeof apiKey === 'function') {
-    throw unavailable(
-      'apiKey is a function, which cannot cross to the thread that runs blocking calls. Pass the key itself, or use agenerate().',
-    )
-  }
-  const { baseURL } = config
-  const known = { apiKey: apiKey ?? [], name: config.name, ...(baseURL ? { baseURL } : {}) }
-  return { id, provider: name, options: toCloneable({ ...rest, ...known }, 'options') }
-}
-
-/** @throws ConvokeError `blocking_unavailable` for a store that is no file */
-export function serializeSession(
-  id: number,
-  { place, name }: Store,
-  llm: SerializedLLM,
-  options: { id: string; store?: unknown },
-): SerializedSession {
-  if (!place) {
-    throw unavailable(
-      `The store ${name} is one that no other thread can open, so blocking calls cannot write to it. Use agenerate(), or sqliteStore().`,
-    )
-  }
-  const { store: _store, ...rest } = options
-  return { id, llm, store: place, options: toCloneable(rest, 'options') }
 }

@@ -1,7 +1,7 @@
 /** What of a call can cross to another thread: data, in the form that the async side would send it in. */
 import { types } from 'node:util'
 import { ConvokeError, isConvokeError, messageOf } from '../errors.ts'
-import { unavailable } from '../threads/calls-in-flight.ts'
+import { unavailable } from './may-block.ts'
 
 /**
  * What a value is for. Functions among options may matter (`fetch`, a tool that a vendor's SDK calls), so they are refused;

@@ -1,49 +1,60 @@
-/** balance: calls spread over LLMs, or over keys of one vendor. */
+/** balance: spreads calls over LLMs, or over keys of one vendor. */
 import type { Backend } from '../llm/backend.ts'
 import { ConvokeError } from '../errors.ts'
 import type { LLM } from '../llm/llm.ts'
-import { settingsOf } from '../options/call-options.ts'
+import { checkOptions, optionsError } from '../options/check-options.ts'
+import { positiveMs, positiveNumber } from '../options/option-rules.ts'
+import type { OptionRules } from '../options/option-rules.ts'
+import { settingsOf } from '../options/settings.ts'
 import { combine } from './combined-backend.ts'
 import type { CombinedCall } from './combined-call.ts'
-import { tryInOrder, fallbackCodes, isFailoverRule, failoverRuleWanted } from './try-in-order.ts'
-import type { FailoverRule } from './try-in-order.ts'
-import { checkLLMs, checkOptions, isAmount } from './check-llms.ts'
+import { fallbackCodes, failoverRule } from './failover-rule.ts'
+import type { FailoverRule } from './failover-rule.ts'
+import { tryInOrder } from './try-in-order.ts'
+import { checkLLMs } from './check-llms.ts'
 
 export interface BalanceOptions {
   /**
-   * Who is asked: each in turn, the one with the fewest calls running and queued, any, or any by `weights`.
+   * How the LLM of a call is chosen: each in turn, the one with the fewest calls running and queued, one at random, or
+   * one at random by `weights`.
    * @default 'round-robin'
    */
   strategy?: 'round-robin' | 'least-busy' | 'random' | 'weighted'
   /** For `weighted`: one number above 0 for each LLM. Twice the weight gets twice the calls. */
   weights?: readonly number[]
   /**
-   * How long an LLM is left alone that was refused for its rate (`rate_limited`) without a word of its vendor's on it
-   * (`retry-after`), and how long others are preferred to one whose key was refused (`authentication`, `permission`), in
-   * milliseconds. @default 10_000
+   * How long an LLM is skipped after `rate_limited`, where its vendor did not say how long (`retry-after`), and how long
+   * other LLMs are preferred after its key was refused (`authentication`, `permission`). In milliseconds. @default 10_000
    */
   cooldownMs?: number
-  /** After which errors another one is asked, with nothing visible; `[]` for none. @default `fallbackCodes` */
+  /**
+   * The errors after which another LLM is asked, as long as the reader has seen nothing of the reply; `[]` for none.
+   * @default `fallbackCodes`
+   */
   on?: FailoverRule
 }
 
-/** The key is to blame, whatever is asked. */
-const ofKey: readonly string[] = ['authentication', 'permission']
+/** Errors that the key causes, whatever the request. */
+const keyCodes: readonly string[] = ['authentication', 'permission']
 
 /**
- * An LLM that spreads calls over others: models, servers, or keys of one vendor. One that answers 429 cools down for as
- * long as it says, and is skipped meanwhile; its call goes to another one at once. When all cool down, a call waits for
- * the first to be ready, or fails with `rate_limited` where that takes longer than `retry.maxDelayMs` (a minute) or than
- * the call has left. After other errors, and its own retries, a call goes to another one as well: see `on`.
+ * An LLM that spreads calls over others: models, servers, or keys of one vendor. An LLM that answers 429 is skipped for as
+ * long as it asks for, and its call goes to another LLM at once. When all LLMs cool down, a call waits for the first one
+ * that is ready, or fails with `rate_limited` where the wait exceeds `retry.maxDelayMs` (a minute) or the time that the
+ * call has left. After other errors, once the LLM's own retries have failed, a call goes to another LLM as well: see `on`.
  *
  * @example
  * const llm = balance(keys.map((apiKey) => createLLM('openai/gpt-4o-mini', { apiKey })), { strategy: 'least-busy' })
  *
  * @throws ConvokeError `configuration` for what is no LLM, or a bad option
  */
+export function balance<Member extends LLM>(
+  llms: readonly Member[],
+  options?: BalanceOptions,
+): LLM<Member extends LLM<infer Default> ? Default : never>
 export function balance(llms: readonly LLM[], options: BalanceOptions = {}): LLM {
   const members = checkLLMs('balance', llms)
-  check(options, members.length)
+  checkBalanceOptions(options, members.length)
   const pool = new Pool(
     members.map(({ backend }) => backend),
     options,
@@ -69,11 +80,11 @@ export function balance(llms: readonly LLM[], options: BalanceOptions = {}): LLM
 interface Target {
   backend: Backend
   weight: number
-  /** Its vendor asked for a rest. By `performance.now()`. */
+  /** Nothing is sent before this time, as its vendor limits the rate. By `performance.now()`. */
   coolUntilMs: number
-  /** Its key was refused: others are better, but waiting for it helps nobody. */
+  /** Other targets are preferred until this time, as its key was refused. No call waits for this time to pass. */
   avoidUntilMs: number
-  /** Calls of this balance: one that has just begun does not show in its activity yet. */
+  /** Running calls of this balance. The backend's own `activity` does not count a call that has only just begun. */
   running: number
 }
 
@@ -81,14 +92,14 @@ class Pool {
   readonly #targets: Target[]
   readonly #strategy: NonNullable<BalanceOptions['strategy']>
   readonly #cooldownMs: number
-  /** Whose turn it is. */
-  #turn = 0
+  /** Where round-robin goes on. */
+  #nextIndex = 0
 
   constructor(backends: readonly Backend[], options: BalanceOptions) {
     const { strategy = 'round-robin', weights, cooldownMs = 10_000 } = options
     this.#strategy = strategy
     this.#cooldownMs = cooldownMs
-    // One that stands there twice is one, and cools down as one.
+    // An LLM that the list holds twice is one target, with one cool-down and twice the weight.
     this.#targets = [...new Set(backends)].map((backend) => ({
       backend,
       weight: 0,
@@ -110,7 +121,7 @@ class Pool {
     return good.length > 0 ? good : rested
   }
 
-  /** Waits only where nobody was asked yet: else there is an error to tell. */
+  /** Waits only before the call's first attempt: after that, the call can fail with the error of an attempt. */
   async next(call: CombinedCall, tried: ReadonlySet<Backend>): Promise<Backend | undefined> {
     for (;;) {
       const ready = this.ready(tried)
@@ -124,7 +135,7 @@ class Pool {
     const target = this.#targetOf(member)
     const untilMs = performance.now() + (error.retryAfterMs ?? this.#cooldownMs)
     if (error.code === 'rate_limited') target.coolUntilMs = Math.max(target.coolUntilMs, untilMs)
-    else if (ofKey.includes(error.code)) target.avoidUntilMs = untilMs
+    else if (keyCodes.includes(error.code)) target.avoidUntilMs = untilMs
   }
 
   count(member: Backend, reply: Promise<unknown>): void {
@@ -137,11 +148,11 @@ class Pool {
   #choose(ready: readonly Target[]): Target {
     switch (this.#strategy) {
       case 'round-robin':
-        return this.#inTurn(ready)
+        return this.#roundRobin(ready)
       case 'least-busy': {
         const busy = ready.map(busyness)
         const least = Math.min(...busy)
-        return this.#inTurn(ready.filter((_, at) => busy[at] === least))
+        return this.#roundRobin(ready.filter((_, at) => busy[at] === least))
       }
       case 'random':
         return ready[Math.floor(Math.random() * ready.length)] as Target
@@ -154,10 +165,10 @@ class Pool {
     }
   }
 
-  /** The next of all, from the one whose turn it is. */
-  #inTurn(ready: readonly Target[]): Target {
+  /** The next target that is ready, from where the last choice ended. */
+  #roundRobin(ready: readonly Target[]): Target {
     for (;;) {
-      const target = this.#targets[this.#turn++ % this.#targets.length] as Target
+      const target = this.#targets[this.#nextIndex++ % this.#targets.length] as Target
       if (ready.includes(target)) return target
     }
   }
@@ -168,10 +179,10 @@ class Pool {
     const waitMs = Math.max(soonest.coolUntilMs - performance.now(), 0)
     const limitMs = Math.min(settingsOf(call.options).retry.maxDelayMs, call.leftMs)
     const refused = this.#refusal(call, waitMs, limitMs)
-    // A fallback around it has another LLM, which need not be waited for.
+    // A fallback around this balance may have another LLM that can answer without a wait.
     if (waitMs > limitMs || call.scope.handsOver?.(refused)) throw refused
     let timer: NodeJS.Timeout | undefined
-    // Spread, lest all backends come back at once; never early.
+    // Up to 15 % longer, so that waiting calls do not all come back at the same moment; never shorter.
     const delayMs = waitMs * (1 + Math.random() * 0.15) + 1
     try {
       await call.unlessEnded(new Promise<void>((resolve) => (timer = setTimeout(resolve, delayMs))))
@@ -201,21 +212,22 @@ function busyness({ backend, running }: Target): number {
   return Math.max(running, activity.running + activity.queued)
 }
 
-function check(options: BalanceOptions, count: number): void {
-  checkOptions<BalanceOptions>('balance', options, {
-    strategy: [
-      (value) => ['round-robin', 'least-busy', 'random', 'weighted'].includes(value as string),
-      "'round-robin', 'least-busy', 'random' or 'weighted'",
-    ],
-    weights: [
-      (value) => Array.isArray(value) && value.length === count && value.every(isAmount),
-      `a number above 0 for each of the ${count} LLMs`,
-    ],
-    cooldownMs: [isAmount, 'milliseconds above 0'],
-    on: [isFailoverRule, failoverRuleWanted],
-  })
+/** @throws ConvokeError `configuration` */
+function checkBalanceOptions(options: BalanceOptions, count: number): void {
+  const rules: OptionRules<keyof BalanceOptions> = {
+    strategy: { type: 'choice', choices: ['round-robin', 'least-busy', 'random', 'weighted'] },
+    weights: {
+      type: 'list',
+      of: positiveNumber,
+      length: count,
+      wanted: `a number above 0 for each of the ${count} LLMs`,
+    },
+    cooldownMs: positiveMs,
+    on: failoverRule,
+  }
+  const context = { code: 'configuration', label: 'balance' } as const
+  checkOptions(options, rules, context)
   if ((options.strategy === 'weighted') !== (options.weights !== undefined)) {
-    const message = "balance takes weights with strategy 'weighted', and only with that."
-    throw new ConvokeError('configuration', message)
+    throw optionsError(context, "The option weights goes with strategy 'weighted', and only with that.")
   }
 }

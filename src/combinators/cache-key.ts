@@ -1,26 +1,32 @@
-/** The name of a request in a cache: the same for all that would get the same reply. */
+/** The key of a request in a cache. */
 import { createHash } from 'node:crypto'
+import { canonicalJson } from '../request/canonical-json.ts'
 
 /**
- * A hash of plain data, whatever the order of its fields.
- * @throws TypeError for a function or a symbol, which says nothing of what it does
+ * A hash of a request's identity (see `Backend.identity`). Equal requests have equal keys, whatever the order of their
+ * fields. A change of the hash makes all existing caches useless.
+ * @throws TypeError for a function or a symbol: its behaviour cannot be hashed
  */
 export function cacheKey(identity: unknown): string {
-  return `convoke:1:${createHash('sha256')
-    .update(JSON.stringify(canonical(identity)))
-    .digest('hex')}`
+  const text = canonicalJson(identity, writeForKey)
+  return `convoke:1:${createHash('sha256').update(text).digest('hex')}`
 }
 
-function canonical(value: unknown): unknown {
-  if (typeof value === 'function' || typeof value === 'symbol') {
-    throw new TypeError(`a ${typeof value} in the request has no name that a cache could know it by`)
+/** The text of values that JSON has no form for. */
+function writeForKey(value: unknown): string | undefined {
+  switch (typeof value) {
+    case 'function':
+    case 'symbol':
+      throw new TypeError(`a ${typeof value} in the request cannot be part of a cache key`)
+    case 'bigint':
+      return `{"bigint":"${value}"}`
+    case 'object': {
+      if (value === null || Array.isArray(value)) return undefined
+      if (value instanceof Uint8Array) return `{"bytes":"${Buffer.from(value).toString('base64')}"}`
+      if (!('toJSON' in value)) return undefined
+      return canonicalJson((value as { toJSON(): unknown }).toJSON(), writeForKey)
+    }
+    default:
+      return undefined
   }
-  if (typeof value === 'bigint') return { bigint: String(value) }
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(canonical)
-  if (value instanceof Uint8Array) return { bytes: Buffer.from(value).toString('base64') }
-  if ('toJSON' in value) return canonical((value as { toJSON(): unknown }).toJSON())
-  const entries = Object.entries(value).filter(([, entry]) => entry !== undefined)
-  entries.sort(([one], [other]) => (one < other ? -1 : 1))
-  return Object.fromEntries(entries.map(([name, entry]) => [name, canonical(entry)]))
 }

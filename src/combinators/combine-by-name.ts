@@ -1,21 +1,17 @@
-/** Combinators by their names: the blocking thread makes its twins so. */
+/** Combinators by their names: the blocking thread makes its replicas this way. */
 import type { LLM } from '../llm/llm.ts'
-import type { SerializedCombination } from '../blocking/protocol.ts'
+import type { Combinator } from '../threads/recipe.ts'
 import { balance } from './balance.ts'
 import { fallback } from './fallback.ts'
 import { hedge } from './hedge.ts'
 import { withDefaults } from './with-defaults.ts'
 
-export function combineByName(
-  combinator: SerializedCombination['combinator'],
-  members: readonly LLM[],
-  options: object,
-): LLM {
+export function combineByName(combinator: Combinator, members: readonly LLM[], options: object): LLM {
   switch (combinator) {
     case 'fallback':
-      return fallback(...members, options)
+      return fallback(members, options)
     case 'hedge':
-      return hedge(...members, options)
+      return hedge(members, options)
     case 'balance':
       return balance(members, options)
     case 'withDefaults':

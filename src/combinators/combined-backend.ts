@@ -1,12 +1,13 @@
 /** LLMs in, an LLM out: what all combinators have in common behind the facade. */
-import { Replica } from '../blocking/channel.ts'
-import { toCloneable } from '../blocking/to-cloneable.ts'
-import { unavailable } from '../threads/calls-in-flight.ts'
-import type { Candidate, Backend, CallScope, PromptFor, RequestOptions } from '../llm/backend.ts'
+import type { Candidate, Backend, CallScope, PromptFor } from '../llm/backend.ts'
+import type { RequestOptions } from '../options/request-options.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { LLM } from '../llm/llm.ts'
-import { checkCallOptions, mergeOptions, plainTextDefaults } from '../options/call-options.ts'
-import type { SerializedCombination, SerializedLLM } from '../blocking/protocol.ts'
+import { plainTextDefaults } from '../options/settings.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
+import { mergeOptions } from '../options/merge-options.ts'
+import { discard, noteRecipe } from '../threads/recipe.ts'
+import type { Combinator } from '../threads/recipe.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { ModelInfo, Prompt, PullProgress } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
@@ -14,7 +15,7 @@ import { CombinedCall } from './combined-call.ts'
 import type { CombinedWork } from './combined-call.ts'
 
 export interface Combination {
-  name: SerializedCombination['combinator'] | 'cached'
+  name: Combinator | 'cached'
   members: readonly LLM[]
   /** What calls take over what the members take. */
   own?: GenerateOptions
@@ -31,14 +32,10 @@ class CombinedBackend implements Backend {
   readonly provider: string
   readonly model: string | undefined
   readonly defaults: Readonly<GenerateOptions>
-  readonly blocking: 'allow' | undefined
   readonly #combination: Combination
   readonly #own: GenerateOptions
   readonly #members: readonly Backend[]
   readonly #calls = new Set<CombinedCall>()
-  #plain: Omit<SerializedCombination, 'members'> | undefined
-  /** In the blocking thread. */
-  readonly #replica = new Replica()
   #isClosed = false
 
   constructor(combination: Combination) {
@@ -49,7 +46,14 @@ class CombinedBackend implements Backend {
     this.provider = same(this.#members.map(({ provider }) => provider)) ?? name
     this.model = own.model ?? same(this.#members.map(({ model }) => model))
     this.defaults = mergeOptions(common(this.#members.map(({ defaults }) => defaults)), this.#own)
-    this.blocking = same(this.#members.map(({ blocking }) => blocking))
+    const { options } = combination
+    noteRecipe(this, {
+      kind: 'combination',
+      combinator: name,
+      members: this.#members,
+      own: this.#own,
+      options,
+    })
   }
 
   get leaves(): readonly Backend[] {
@@ -66,7 +70,7 @@ class CombinedBackend implements Backend {
 
   call(prompt: PromptFor, options: GenerateOptions, scope: CallScope = {}): CombinedCall {
     return withProvider(this.provider, () => {
-      this.#throwIfClosed()
+      this.throwIfClosed()
       checkCallOptions(options)
       const call: CombinedCall = new CombinedCall({
         provider: this.provider,
@@ -98,7 +102,7 @@ class CombinedBackend implements Backend {
     prompt: Prompt,
     { exact, ...options }: GenerateOptions & { exact?: boolean },
   ): Promise<TokenCount> {
-    this.#throwIfClosed()
+    this.throwIfClosed()
     const given = this.#over(options)
     return this.#first.countTokens(prompt, { ...given, ...(exact === undefined ? {} : { exact }) })
   }
@@ -119,37 +123,11 @@ class CombinedBackend implements Backend {
     yield* this.#only.pullModel(model, options)
   }
 
-  plain(isMember = false): SerializedLLM {
-    if (!isMember) this.#throwIfClosed()
-    const plain = (this.#plain ??= this.#toPlain())
-    const members = this.#members.map((member) => member.plain(true))
-    return { ...plain, members, ...(this.#isClosed ? { isClosed: true } : {}) }
-  }
-
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const call of this.#calls) call.cancel('the LLM was closed')
-    this.#replica.forget()
-  }
-
-  #toPlain(): Omit<SerializedCombination, 'members'> {
-    const { name, options } = this.#combination
-    if (name === 'cached') {
-      throw unavailable(
-        'This LLM has a cache, whose store cannot cross to the thread that runs blocking calls. Use agenerate(), or the LLM behind the cache.',
-      )
-    }
-    // They stay on this side, where only one can be had: see generateBlocking.
-    for (const option of ['schema', 'signal'] as const) {
-      if (this.#members.every(({ defaults }) => defaults[option] === this.defaults[option])) continue
-      if (this.#own[option] !== undefined) continue
-      throw unavailable(
-        `The LLMs of this ${name} have a ${option} each, which cannot cross to the thread that runs blocking calls. Pass it to the call, or use agenerate().`,
-      )
-    }
-    const { schema: _schema, signal: _signal, ...rest } = options as GenerateOptions
-    return { id: this.#replica.idFor(this), combinator: name, options: toCloneable(rest, 'options') }
+    discard(this)
   }
 
   /** A call's options over its own. */
@@ -163,13 +141,17 @@ class CombinedBackend implements Backend {
 
   /** @throws ConvokeError `invalid_request` where there are several to ask */
   get #only(): Backend {
-    this.#throwIfClosed()
+    this.throwIfClosed()
     if (this.#members.length === 1) return this.#first
     const message = `This LLM is a ${this.#combination.name} of ${this.#members.length} others, which have models of their own. Ask one of them.`
     throw new ConvokeError('invalid_request', message, { provider: this.provider })
   }
 
-  #throwIfClosed(): void {
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  throwIfClosed(): void {
     if (!this.#isClosed) return
     const { name } = this.#combination
     throw new ConvokeError('configuration', `This LLM was closed. Make another with ${name}().`)

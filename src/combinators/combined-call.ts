@@ -1,11 +1,13 @@
 /** A call of a combined LLM: the calls of its members that are made for it, and what ends them all. */
 import { beginCall } from '../threads/calls-in-flight.ts'
-import type { Backend, CallScope, PromptFor, PendingCall, TotalClock } from '../llm/backend.ts'
-import { ResponseBuilder } from '../response/response-builder.ts'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
+import type { Backend, CallScope, PromptFor, PendingCall } from '../llm/backend.ts'
+import type { CallStart } from '../policies/total-clock.ts'
+import { emptyResponse } from '../response/empty-response.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError, messageOf } from '../errors.ts'
 import type { ErrorCode } from '../errors.ts'
 import { onAbort, unlessAborted } from '../policies/cancellation.ts'
-import { mergeOptions, plainTextDefaults, settingsOf } from '../options/call-options.ts'
+import { plainTextDefaults, settingsOf } from '../options/settings.ts'
+import { mergeOptions } from '../options/merge-options.ts'
 import type { StreamSink } from '../response/response-stream.ts'
 import type { GenerateResponse, OtherAttempt } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
@@ -39,7 +41,7 @@ export class CombinedCall implements PendingCall {
   readonly #running = new Set<PendingCall>()
   readonly #otherAttempts: OtherAttempt[] = []
   /** Shared by all members where the call itself limits its time; else each keeps its own limit. */
-  readonly #totalClock: TotalClock | undefined
+  readonly #callStart: CallStart | undefined
   #current: PendingCall | undefined
   #finished: GenerateResponse | undefined
 
@@ -47,7 +49,7 @@ export class CombinedCall implements PendingCall {
     this.#context = context
     const { signal: _signal, ...options } = context.options
     this.options = options
-    if (options.timeouts?.totalMs !== undefined) this.#totalClock = context.scope.totalClock ?? {}
+    if (options.timeouts?.totalMs !== undefined) this.#callStart = context.scope.callStart ?? {}
   }
 
   get bufferSize(): number {
@@ -81,13 +83,13 @@ export class CombinedCall implements PendingCall {
   /** Milliseconds that the call itself has left, by its own `totalMs`. */
   get leftMs(): number {
     const { totalMs = Infinity } = this.options.timeouts ?? {}
-    const { startedAtMs = performance.now() } = this.#totalClock ?? {}
+    const { startedAtMs = performance.now() } = this.#callStart ?? {}
     return totalMs - (performance.now() - startedAtMs)
   }
 
   cancel(reason?: unknown): void {
     if (this.#finished || this.signal.aborted) return
-    this.#controller.abort(endedError(reason, { provider: this.provider }))
+    this.#controller.abort(abortedError(reason, { provider: this.provider }))
     for (const running of this.#running) running.cancel(reason)
   }
 
@@ -113,7 +115,7 @@ export class CombinedCall implements PendingCall {
     const child = member.call(prompt, this.options, {
       isPart: true,
       ...(scope.isPlainText ? { isPlainText: true } : {}),
-      ...(this.#totalClock ? { totalClock: this.#totalClock } : {}),
+      ...(this.#callStart ? { callStart: this.#callStart } : {}),
       ...(handsOver ? { handsOver } : {}),
     })
     this.#running.add(child)
@@ -198,7 +200,7 @@ export class CombinedCall implements PendingCall {
   }
 
   #broke(error: ConvokeError): GenerateResponse {
-    return { ...this.#unanswered(), finishReason: finishReasonOf(error) }
+    return { ...this.#unanswered(), finishReason: finishReasonOfError(error) }
   }
 
   #withOtherAttempts(response: GenerateResponse): GenerateResponse {
@@ -209,12 +211,7 @@ export class CombinedCall implements PendingCall {
   }
 
   #unanswered(provider = this.#context.provider, model = this.#context.model): GenerateResponse {
-    const builder = new ResponseBuilder(provider, {
-      model: this.options.model ?? model ?? '',
-      inputTokens: () => 0,
-    })
-    const timing = { firstChunkMs: 0, totalMs: 0, attempts: 0 }
-    return builder.response('other', { timing, warnings: [], consumed: false })
+    return emptyResponse({ provider, model: this.options.model ?? model ?? '' })
   }
 }
 

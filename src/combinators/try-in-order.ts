@@ -1,43 +1,12 @@
-/** One member after the other, until one answers. */
+/** Asks one member after the other, until one answers. */
 import type { Backend } from '../llm/backend.ts'
-import { errorCodes } from '../errors.ts'
-import type { ConvokeError, ErrorCode } from '../errors.ts'
+import type { ConvokeError } from '../errors.ts'
 import type { StreamSink } from '../response/response-stream.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
 import type { CombinedCall } from './combined-call.ts'
+import type { FailoverRule } from './failover-rule.ts'
 
-/** After which errors another LLM is asked: their codes, or a function that says so. */
-export type FailoverRule = readonly ErrorCode[] | ((error: ConvokeError) => boolean)
-
-/**
- * The codes after which another vendor, model or key may help: the default of `fallback`, to be extended by its `on`. Not
- * among them: a request that is wrong anywhere (`invalid_request`, `configuration`), what the vendor would not say
- * (`content_filtered`), a reply that came whole and does not fit (`invalid_output`), and the caller's own doing.
- */
-export const fallbackCodes: readonly ErrorCode[] = [
-  'rate_limited',
-  'overloaded',
-  'server_error',
-  'connection',
-  'timeout',
-  'stream_truncated',
-  'malformed_response',
-  'circuit_open',
-  'queue_full',
-  'authentication',
-  'permission',
-  'model_not_found',
-  'context_length_exceeded',
-  'missing_dependency',
-]
-
-export const isFailoverRule = (value: unknown): boolean =>
-  typeof value === 'function' ||
-  (Array.isArray(value) && value.every((code) => errorCodes.includes(code as ErrorCode)))
-export const failoverRuleWanted =
-  "a list of codes, such as [...fallbackCodes, 'invalid_output'], or a function"
-
-/** Whether another member may be asked after this error; never when the call's own time is over. */
+/** Whether another member may be asked after this error. None may when the call was cancelled or is out of time. */
 export function helpsAfter(call: CombinedCall, error: ConvokeError, on: FailoverRule): boolean {
   if (call.signal.aborted || error.code === 'cancelled') return false
   const isOutOfTime = error.code === 'timeout' && error.phase === 'total' && call.leftMs <= 0
@@ -48,14 +17,15 @@ export function helpsAfter(call: CombinedCall, error: ConvokeError, on: Failover
 export interface TryOrder {
   on: FailoverRule
   replay: 'before-output' | 'restart'
-  /** Who is asked next; nobody, once it gives nothing. */
+  /** The member to ask next; undefined ends the search. */
   next(tried: ReadonlySet<Backend>): Backend | undefined | Promise<Backend | undefined>
-  /** Whether another one could be asked at once. */
+  /** Whether another member could be asked without a wait. */
   hasNext(tried: ReadonlySet<Backend>): boolean
-  /** An attempt of this member failed. */
+  /** Called when an attempt of this member failed. */
   onFailure?(member: Backend, error: ConvokeError): void
+  /** Called when a member was asked. */
   onStart?(member: Backend, reply: Promise<GenerateResponse>): void
-  /** Whether this error, before its own member tries again, is left to another one. */
+  /** Whether another member is asked at once, instead of a retry by the member that failed with this error. */
   handsOver(error: ConvokeError): boolean
 }
 
@@ -65,19 +35,20 @@ export async function tryInOrder(
   order: TryOrder,
 ): Promise<GenerateResponse> {
   const replay = call.options.retry?.replay ?? order.replay
+  const helps = (error: ConvokeError) => helpsAfter(call, error, order.on)
   const tried = new Set<Backend>()
   const view = sink && new VisibleSink(sink)
   let attempts = 0
   let member = (await order.next(tried)) as Backend
   for (;;) {
     tried.add(member)
-    const onStart = member
+    const current = member
+    // Decides before each retry of the member: true ends its call, and the error below goes on to the next member.
     const handsOver = (error: ConvokeError) => {
-      order.onFailure?.(onStart, error)
-      const isOurs = replay !== 'never' && order.handsOver(error) && helps(error) && order.hasNext(tried)
-      return isOurs || (call.scope.handsOver?.(error) ?? false)
+      order.onFailure?.(current, error)
+      const goesToNext = replay !== 'never' && order.handsOver(error) && helps(error) && order.hasNext(tried)
+      return goesToNext || (call.scope.handsOver?.(error) ?? false)
     }
-    const helps = (error: ConvokeError) => helpsAfter(call, error, order.on)
     try {
       const { reply } = call.start(member, view, handsOver)
       order.onStart?.(member, reply)
@@ -97,7 +68,7 @@ export async function tryInOrder(
   }
 }
 
-/** A sink that knows what its reader has seen. */
+/** A sink that remembers whether its reader has seen anything of the current reply. */
 class VisibleSink implements StreamSink {
   readonly #sink: StreamSink
   isVisible = false
@@ -107,7 +78,7 @@ class VisibleSink implements StreamSink {
   }
 
   push(chunk: StreamChunk): Promise<void> | undefined {
-    // A start comes with the first content, never alone.
+    // `start` counts too: it comes with the first content, never alone.
     this.isVisible = chunk.type !== 'reset'
     return this.#sink.push(chunk)
   }

@@ -1,22 +1,29 @@
-/** withDefaults: an LLM whose calls take other defaults. */
+/** withDefaults: an LLM whose calls have other defaults. */
 import type { LLM } from '../llm/llm.ts'
-import { checkCallOptions } from '../options/call-options.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
+import type { ResponseTo } from '../options/response-to.ts'
+import type { GenerateResponse } from '../types.ts'
 import { combine } from './combined-backend.ts'
 import { checkLLMs } from './check-llms.ts'
 
 /**
- * The same LLM, with its limits and connections, whose calls take these options where they say nothing; they win over the
- * LLM's own defaults.
+ * The same LLM, with the same limits and connections, whose calls take these options by default. They win over the LLM's
+ * own defaults, and a call's own options win over them.
  *
  * @example
  * const terse = withDefaults(llm, { system: 'One word.', maxTokens: 10 })
  *
  * @throws ConvokeError `configuration` for what is no LLM, `invalid_request` for a bad option
  */
+export function withDefaults<
+  Output = never,
+  Tool extends string = never,
+  Default extends GenerateResponse = GenerateResponse,
+>(llm: LLM<Default>, options: GenerateOptions<Output, Tool>): LLM<ResponseTo<Output, Tool, Default>>
 export function withDefaults(llm: LLM, options: GenerateOptions): LLM {
   const members = checkLLMs('withDefaults', [llm])
-  checkCallOptions(options)
+  checkCallOptions(options, { label: 'withDefaults' })
   return combine({
     name: 'withDefaults',
     members,

@@ -1,10 +1,11 @@
-/** What an answer is: how members are asked for it, and how it is read from a reply. */
+/** The kinds of answers: how members are asked for one, and how it is read from a reply. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError } from '../errors.ts'
 import type { GenerateResponse, Message, Prompt } from '../types.ts'
+import { optionsError } from '../options/check-options.ts'
 import { isFields } from './questions.ts'
 
-/** How exact numbers must agree: by so much, or by so large a part of the larger one. */
+/** By how much two equal numbers may differ: an amount, or a share of the larger one. */
 export type Tolerance = number | { relative: number }
 
 export interface AnswerOptions {
@@ -17,56 +18,50 @@ export interface AnswerOptions {
 
 /** Answers of one kind. */
 export interface AnswerKind {
-  /** What is added to the prompt, if anything. */
+  /** A text that is added to the prompt, if any. */
   instruction: string | undefined
   /** @throws ConvokeError `invalid_output` for a reply that gives no answer */
   read(response: GenerateResponse): unknown
 }
 
-/** @throws ConvokeError `invalid_request` for options that contradict each other, or a wrong one */
+/**
+ * @param options whose values were checked (see `consensusRules`)
+ * @throws ConvokeError `invalid_request` for options that contradict each other
+ */
 export function answerKind({ choices, tolerance, schema, byField = false }: AnswerOptions): AnswerKind {
   if (choices !== undefined) {
     if (tolerance !== undefined || schema) {
-      throw wrong(
-        'choices go without tolerance and schema: an answer is one of a list, or a number, or an object',
-      )
+      const message =
+        'The options choices, tolerance and schema ask for different answers: one of a list, a number, or an object. Leave out choices, or the others.'
+      throw optionsError(context, message)
     }
-    return choiceOf(checkedChoices(choices))
+    checkDistinct(choices)
+    return choiceOf(choices)
   }
-  if (tolerance !== undefined) checkTolerance(tolerance)
   if (schema) return { instruction: undefined, read: (response) => outputOf(response, byField) }
   if (tolerance !== undefined) return { instruction: numberInstruction, read: numberOf }
   return { instruction: undefined, read: textOf }
 }
 
+const context = { code: 'invalid_request', label: 'consensus' } as const
 const numberInstruction = 'Answer with one number alone, in digits, without a unit.'
 
-function checkedChoices(choices: readonly string[]): readonly string[] {
-  const isList = Array.isArray(choices) && choices.length > 1
-  if (!isList || !choices.every((choice) => typeof choice === 'string' && normalizeText(choice) !== '')) {
-    throw wrong('choices take a list of two or more texts')
+/** @throws ConvokeError `invalid_request` where two choices would be the same answer */
+function checkDistinct(choices: readonly string[]): void {
+  const seen = new Set<string>()
+  for (const choice of choices) {
+    const text = normalizeText(choice)
+    if (seen.has(text)) {
+      const message = `The option choices has ${JSON.stringify(choice)} twice: case and punctuation do not count.`
+      throw optionsError(context, message)
+    }
+    seen.add(text)
   }
-  const twice = choices.find(
-    (choice, at) => choices.findIndex((other) => normalizeText(other) === normalizeText(choice)) !== at,
-  )
-  if (twice !== undefined) throw wrong(`choices have ${JSON.stringify(twice)} twice, case and dots aside`)
-  return choices
-}
-
-function checkTolerance(tolerance: Tolerance): void {
-  const size = typeof tolerance === 'object' && tolerance !== null ? tolerance.relative : tolerance
-  if (typeof size !== 'number' || !(size >= 0) || size === Infinity) {
-    throw wrong('tolerance takes a number from 0, or { relative: 0.01 }')
-  }
-}
-
-function wrong(what: string): ConvokeError {
-  return new ConvokeError('invalid_request', `The options are wrong: ${what}.`)
 }
 
 /**
- * Texts that differ in case, white space, quotes, emphasis or the final dot are one answer; those that are nothing else,
- * as `[]` and `()`, are not.
+ * Makes texts equal that differ only in case, white space, quotes, emphasis or the final dot. A text of nothing but such
+ * signs, as `[]` or `()`, keeps them.
  */
 export function normalizeText(text: string): string {
   const plain = text.normalize('NFKC').toLowerCase().replaceAll(/\s+/g, ' ').trim()
@@ -82,23 +77,26 @@ function textOf(response: GenerateResponse): string {
 
 function outputOf(response: GenerateResponse, byField: boolean): unknown {
   if (response.output === undefined) throw unusable(checked(response), 'it called a tool instead')
-  // Counted as an object that leaves out every field, it would outvote those that have them.
+  // Any other value would count as an object without fields, and outvote the members that gave some.
   if (byField && !isFields(response.output)) throw unusable(response, 'it is no object with fields')
   return response.output
 }
 
-/** What makes another word or number of the one before it: `C++` is not `C`, nor 1.75 or 1,000 the number 1. */
-const goesOn = /^(?:[\p{L}\p{N}+#/]|-\p{L}|[-.,:]\p{N})/u
+/** Signs that continue a word or a number: `C++` is not `C`, and neither 1.75 nor 1,000 is 1. */
+const continuation = /^(?:[\p{L}\p{N}+#/]|-\p{L}|[-.,:]\p{N})/u
 
-/** The whole reply, or its first words, or its last line: a choice in mid-sentence may be one that is denied. */
+/**
+ * Reads a choice from the whole reply, its first words, or its last line. A choice inside a sentence does not count, as
+ * the sentence may deny it.
+ */
 function choiceOf(choices: readonly string[]): AnswerKind {
-  // The longer one first: "very good" is not "very".
+  // Longer choices come first, so that "very good" is not read as "very".
   const known = choices
     .map((choice) => ({ choice, words: normalizeText(choice) }))
     .sort((a, b) => b.words.length - a.words.length)
   const exactly = (text: string) => known.find(({ words }) => words === text)
   const atStart = (text: string) =>
-    known.find(({ words }) => text.startsWith(words) && !goesOn.test(text.slice(words.length)))
+    known.find(({ words }) => text.startsWith(words) && !continuation.test(text.slice(words.length)))
   return {
     instruction: `Answer with exactly one of these, and nothing else: ${choices.map((choice) => JSON.stringify(choice)).join(', ')}.`,
     read(response) {
@@ -129,18 +127,18 @@ function numberOf(response: GenerateResponse): number {
   throw unusable(response, `${what}: ${JSON.stringify(text.slice(0, 80))}`)
 }
 
+/** @throws ConvokeError `content_filtered` for a reply that was refused */
 function checked(response: GenerateResponse): GenerateResponse {
   const { refusal, finishReason } = response
   if (refusal === undefined && finishReason !== 'content-filter') return response
   throw new ConvokeError(
     'content_filtered',
-    `The member refused to answer: ${refusal ?? 'it was filtered'}`,
-    {
-      ...factsOf(response),
-    },
+    `The member refused to answer: ${refusal ?? 'its reply was filtered'}`,
+    factsOf(response),
   )
 }
 
+/** The error of a reply that gives no answer. */
 export function unusable(response: GenerateResponse, why: string): ConvokeError {
   return new ConvokeError('invalid_output', `The reply is no answer: ${why}.`, factsOf(response))
 }
@@ -150,7 +148,7 @@ function factsOf(response: GenerateResponse) {
   return { provider, model, attempts: timing.attempts, partial: response }
 }
 
-/** A prompt with more behind it, in the same turn of the user: vendors want turns to alternate. */
+/** Adds a text to a prompt's last user message, as vendors want user and assistant messages to alternate. */
 export function withText(prompt: Prompt, text: string | undefined): Prompt {
   if (!text) return prompt
   if (typeof prompt === 'string') return `${prompt}\n\n${text}`

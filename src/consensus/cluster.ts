@@ -1,4 +1,6 @@
-/** cluster: answers that are near each other are one answer. */
+/** cluster: counts answers that are near each other as one answer. */
+import leven from 'leven'
+import { checkOption, describeValue, optionsError } from '../options/check-options.ts'
 import { madeBy } from '../threads/recipe.ts'
 import { ConvokeError } from '../errors.ts'
 import { normalizeText } from './answer.ts'
@@ -9,21 +11,26 @@ import { groupsAround, rounding, weightOf } from './tally.ts'
 /** How near two answers are, from 0 (nothing in common) to 1 (the same). */
 export type Similarity = (a: string, b: string) => number | Promise<number>
 
-/** Vectors of texts, in their order; nearness is the cosine of the angle between two. */
+/** Makes vectors of texts. Two texts are as near as the cosine of the angle between their vectors. */
 export interface Embeddings {
+  /** @returns one vector for each text, in the order of the texts */
   embed(texts: string[]): number[][] | Promise<number[][]>
 }
 
 export interface ClusterOptions {
-  /** From how near on two answers are one, 0 to 1. @default 0.8; 0.85 with embeddings */
+  /** Two answers count as one when they are at least this near, above 0 and at most 1. @default 0.8; 0.85 with embeddings */
   threshold?: number
 }
 
+const context = { code: 'invalid_request', label: 'cluster' } as const
+
 /**
- * Groups answers that are near each other around the one with the most others near it, and takes that one, when its
- * group has more than half of the votes; else the verdict is `split`. Everybody is heard: a further answer may always
- * move the centre. Without a similarity it compares the letters (edit distance; of texts beyond 1,000 characters, their
- * first 2,000 words), which knows nothing of meaning: `is safe` is near to `is not safe`. Give embeddings where the wording is free.
+ * Finds the answer with the most other answers near it, and takes it when it and they have more than half of the votes;
+ * else the verdict is `split`. It waits for all members, since each further answer may move the centre. Without a
+ * similarity it compares letters (edit distance; for texts of more than 1,000 characters, their first 2,000 words).
+ * Letters say nothing of the meaning: `is safe` is near to `is not safe`. Use embeddings where the wording is free.
+ *
+ * @throws ConvokeError `invalid_request` for a similarity that is no function and has no `embed`, or a wrong threshold
  */
 export function cluster(
   similarity: Similarity | Embeddings = textSimilarity,
@@ -32,14 +39,12 @@ export function cluster(
   const isEmbedding = typeof similarity === 'object' && similarity !== null
   const threshold = options.threshold ?? (isEmbedding ? 0.85 : 0.8)
   if (isEmbedding ? typeof similarity.embed !== 'function' : typeof similarity !== 'function') {
-    throw new ConvokeError(
-      'invalid_request',
-      'cluster takes a function of two texts, or { embed }, a function that makes vectors of texts.',
+    throw optionsError(
+      context,
+      `The similarity is ${describeValue(similarity)}; it takes a function of two texts, or { embed }, a function that makes vectors of texts.`,
     )
   }
-  if (!(threshold > 0 && threshold <= 1)) {
-    throw new ConvokeError('invalid_request', `The threshold is ${threshold}; it takes a number up to 1.`)
-  }
+  checkOption('threshold', threshold, { type: 'number', above: 0, to: 1 }, context)
   const given = similarity === textSimilarity ? undefined : similarity
   return madeBy<Strategy>('cluster', [given, options], {
     name: 'cluster',
@@ -104,21 +109,19 @@ function cosine(a: readonly number[], b: readonly number[]): number {
   return left && right ? dot / Math.sqrt(left * right) : 0
 }
 
-/** Letters beyond this would take the event loop a long time: edit distance grows with the square. */
+/** Longer texts are compared by words: the time of an edit distance grows with the square of the length. */
 const maxLetters = 1_000
 const maxWords = 2_000
 
-/** 1 less the share of letters (of long texts, words) that have to change for one text to become the other. */
+/** 1, less the share of letters that turn one text into the other; for long texts, of words. */
 export async function textSimilarity(a: string, b: string): Promise<number> {
-  // Loaded at first use: importing convoke must stay cheap.
-  const { default: leven } = await import('leven')
   const texts = [normalizeText(a), normalizeText(b)] as [string, string]
   const [left, right] = texts.some((text) => text.length > maxLetters) ? asWords(texts) : texts
   const longest = Math.max(left.length, right.length)
   return longest === 0 ? 1 : 1 - leven(left, right) / longest
 }
 
-/** Each different word as one character. */
+/** Writes each different word as one character, so that an edit distance counts words. */
 function asWords(texts: [string, string]): [string, string] {
   const known = new Map<string, string>()
   const encode = (text: string) =>

@@ -1,6 +1,6 @@
-/** One consensus as it runs: rounds of calls, votes as they come, a ruling, and the verdict. */
+/** One consensus while it runs: rounds of calls, the votes as they come in, a ruling, and the verdict. */
 import { beginCall } from '../threads/calls-in-flight.ts'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError, messageOf } from '../errors.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError, messageOf } from '../errors.ts'
 import { infoOf, promptFor } from '../fan-out/members.ts'
 import { MemberCall } from '../fan-out/member-call.ts'
 import type { Member, MemberResult, PromptForMembers, MemberSlot } from '../fan-out/members.ts'
@@ -20,12 +20,12 @@ import { tally } from './tally.ts'
 import { spentBy, statusOf, support, verdictOf } from './verdict.ts'
 import type { Findings, MemberFailure, Verdict } from './verdict.ts'
 
-/** What was asked for, checked. */
+/** The arguments of a consensus, checked and with defaults. */
 export interface Plan {
   slots: readonly MemberSlot[]
   weights: readonly number[]
   prompt: PromptForMembers
-  /** Of every member's call. */
+  /** The options of every member's call. */
   options: GenerateOptions
   signal: AbortSignal | undefined
   kind: AnswerKind
@@ -42,18 +42,18 @@ export interface Plan {
 
 export class ConsensusRun {
   readonly #plan: Plan
-  readonly #tell: (event: ConsensusEvent) => void
+  readonly #emit: (event: ConsensusEvent) => void
   readonly #shuffle: <Value>(values: readonly Value[]) => Value[]
   readonly #startedAtMs = performance.now()
-  /** The last vote of each member, by its place. */
+  /** The last vote of each member, by its index. */
   readonly #votes = new Map<number, Vote>()
   readonly #failures: MemberFailure[] = []
   readonly #results: Findings['results'][number][] = []
   readonly #consultations: Consultation[] = []
-  /** Calls in flight. */
+  /** The calls in flight. */
   readonly #calls = new Set<MemberCall>()
-  /** Calls of a judge and the like, in flight. */
-  readonly #consulting = new Set<Promise<MemberResult>>()
+  /** The consultations in flight. */
+  readonly #pendingConsultations = new Set<Promise<MemberResult>>()
   readonly #ended = new AbortController()
   #round = 0
   #outstanding: readonly MemberSlot[] = []
@@ -61,38 +61,36 @@ export class ConsensusRun {
   #savedAtMostMs: number | undefined
   #cancelled: ConvokeError | undefined
 
-  constructor(plan: Plan, tell: (event: ConsensusEvent) => void) {
+  constructor(plan: Plan, emit: (event: ConsensusEvent) => void) {
     this.#plan = plan
-    this.#tell = tell
+    this.#emit = emit
     this.#shuffle = shuffler(plan.shuffleSeed)
   }
 
-  /** @throws ConvokeError `cancelled`, or the `timeout` of who asked for it, with what it cost */
+  /** @throws ConvokeError `cancelled`, or the `timeout` that its caller's signal carries, with the cost in `partial` */
   async run(): Promise<Verdict> {
     const { signal, rounds } = this.#plan
     const stopListening = onAbort(signal, (reason) => this.cancel(reason))
-    // The strategy and the prompts may be functions of the caller's, called while no call of a member runs.
+    // Counts as a call of its own: the strategy and the prompts may be functions of the caller, called while no member's
+    // call runs.
     const end = beginCall()
     try {
-      let ruling: Ruling | undefined
-      for (
-        let asked = this.#plan.slots;
-        ;
-        asked = this.#plan.slots.filter(({ index }) => this.#votes.has(index))
-      ) {
+      let { slots } = this.#plan
+      for (;;) {
         this.#throwIfCancelled()
-        await this.#ask(asked)
+        await this.#runRound(slots)
         this.#throwIfCancelled()
-        ruling = await this.#rule()
+        const ruling = await this.#rule()
         this.#throwIfCancelled()
-        const isLast = this.#round >= rounds || this.#votes.size < 2 || this.#timeLeft() <= 0
-        if (isLast || this.#isEnough(ruling)) break
+        const isLast = this.#round >= rounds || this.#votes.size < 2 || this.#timeLeftMs() <= 0
+        if (isLast || this.#isEnough(ruling)) return verdictOf(this.#findings(ruling))
+        // Members without an answer have none to reconsider.
+        slots = this.#plan.slots.filter(({ index }) => this.#votes.has(index))
       }
-      return verdictOf(this.#findings(ruling))
     } catch (error) {
       const ended = this.#cancelled
       if (!ended || error !== ended) throw error
-      const partial = spentBy(this.#findings(), finishReasonOf(ended))
+      const partial = spentBy(this.#findings(), finishReasonOfError(ended))
       throw ended.amend({ partial, attempts: partial.timing.attempts })
     } finally {
       end()
@@ -101,7 +99,7 @@ export class ConsensusRun {
   }
 
   cancel(reason?: unknown): void {
-    this.#cancelled ??= endedError(reason, {}, 'consensus')
+    this.#cancelled ??= abortedError(reason, {}, 'consensus')
     for (const call of this.#calls) call.cancel(reason)
     this.#ended.abort()
   }
@@ -110,17 +108,17 @@ export class ConsensusRun {
     if (this.#cancelled) throw this.#cancelled
   }
 
-  #timeLeft(): number {
+  #timeLeftMs(): number {
     return (this.#plan.timeoutMs ?? Infinity) - (performance.now() - this.#startedAtMs)
   }
 
-  /** One round: ends when all have answered or failed, or when nothing that is outstanding can matter. */
-  async #ask(slots: readonly MemberSlot[]): Promise<void> {
+  /** Ends when all members have answered or failed, or when no outstanding answer can change the result. */
+  async #runRound(slots: readonly MemberSlot[]): Promise<void> {
     const round = ++this.#round
     const prompts = this.#prompts(slots)
     this.#outstanding = slots
-    this.#tell({ type: 'round', round, members: slots.map(({ key }) => key) })
-    const calls = slots.map((slot) => this.#call(slot))
+    this.#emit({ type: 'round', round, members: slots.map(({ key }) => key) })
+    const calls = slots.map((slot) => this.#openCall(slot))
     let isCertain = false
     await new Promise<void>((resolve, reject) => {
       const answers = calls.map(async (call) => {
@@ -134,29 +132,29 @@ export class ConsensusRun {
         isCertain = true
         this.#stop(calls)
       })
-      // Of those that are stopped too: what they used is known then, and their sockets are told to close.
+      // Stopped members are awaited too: their usage is known then, and their sockets are closing.
       void Promise.all(answers).then(() => resolve(), reject)
     })
   }
 
-  #call(slot: MemberSlot): MemberCall {
-    const own = this.#plan.memberDeadlines[slot.index] ?? Infinity
-    const left = Math.max(1, this.#timeLeft())
-    const limit = own <= left ? `memberTimeoutMs ${own}` : `timeoutMs ${this.#plan.timeoutMs}`
-    const call = new MemberCall(slot, undefined, Math.min(own, left), limit)
+  #openCall(slot: MemberSlot): MemberCall {
+    const ownMs = this.#plan.memberDeadlines[slot.index] ?? Infinity
+    const leftMs = Math.max(1, this.#timeLeftMs())
+    const limit = ownMs <= leftMs ? `memberTimeoutMs ${ownMs}` : `timeoutMs ${this.#plan.timeoutMs}`
+    const call = new MemberCall(slot, undefined, Math.min(ownMs, leftMs), limit)
     this.#calls.add(call)
     return call
   }
 
   #stream({ slot, signal }: MemberCall, prompt: Prompt | Error | undefined): Promise<GenerateResponse> {
     if (prompt instanceof Error) throw prompt
-    // Streamed, as vendors stop writing, and charging, when a stream is left.
+    // A stream, as vendors stop writing, and charging, when a stream is cancelled.
     return slot.member.stream(prompt as Prompt, { ...this.#plan.options, signal }).response
   }
 
-  /** In the members' order, so that what is shuffled does not depend on who answers first. */
+  /** Made in the members' order, so that the shuffled answers do not depend on which member answers first. */
   #prompts(slots: readonly MemberSlot[]): Map<number, Prompt | Error> {
-    const votes = this.#ordered()
+    const votes = this.#votesInOrder()
     return new Map<number, Prompt | Error>(
       slots.map((slot): [number, Prompt | Error] => {
         try {
@@ -178,7 +176,7 @@ export class ConsensusRun {
     const { key: member, index, provider, model, response, timeMs } = result
     const round = this.#round
     if (!response) return this.#fail(result, result.error)
-    this.#tell({ type: 'answer', round, member, response, timeMs })
+    this.#emit({ type: 'answer', round, member, response, timeMs })
     let answer: unknown
     try {
       answer = this.#read(response)
@@ -193,10 +191,13 @@ export class ConsensusRun {
       weight: group.weight,
       members: group.votes.map((vote) => vote.member),
     }))
-    this.#tell({ type: 'vote', round, member, answer, standings, outstanding: this.#outstanding.length })
+    this.#emit({ type: 'vote', round, member, answer, standings, outstanding: this.#outstanding.length })
   }
 
-  /** @throws ConvokeError `invalid_output`, for an answer too that cannot be compared: `normalize` is the caller's */
+  /**
+   * @throws ConvokeError `invalid_output` for a reply without an answer, and for an answer that cannot be compared because
+   * the caller's `normalize` fails on it
+   */
   #read(response: GenerateResponse): unknown {
     const answer = this.#plan.kind.read(response)
     try {
@@ -210,10 +211,10 @@ export class ConsensusRun {
   #fail({ key: member, index, provider, model, timeMs }: MemberResult, error: ConvokeError): void {
     const round = this.#round
     this.#failures.push({ member, index, provider, model, round, error })
-    this.#tell({ type: 'failure', round, member, error, timeMs })
+    this.#emit({ type: 'failure', round, member, error, timeMs })
   }
 
-  /** Whether nothing that is outstanding can change the result. Between rounds only an agreement ends the asking. */
+  /** Whether no outstanding answer can change the result. Before the last round, only an agreement is certain enough. */
   #isCertain(): boolean {
     const ballot = this.#ballot()
     if (ballot.outstanding.length === 0 || ballot.votes.length === 0) return false
@@ -230,24 +231,24 @@ export class ConsensusRun {
 
   #stop(calls: readonly MemberCall[]): void {
     this.#stopped = this.#outstanding.map(({ key }) => key)
-    const deadlines = this.#outstanding.map(({ index }) => {
+    const remainingMs = this.#outstanding.map(({ index }) => {
       const call = calls.find(({ slot }) => slot.index === index)
-      const own = this.#plan.memberDeadlines[index] ?? Infinity
-      const taken = performance.now() - (call?.startedAtMs ?? 0)
-      return Math.min(own - taken, this.#timeLeft())
+      const ownMs = this.#plan.memberDeadlines[index] ?? Infinity
+      const takenMs = performance.now() - (call?.startedAtMs ?? 0)
+      return Math.min(ownMs - takenMs, this.#timeLeftMs())
     })
-    const longest = Math.max(...deadlines)
-    this.#savedAtMostMs = longest === Infinity ? undefined : Math.max(0, longest)
+    const longestMs = Math.max(...remainingMs)
+    this.#savedAtMostMs = longestMs === Infinity ? undefined : Math.max(0, longestMs)
     for (const { index, key } of this.#outstanding) {
       calls.find(({ slot }) => slot.index === index)?.cancel('the consensus is decided')
-      this.#tell({ type: 'stopped', round: this.#round, member: key })
+      this.#emit({ type: 'stopped', round: this.#round, member: key })
     }
   }
 
-  /** Votes of an earlier round stand for members that failed in this one, not for those that may still answer. */
+  /** A member that failed in this round keeps its vote of an earlier one; a member that may still answer has none. */
   #ballot(): Ballot {
     const open = new Set(this.#outstanding.map(({ index }) => index))
-    const votes = this.#ordered().filter(({ index }) => !open.has(index))
+    const votes = this.#votesInOrder().filter(({ index }) => !open.has(index))
     const outstanding = this.#outstanding.map((slot) => ({
       ...infoOf(slot),
       weight: this.#plan.weights[slot.index] ?? 1,
@@ -256,11 +257,11 @@ export class ConsensusRun {
     return { votes, outstanding, quorum, questions: questionsOn(votes, byField), ...equality }
   }
 
-  #ordered(): Vote[] {
+  #votesInOrder(): Vote[] {
     return [...this.#votes.values()].sort((a, b) => a.index - b.index)
   }
 
-  /** A strategy that fails costs its ruling, not the votes. */
+  /** When the strategy fails, the plain count of the votes is the ruling. */
   async #rule(): Promise<Ruling | undefined> {
     const ballot = this.#ballot()
     if (ballot.votes.length === 0) return undefined
@@ -284,20 +285,21 @@ export class ConsensusRun {
     }
   }
 
-  /** A ruling: a function that never gives one, as an embedding that hangs, holds neither the deadline nor a cancel. */
+  /** Bounds the strategy's time: a function of the caller that hangs delays neither the deadline nor a cancel. */
   async #inTime(ruling: Promise<Ruling>): Promise<Ruling> {
     const { timeoutMs = Infinity } = this.#plan
     const { signal } = this.#ended
     let timer: NodeJS.Timeout | undefined
-    let leave = () => {}
+    let giveUp = () => {}
     const late = new Promise<never>((_, reject) => {
       const error = new Error(`no ruling within timeoutMs ${timeoutMs}`)
-      // Whom it asks ends by the same deadline, and what the strategy makes of that comes first.
-      leave = () => void Promise.all(this.#consulting).then(() => setImmediate(() => reject(error)))
+      // Consultations end at the same deadline. The strategy gets their errors first, and may still rule.
+      giveUp = () =>
+        void Promise.all(this.#pendingConsultations).then(() => setImmediate(() => reject(error)))
     })
-    const stopListening = onAbort(signal, () => leave())
-    const leftMs = Math.max(0, this.#timeLeft())
-    if (leftMs <= maxTimerMs) timer = setTimeout(leave, leftMs)
+    const stopListening = onAbort(signal, () => giveUp())
+    const leftMs = Math.max(0, this.#timeLeftMs())
+    if (leftMs <= maxTimerMs) timer = setTimeout(giveUp, leftMs)
     try {
       return await Promise.race([ruling, late])
     } finally {
@@ -315,7 +317,7 @@ export class ConsensusRun {
     this.#throwIfCancelled()
     const round = this.#round
     const { provider = 'member', model } = llm
-    if (this.#timeLeft() <= 0) {
+    if (this.#timeLeftMs() <= 0) {
       const error = new ConvokeError('timeout', `No time is left of timeoutMs for the ${role}.`, {
         phase: 'total',
         isRetryable: false,
@@ -323,12 +325,12 @@ export class ConsensusRun {
       this.#consultations.push({ role, provider, model, round, timeMs: 0, error })
       throw error
     }
-    this.#tell({ type: 'consultation', round, role })
-    const call = this.#call({ key: role, index: -1, provider, model, member: llm })
-    const asked = call.settle(async () => llm.agenerate(prompt, { ...options, signal: call.signal }))
-    this.#consulting.add(asked)
-    const result = await asked
-    this.#consulting.delete(asked)
+    this.#emit({ type: 'consultation', round, role })
+    const call = this.#openCall({ key: role, index: -1, provider, model, member: llm })
+    const pending = call.settle(async () => llm.agenerate(prompt, { ...options, signal: call.signal }))
+    this.#pendingConsultations.add(pending)
+    const result = await pending
+    this.#pendingConsultations.delete(pending)
     this.#calls.delete(call)
     const { key: _key, index: _index, ...facts } = result
     this.#consultations.push({ role, round, ...facts } as Consultation)

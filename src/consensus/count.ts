@@ -1,6 +1,7 @@
 /** Strategies that count votes: majority, weighted, unanimous. */
 import { madeBy } from '../threads/recipe.ts'
-import { ConvokeError } from '../errors.ts'
+import { describeValue, optionsError } from '../options/check-options.ts'
+import { positiveNumber } from '../options/option-rules.ts'
 import { perMember } from '../fan-out/per-member.ts'
 import type { PerMember } from '../fan-out/per-member.ts'
 import type { Ballot, FieldRuling, Ruling, Strategy } from './strategy.ts'
@@ -8,44 +9,43 @@ import { certainty, rounding, tally, weightOf } from './tally.ts'
 import type { Group } from './tally.ts'
 
 export interface CountOptions {
-  /** Makes texts that mean the same equal. @default case, white space, quotes, emphasis and the final dot do not count */
+  /** Makes texts equal that mean the same. @default ignores case, white space, quotes, emphasis and the final dot */
   normalize?: (text: string) => string
 }
 
 /**
- * The answer that more than half of those who answered gave. Without one the verdict is `split`, and its answer the one
- * with the most votes; of equals, the one of the member that stands first in the order that the LLMs were given in.
+ * Takes the answer that more than half of the answering members gave. Without such an answer the verdict is `split` and
+ * has the answer with the most votes; between equal counts, the answer of the member that comes first in the given order.
  */
 export function majority(options: CountOptions = {}): Strategy {
   return madeBy('majority', [options], { ...counting(options), name: 'majority' })
 }
 
 /**
- * As `majority`, where each vote weighs what its member weighs: a list in the members' order, or an object by key; who is
- * not named weighs 1. The quorum counts heads.
+ * Like `majority`, with a weight for each member's vote: a list in the members' order, or an object by key. A member
+ * without a weight weighs 1. The quorum counts members, not weights.
+ *
+ * @throws ConvokeError `invalid_request` where weights is neither
  */
 export function weighted({ weights, ...options }: CountOptions & { weights: PerMember<number> }): Strategy {
   if (typeof weights !== 'object' || weights === null) {
-    throw new ConvokeError(
-      'invalid_request',
-      `weighted takes { weights: [2, 1, 1] } or { weights: { key: 2 } }, not ${String(weights)}.`,
+    throw optionsError(
+      { code: 'invalid_request', label: 'weighted' },
+      `The option weights is ${describeValue(weights)}; it takes a list such as [2, 1, 1], or an object such as { key: 2 }.`,
     )
   }
-  const rule = {
-    name: 'weights',
-    isRight: (value: unknown) => typeof value === 'number' && value > 0 && Number.isFinite(value),
-    wanted: 'numbers above 0',
-  }
+  const option = { name: 'weights', rule: positiveNumber, label: 'weighted' }
   return madeBy<Strategy>('weighted', [{ weights, ...options }], {
     ...counting(options),
     name: 'weighted',
-    weights: (members) => perMember(weights, members, rule).map((weight) => weight ?? 1),
+    weights: (members) => perMember(weights, members, option).map((weight) => weight ?? 1),
   })
 }
 
 /**
- * Agreed when all members answer, and all the same. At the first dissent it stops: the verdict is `split`, without an
- * answer. Numbers with a tolerance agree when each is within it of every other. @default quorum: everybody
+ * Agrees when all members answer, and all give the same answer. The first different answer ends it: the verdict is
+ * `split`, without an answer. With a tolerance, numbers agree when each is near enough to every other. Its quorum is all
+ * members, unless the option `quorum` says otherwise.
  */
 export function unanimous({ normalize }: CountOptions = {}): Strategy {
   const decide = (ballot: Ballot): Ruling => {
@@ -55,10 +55,14 @@ export function unanimous({ normalize }: CountOptions = {}): Strategy {
       all.every((a, at) => all.every((b, next) => next <= at || isSame(a, b))),
     )
     if (isOne.every(Boolean)) {
-      return { ...rulingOf(ballot), isAgreed: true, reason: 'All who answered gave the same answer.' }
+      return {
+        ...rulingOf(ballot),
+        isAgreed: true,
+        reason: 'All members that answered gave the same answer.',
+      }
     }
     const { agreement = 0 } = rulingOf(ballot)
-    const reason = 'Not all gave the same answer.'
+    const reason = 'Not all members gave the same answer.'
     return { isAgreed: false, needsNoQuorum: true, agreement, supporters: [], reason }
   }
   return madeBy<Strategy>('unanimous', [{ normalize }], {
@@ -83,7 +87,7 @@ function counting({ normalize }: CountOptions): Omit<Strategy, 'name'> {
   }
 }
 
-/** How a count of the votes ends: the leading answer, agreed when it has more than half of the votes cast. */
+/** The ruling of a plain count: the leading answer, agreed when it has more than half of the votes that were cast. */
 export function rulingOf(ballot: Ballot): Ruling {
   const { votes, questions, outstanding } = ballot
   const possible = weightOf(votes) + weightOf(outstanding)
@@ -112,7 +116,7 @@ export function rulingOf(ballot: Ballot): Ruling {
       Object.entries(fields).flatMap(([name, { answer }]) => (answer === undefined ? [] : [[name, answer]])),
     ),
     isAgreed,
-    // A chain of fields is as strong as its weakest.
+    // The field with the least agreement counts, as the answer needs all of them.
     agreement: Math.min(...counts.map(({ ruling }) => ruling.agreement)),
     supporters: votes.filter((vote) => counts.every(({ lead }) => lead.votes.includes(vote))),
     reason,
@@ -124,7 +128,7 @@ function hasMajority({ weight }: Group, cast: number): boolean {
   return 2 * weight > cast + rounding
 }
 
-/** Whether neither the answer nor the status can change any more. */
+/** Whether outstanding votes can change neither the answer nor the status. */
 function isCertain(ballot: Ballot): boolean {
   const { votes, outstanding, quorum, questions } = ballot
   const isBelowQuorum = votes.length < quorum

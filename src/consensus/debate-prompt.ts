@@ -1,8 +1,11 @@
-/** What a member is shown in a further round: its own answer, and those of the others that differ. */
+/** The text that a member gets in a further round: its own answer, and the different answers of the others. */
 import { quoted, quotedAnswers, answerForPrompt } from './quoted-answers.ts'
 import type { Ballot, StrategyContext, Vote } from './strategy.ts'
 
-/** Each different answer once, in random order, without names or counts: a member should weigh it, not follow the crowd. */
+/**
+ * Shows each different answer once, in random order, without names or counts, so that a member weighs the answers
+ * instead of following the majority.
+ */
 export function debatePrompt(
   own: Vote,
   votes: readonly Vote[],

@@ -1,6 +1,7 @@
-/** Strategies that ask one more LLM: it picks the best answer, or writes one out of all. */
+/** Strategies that ask one more LLM: it picks the best answer, or writes a new one from all answers. */
 import { madeBy } from '../threads/recipe.ts'
 import { ConvokeError, isConvokeError } from '../errors.ts'
+import { describeValue, optionsError } from '../options/check-options.ts'
 import type { Member } from '../fan-out/members.ts'
 import type { GenerateResponse } from '../types.ts'
 import { withText } from './answer.ts'
@@ -11,16 +12,18 @@ import { tally } from './tally.ts'
 import type { Group } from './tally.ts'
 
 export interface JudgeOptions {
-  /** What the judge should look for, in your words. */
+  /** The qualities of a good answer, in your words. */
   criteria?: string
-  /** Makes texts that mean the same equal, so that each answer is shown once. @default as of `majority` */
+  /** Makes texts equal that mean the same, so that each answer is shown once. @default as for `majority` */
   normalize?: (text: string) => string
 }
 
 /**
- * Another LLM picks the best answer, or none (`split`, without an answer). It sees each different answer once, in random
- * order, without names or numbers of votes. Where all gave the same answer, it is not asked. Without it (it failed, or
- * gave no ruling, or no time is left) the verdict is `degraded` and has what a majority would say.
+ * Another LLM picks the best answer, or none (the verdict is `split`, without an answer). It sees each different answer
+ * once, in random order, without names or numbers of votes. It is not asked where all members gave the same answer. When
+ * it fails, gives no ruling, or has no time left, the verdict is `degraded` and has the answer with the most votes.
+ *
+ * @throws ConvokeError `invalid_request` for a judge that is no LLM
  */
 export function judge(llm: Member, options: JudgeOptions = {}): Strategy {
   const { criteria, normalize } = options
@@ -36,7 +39,7 @@ export function judge(llm: Member, options: JudgeOptions = {}): Strategy {
         const number = numberOf(reply, shown.length)
         const chosen = shown[number - 1]
         if (!chosen)
-          return { isAgreed: false, supporters: [], reason: 'The judge found none of the answers right.' }
+          return { isAgreed: false, supporters: [], reason: 'The judge found that no answer is right.' }
         const reason = 'The judge chose this answer.'
         return { answer: chosen.value, isAgreed: true, supporters: chosen.votes, reason }
       }),
@@ -44,9 +47,11 @@ export function judge(llm: Member, options: JudgeOptions = {}): Strategy {
 }
 
 /**
- * Another LLM writes one answer out of all, which nobody may have given; it has to be of the kind that was asked for. The
- * agreement says how many members gave the most frequent answer. Where all gave the same, it is not asked; without it,
- * as `judge`.
+ * Another LLM writes one answer from all answers. It may be an answer that no member gave, and has to be of the kind that
+ * was asked for (a choice, a number, an object). `agreement` is the share of the most frequent answer. It is not asked
+ * where all members gave the same answer; when it fails, the verdict is the one that `judge` has without its judge.
+ *
+ * @throws ConvokeError `invalid_request` for a synthesizer that is no LLM
  */
 export function synthesize(llm: Member, options: JudgeOptions = {}): Strategy {
   const { criteria, normalize } = options
@@ -56,19 +61,19 @@ export function synthesize(llm: Member, options: JudgeOptions = {}): Strategy {
     normalize,
     decide: (ballot, context) =>
       advised(ballot, 'synthesizer', async (groups, counted) => {
-        const asked = withText(context.prompt, synthesisPrompt(context.shuffle(groups), criteria))
+        const question = withText(context.prompt, synthesisPrompt(context.shuffle(groups), criteria))
         const { schema } = context.options
-        const prompt = withText(asked, context.instruction)
+        const prompt = withText(question, context.instruction)
         const reply = await context.consult('synthesizer', llm, prompt, schema ? { schema } : {})
         const answer = context.read(reply)
         const { agreement = 0 } = counted
-        const reason = 'One answer was written out of all.'
+        const reason = 'The synthesizer wrote one answer from all answers.'
         return { answer, isAgreed: true, agreement, supporters: ballot.votes, reason }
       }),
   })
 }
 
-/** What a further LLM says, or, without it, the count. */
+/** The ruling of a further LLM; the plain count where all agree, or where that LLM fails. */
 async function advised(
   ballot: Ballot,
   role: string,
@@ -76,12 +81,13 @@ async function advised(
 ): Promise<Ruling> {
   const counted = rulingOf(ballot)
   const groups = tally(ballot.votes, (answer) => answer, ballot)
-  if (groups.length === 1) return { ...counted, reason: `All gave the same answer; no ${role} was needed.` }
+  if (groups.length === 1)
+    return { ...counted, reason: `All members gave the same answer; no ${role} was needed.` }
   try {
     return await ask(groups, counted)
   } catch (error) {
     if (!isConvokeError(error)) throw error
-    const reason = `There is no ruling of the ${role} (${error.code}); this is the answer with the most votes.`
+    const reason = `The ${role} gave no ruling (${error.code}); this is the answer with the most votes.`
     return { ...counted, isAgreed: false, isDegraded: true, reason }
   }
 }
@@ -109,7 +115,7 @@ function synthesisPrompt(groups: readonly Group[], criteria: string | undefined)
 }
 
 function numberOf(reply: GenerateResponse, count: number): number {
-  // A number in the middle of a sentence may be that of an answer that it refuses.
+  // A number inside a sentence does not count: the sentence may say that this answer is wrong.
   const lines = reply.content.trim().split('\n')
   const found = [lines[0], lines.at(-1)].flatMap(
     (line = '') => /^\W*(?:answer|number)?\W*(\d+)\W*$/i.exec(line)?.[1] ?? [],
@@ -129,7 +135,10 @@ function noRuling(reply: GenerateResponse, message: string): ConvokeError {
   })
 }
 
-function checkMember(llm: Member, name: string): void {
+function checkMember(llm: Member, label: string): void {
   if (typeof llm?.agenerate === 'function') return
-  throw new ConvokeError('invalid_request', `${name} takes an LLM, as of createLLM, not ${String(llm)}.`)
+  throw optionsError(
+    { code: 'invalid_request', label },
+    `The LLM is ${describeValue(llm)}; it takes one that createLLM made.`,
+  )
 }

@@ -1,9 +1,9 @@
-/** What a consensus tells while it runs. */
+/** The events of a running consensus. */
 import type { ConvokeError } from '../errors.ts'
 import type { GenerateResponse } from '../types.ts'
 import type { Verdict } from './verdict.ts'
 
-/** An answer, how much stands behind it, and whose. */
+/** An answer in the count so far: the weight of its votes, and the members that gave it. */
 export interface Standing {
   answer: unknown
   weight: number
@@ -11,11 +11,11 @@ export interface Standing {
 }
 
 export type ConsensusEvent<Answer = unknown> =
-  /** Members are asked, in the first round or a further one. */
+  /** A round begins, the first or a further one: these members are asked. */
   | { type: 'round'; round: number; members: string[] }
-  /** A member answered; it is counted next, or fails, where it cannot be. */
+  /** A member answered. A `vote` follows, or a `failure` where the reply gives no answer. */
   | { type: 'answer'; round: number; member: string; response: GenerateResponse; timeMs: number }
-  /** A member's vote was counted: how the count stands (the strongest first), and for how many it waits. */
+  /** A member's vote was counted. `standings` has the count, the strongest answer first; `outstanding` members are waited for. */
   | {
       type: 'vote'
       round: number
@@ -24,15 +24,19 @@ export type ConsensusEvent<Answer = unknown> =
       standings: Standing[]
       outstanding: number
     }
+  /** A member's call failed, or its reply gave no answer. */
   | { type: 'failure'; round: number; member: string; error: ConvokeError; timeMs: number }
-  /** A member is not waited for: the result is certain. */
+  /** A member is no longer waited for: its answer cannot change the result. */
   | { type: 'stopped'; round: number; member: string }
   /** A judge or a synthesizer is asked. */
   | { type: 'consultation'; round: number; role: string }
-  /** The end. */
+  /** The last event. */
   | { type: 'decided'; verdict: Verdict<Answer> }
 
-/** Events for any number of readers, each from the first on: a few for each member, so all are kept. */
+/**
+ * Events for any number of readers, each of which gets them from the first on. All events are kept: there are only a few
+ * for each member.
+ */
 export class EventLog<Event> {
   readonly #events: Event[] = []
   #waiting: (() => void)[] = []
@@ -48,9 +52,9 @@ export class EventLog<Event> {
     this.#wake()
   }
 
-  /** @param onLeave the reader left before the end */
+  /** @param onLeave is called when the reader leaves before the end */
   async *read(onLeave: () => void): AsyncGenerator<Event, void, void> {
-    let isWhole = false
+    let isComplete = false
     try {
       for (let at = 0; ; at++) {
         while (at >= this.#events.length && !this.#end) {
@@ -59,10 +63,10 @@ export class EventLog<Event> {
         if (at >= this.#events.length) break
         yield this.#events[at] as Event
       }
-      isWhole = true
+      isComplete = true
       if (this.#end && 'error' in this.#end) throw this.#end.error
     } finally {
-      if (!isWhole) onLeave()
+      if (!isComplete) onLeave()
     }
   }
 

@@ -1,14 +1,14 @@
 /**
- * How members' texts are shown to a judge or to each other: as data. Each stands between tags with an unguessable name,
- * its own `<`, `>` and `&` escaped, so that no text can end its tag or open another's; without the characters that a
- * reader does not see; without its author. What it says can still persuade: containment is not immunity.
+ * Shows members' answers to a judge, or to other members, as data. Each answer stands between tags with an unguessable
+ * name, and its own `<`, `>` and `&` are escaped, so that no answer can close its tag or open another one. Invisible
+ * characters and the author are left out. An answer can still persuade its reader: the tags contain it, no more.
  */
 import { randomBytes } from 'node:crypto'
 
-/** Longer answers are cut: one must not fill the reader's context window. In characters. */
+/** Longer answers are cut, in characters, so that one answer cannot fill the reader's context window. */
 const maxAnswerLength = 16_000
 
-/** Texts as numbered exhibits, in the order given, and how to read them. */
+/** The texts with their numbers, in the order given, and an instruction how to read them. */
 export function quotedAnswers(texts: readonly string[]): string {
   const tag = `answer-${randomBytes(4).toString('hex')}`
   const shown = texts.map((text, at) => `<${tag} number="${at + 1}">\n${quoted(text)}\n</${tag}>`)
@@ -23,8 +23,8 @@ export function quotedAnswers(texts: readonly string[]): string {
 }
 
 /**
- * What no reader sees and a model may read: controls, marks of direction, tag characters, variation selectors. The joiners
- * stay, which scripts and emoji need.
+ * Characters that a person does not see and a model may read: controls, marks of direction, tag characters, variation
+ * selectors. Joiners are not among them, as scripts and emoji need them.
  */
 const invisible = /[^\P{Cc}\n\t]|[^\P{Cf}\u200C\u200D]|[\uFE00-\uFE0E\u{E0100}-\u{E01EF}]/gu
 
@@ -35,12 +35,12 @@ export function quoted(text: string): string {
   return cut.toWellFormed().replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
 
-/** An answer as text. */
+/** An answer as text: a string as it is, anything else as JSON. */
 export function answerForPrompt(answer: unknown): string {
   return typeof answer === 'string' ? answer : (JSON.stringify(answer, undefined, 1) ?? String(answer))
 }
 
-/** A shuffle that the same seed repeats (mulberry32 drives Fisher and Yates). */
+/** A shuffle that gives the same order for the same seed (Fisher–Yates, with mulberry32 as its random numbers). */
 export function shuffler(seed: number): <Value>(values: readonly Value[]) => Value[] {
   let state = seed | 0
   const random = () => {

@@ -1,4 +1,4 @@
-/** The strategies by name, as another thread makes them again. */
+/** The strategies by name: the blocking thread makes a strategy again by its name and arguments. */
 import { cluster } from './cluster.ts'
 import { majority, unanimous, weighted } from './count.ts'
 import { judge, synthesize } from './judge.ts'

@@ -1,74 +1,80 @@
-/** What a strategy is: how votes become a ruling, and when no further vote can change it. */
+/** The contract of a strategy: it makes a ruling from votes, and says when no further vote can change it. */
 import type { ConvokeError } from '../errors.ts'
 import type { Member, MemberInfo } from '../fan-out/members.ts'
 import type { GenerateResponse, Prompt, Usage } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 
-/** One member's answer that was counted. */
+/** The answer of one member. */
 export interface Vote<Answer = unknown> {
-  /** Key of the member. */
+  /** The member's key. */
   member: string
+  /** The member's position in the given order, from 0. */
   index: number
   provider: string
   model: string | undefined
   answer: Answer
-  /** @default 1, but of `weighted` */
+  /** 1, except under a strategy with weights, such as `weighted`. */
   weight: number
-  /** The round that it was cast in, from 1. */
+  /** The round of this answer, from 1. */
   round: number
   response: GenerateResponse
 }
 
-/** The votes that there are, and those that may still come. */
+/** The votes so far, and the members that may still vote. */
 export interface Ballot<Answer = unknown> {
   /** In the members' order. */
   votes: readonly Vote<Answer>[]
-  /** Members that have not answered yet, or were not waited for. */
+  /** Members that have not answered yet, or are no longer waited for. */
   outstanding: readonly (MemberInfo & { weight: number })[]
-  /** Votes that an unreserved result needs. */
+  /** Votes that a result needs; with fewer the verdict is `degraded`. */
   quorum: number
-  /** What is voted on: the whole answer, or each field of it. */
+  /** The whole answer as one question, or one question for each of its fields. */
   questions: readonly Question[]
-  /** Whether two answers are one and the same. */
+  /** Whether two answers count as one. */
   isSame: (a: unknown, b: unknown) => boolean
-  /** Same for equal ones; undefined where being the same is not transitive (a tolerance). */
+  /**
+   * Gives equal keys for answers that are the same. Undefined with a tolerance: there `a` may be the same as `b`, and `b` as
+   * `c`, although `a` and `c` differ.
+   */
   keyOf: ((answer: unknown) => string) | undefined
 }
 
 export interface Question {
-  /** Of a field. */
+  /** The field's name; absent for the whole answer. */
   field?: string
+  /** The part of an answer that this question is about. */
   valueOf(answer: unknown): unknown
 }
 
-/** What a strategy finds. */
+/** The result of a strategy. */
 export interface Ruling {
   answer?: unknown
-  /** Whether what the strategy asks for was reached; if not, the verdict is `split`. */
+  /** Whether the strategy's condition holds; otherwise the verdict is `split`. */
   isAgreed: boolean
-  /** It was made without what the strategy needs (its judge): the verdict is `degraded`. */
+  /** The strategy lacked something that it needs, such as its judge: the verdict is `degraded`. */
   isDegraded?: boolean
-  /** It would be the same if more members had answered: no quorum is needed (a dissent, where all must agree). */
+  /** Further answers could not change it, so no quorum is needed (a different answer where all must agree). */
   needsNoQuorum?: boolean
-  /** 0 to 1. @default the weight of `supporters` in that of all who answered or might have */
+  /** From 0 to 1. @default the weight of `supporters`, divided by the weight of all votes and of `outstanding` */
   agreement?: number
-  /** Votes for the answer. @default those that are the same as it */
+  /** The votes for the answer. @default the votes whose answer is the same */
   supporters?: readonly Vote[]
-  /** In words. */
+  /** Why, in words. */
   reason: string
-  /** Where each field was voted on by itself. */
+  /** The result of each field, where fields were voted on one by one. */
   fields?: Record<string, FieldRuling>
 }
 
-/** How the vote on one field ended. */
+/** The result of the vote on one field. */
 export interface FieldRuling {
   answer: unknown
   agreement: number
   isAgreed: boolean
 }
 
-/** A call beside the votes: of a judge or a synthesizer. */
+/** The call of a judge or a synthesizer. */
 export interface Consultation {
+  /** Such as `judge`. */
   role: string
   provider: string
   model: string | undefined
@@ -80,40 +86,46 @@ export interface Consultation {
   error?: ConvokeError
 }
 
-/** What a strategy may use. */
+/** What a strategy may use to decide. */
 export interface StrategyContext {
-  /** What the members were asked; the first one's, where each had its own. */
+  /** The prompt of the members; the first member's, where each had its own. */
   prompt: Prompt
-  /** Asks an LLM within the time that is left; its usage is counted in the verdict. */
+  /**
+   * Asks an LLM within the time that is left. The verdict counts its usage.
+   * @throws ConvokeError `timeout` where no time is left, or the error of the call
+   */
   consult(role: string, llm: Member, prompt: Prompt, options?: GenerateOptions): Promise<GenerateResponse>
-  /** A copy in an order that `shuffleSeed` decides. */
+  /** A copy in random order; the same `shuffleSeed` gives the same order. */
   shuffle<Value>(values: readonly Value[]): Value[]
-  /** Options of the members' calls. */
+  /** The options of the members' calls. */
   options: Readonly<GenerateOptions>
-  /** What is added to the prompt so that a reply is an answer of the kind that is asked for; nothing for plain texts. */
+  /** The text that is added to the prompt to ask for a choice or a number; undefined for other kinds of answers. */
   instruction: string | undefined
-  /** The answer in a reply. @throws ConvokeError `invalid_output` where it gives none */
+  /** Reads the answer from a reply. @throws ConvokeError `invalid_output` where it gives none */
   read(response: GenerateResponse): unknown
 }
 
-/** How a consensus is found. Make one by `majority()`, `weighted()` and so on, or write a function. */
+/** Decides a consensus. `majority()`, `weighted()` and so on make one; `StrategyFunction` is the short form of your own. */
 export interface Strategy {
   readonly name: string
-  /** Votes that it needs where the caller says nothing. @default more than half of the members */
+  /** The quorum where the caller gives none. @default more than half of the members */
   quorum?(members: number): number
-  /** @default each 1 */
+  /** The weight of each member's vote, in the members' order. @default 1 each */
   weights?(members: readonly MemberInfo[]): number[]
-  /** Makes texts that mean the same equal. */
+  /** Makes texts equal that mean the same. @default ignores case, white space, quotes, emphasis and the final dot */
   normalize?: ((text: string) => string) | undefined
   /** Whether it can vote on each field of an object by itself. */
   votesOnFields?: boolean
-  /** Called when nothing more comes, with one vote at least. */
+  /** Called when no further vote comes, with at least one vote. */
   decide(ballot: Ballot, context: StrategyContext): Ruling | Promise<Ruling>
-  /** The ruling, once no outstanding vote can change its answer or its status. @default everybody is heard */
+  /**
+   * The ruling, as soon as no outstanding vote can change its answer or its status, and undefined before.
+   * @default all members are waited for
+   */
   settled?(ballot: Ballot): Ruling | undefined
 }
 
-/** A strategy of your own: the votes in, a ruling out. It hears everybody that answers in time. */
+/** A strategy of your own: it gets the votes of all members that answer in time, and gives a ruling. */
 export type StrategyFunction = (
   ballot: Ballot,
   context: StrategyContext,

@@ -1,22 +1,22 @@
-/** Counting: votes in groups of one answer each, the strongest first, and whether what leads can be overtaken. */
+/** Counts votes: groups of one answer each, the strongest first, and whether the leading group can be overtaken. */
 import type { Ballot, Vote } from './strategy.ts'
 
-/** Votes for one answer. */
+/** The votes for one answer. */
 export interface Group {
-  /** In the words of the first of its members in their order. */
+  /** The answer in the words of the group's first member in the members' order. */
   value: unknown
   votes: Vote[]
   weight: number
 }
 
-/** Sums of weights are rounded in their last digits: this little decides nothing. */
+/** Sums of weights have rounding errors; a smaller difference than this counts as none. */
 export const rounding = 1e-9
 
 export function weightOf(votes: readonly { weight: number }[]): number {
   return votes.reduce((sum, { weight }) => sum + weight, 0)
 }
 
-/** Of two groups of one weight the one with the member that stands first in the members' order leads. */
+/** The groups, the strongest first. Between equal weights, the group with the first member in the members' order leads. */
 export function tally(
   votes: readonly Vote[],
   valueOf: (answer: unknown) => unknown,
@@ -44,8 +44,9 @@ function firstOf({ votes }: Group): number {
 }
 
 /**
- * Where being the same is not transitive: the vote with the most weight around it makes a group with all that are the
- * same as it (of equals, the one that stands first), then so on with the rest. The order of arrival plays no part.
+ * Groups votes where sameness is not transitive: `a` may be the same as `b`, and `b` as `c`, although `a` and `c` differ.
+ * The vote with the most weight around it forms a group with all votes that are the same (between equals, the first one
+ * does), and so on with the rest. The order of arrival has no influence.
  */
 export function groupsAround(
   votes: readonly Vote[],
@@ -59,20 +60,20 @@ export function groupsAround(
       const near = rest.filter((vote) => vote === centre || isSame(centre, vote))
       if (!best || weightOf(near) > weightOf(best[1]) + rounding) best = [centre, near]
     }
-    const [, taken] = best as [Vote, Vote[]]
-    groups.push(best as [Vote, Vote[]])
-    rest = rest.filter((vote) => !taken.includes(vote))
+    const group = best as [Vote, Vote[]]
+    groups.push(group)
+    rest = rest.filter((vote) => !group[1].includes(vote))
   }
   return groups
 }
 
-/** What is certain of a count, whatever the outstanding members answer, or whether they answer at all. */
+/** The facts of a count that stay true whatever the outstanding members answer, and if they do not answer. */
 export interface Certainty {
-  /** The leading answer stays the leading one. */
+  /** The leading answer keeps its lead. */
   leader: boolean
-  /** It has, and keeps, more than half. */
+  /** The leading answer has more than half, and keeps it. */
   majority: boolean
-  /** No answer can get more than half. */
+  /** No answer can reach more than half. */
   noMajority: boolean
 }
 
@@ -82,11 +83,11 @@ export function certainty(groups: readonly Group[], outstanding: Ballot['outstan
   const cast = weightOf(groups)
   const open = weightOf(outstanding)
   const firstOpen = Math.min(Infinity, ...outstanding.map(({ index }) => index))
-  // An answer that nobody has given yet may come from any of them.
-  const rivals = [...others.map((group) => ({ weight: group.weight, first: firstOf(group) })), newcomer]
+  // Any outstanding member may bring an answer that no other gave.
+  const challengers = [...others.map((group) => ({ weight: group.weight, first: firstOf(group) })), newcomer]
   const leader =
     open === 0 ||
-    rivals.every(({ weight, first }) => {
+    challengers.every(({ weight, first }) => {
       const ahead = lead.weight - (weight + open)
       if (Math.abs(ahead) > rounding) return ahead > 0
       return firstOf(lead) < Math.min(first, firstOpen)

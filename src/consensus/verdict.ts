@@ -1,20 +1,20 @@
-/** The verdict, and how a ruling becomes one without claiming more than it is. */
-import { ResponseBuilder } from '../response/response-builder.ts'
+/** The verdict: the result of a consensus, made from the strategy's ruling, the votes and the calls. */
+import { emptyResponse } from '../response/empty-response.ts'
 import type { ConvokeError } from '../errors.ts'
 import type { MemberInfo, MemberResult } from '../fan-out/members.ts'
 import type { GenerateResponse, OtherAttempt, Usage } from '../types.ts'
-import { sumUsage, usageOf } from '../usage/sum-usage.ts'
+import { sumKnown, sumUsage } from '../usage/sum-usage.ts'
 import type { Ballot, Consultation, FieldRuling, Ruling, Vote } from './strategy.ts'
 import { weightOf } from './tally.ts'
 
 /**
- * `agreed`: the strategy's condition holds, with the quorum. `split`: enough members answered, and it does not.
- * `degraded`: fewer votes than the quorum, or no ruling of the judge; the answer is what is known. `failed`: nobody gave
- * an answer.
+ * `agreed`: the strategy's condition holds, and enough members answered. `split`: enough members answered, and the
+ * condition does not hold. `degraded`: fewer votes than the quorum, or the strategy lacked its judge; the answer is the
+ * best that is known. `failed`: no member gave an answer.
  */
 export type VerdictStatus = 'agreed' | 'split' | 'degraded' | 'failed'
 
-/** A call that gave no answer, or one that could not be counted (`invalid_output`, with the reply as `error.partial`). */
+/** A call that failed, or whose reply gave no answer (`invalid_output`, with the reply as `error.partial`). */
 export interface MemberFailure {
   member: string
   index: number
@@ -24,56 +24,64 @@ export interface MemberFailure {
   error: ConvokeError
 }
 
-/** What a member took, over all rounds. Of a call that was cancelled, the usage is an estimate. */
+/** The cost of a member over all rounds. The usage of a cancelled call is an estimate. */
 export interface MemberCost {
   member: string
   index: number
   usage: Usage
   costUsd?: number
-  /** Time of its calls together, in milliseconds. */
+  /** The time of its calls together, in milliseconds. */
   timeMs: number
   outcome: 'answered' | 'failed' | 'stopped'
 }
 
 export interface Verdict<Answer = unknown> {
   status: VerdictStatus
-  /** In the words of a member (of several, the first in order), but of `synthesize`. Absent where none can be given. */
+  /**
+   * The answer in the words of a member: of the first in order, where several gave it. `synthesize` writes its own. Absent
+   * where there is none.
+   */
   answer: Answer | undefined
   /**
-   * 0 to 1: the share of the votes that are for the answer. Members that were stopped count as if they were against it:
-   * it is at least so much.
+   * The share of the votes that are for the answer, from 0 to 1. It is a lower bound: members that were stopped count as
+   * votes against the answer.
    */
   agreement: number
-  /** Why it is so, in words. */
+  /** Why the verdict is so, in words. */
   reason: string
   /** The last vote of each member, in the members' order. */
   votes: Vote<Answer>[]
-  /** Votes for something else. */
+  /** The votes for other answers. */
   dissent: Vote<Answer>[]
-  /** Of all rounds. */
+  /** The failures of all rounds. */
   failures: MemberFailure[]
-  /** Where fields were voted on one by one. */
+  /** The result of each field, where fields were voted on one by one. */
   fields?: Record<string, FieldRuling>
-  /** Votes that it needed. */
+  /** The number of votes that were needed. */
   quorum: number
+  /** The strategy's name. */
   strategy: string
-  /** Rounds that were asked. */
+  /** The number of rounds that took place. */
   rounds: number
-  /** All members and consultations together; `source` is `estimated` where a part of it is. */
+  /** The tokens of all members and consultations; `source` is `estimated` where part of the sum is. */
   usage: Usage
-  /** US dollars of those whose prices are known; absent where none is. */
+  /** US dollars for the calls whose prices are known; absent where none is. */
   costUsd?: number
   members: MemberCost[]
-  /** Calls of a judge or a synthesizer. */
+  /** The calls of a judge or a synthesizer. */
   consultations: Consultation[]
-  /** The members that were not waited for, as no answer of theirs could change the result. */
+  /** The keys of members that were cancelled, as no answer of theirs could change the result. */
   stopped: string[]
-  /** With `stopped` and a deadline: the time until it, the most that they might have taken yet. In milliseconds. */
+  /**
+   * The time from the stop until the last deadline of the stopped members, in milliseconds: they might have taken so long.
+   * Absent without a deadline.
+   */
   savedAtMostMs?: number
+  /** The time of the whole consensus, in milliseconds. */
   timeMs: number
 }
 
-/** What a verdict is made of. */
+/** The material of a verdict. */
 export interface Findings {
   slots: readonly MemberInfo[]
   ballot: Ballot
@@ -101,7 +109,7 @@ export function statusOf(ballot: Ballot, ruling: Ruling | undefined): VerdictSta
   return ruling.isAgreed ? 'agreed' : 'split'
 }
 
-/** The votes for the answer, and which share of all that there may be they have. */
+/** The votes for the answer, and their share of all votes, including those that may still come. */
 export function support(ballot: Ballot, ruling: Ruling): { supporters: readonly Vote[]; agreement: number } {
   const { votes, outstanding, isSame } = ballot
   const { answer } = ruling
@@ -118,7 +126,7 @@ export function verdictOf(findings: Findings): Verdict {
   const { supporters, agreement } = ruling ? support(ballot, ruling) : { supporters: [], agreement: 0 }
   const members = slots.map((slot) => costOf(slot, results, ballot))
   const spent = [...members, ...consultations]
-  const costUsd = sumUsage(spent.map((one) => one.costUsd))
+  const costUsd = sumKnown(spent.map((one) => one.costUsd))
   return {
     status,
     answer: ruling?.answer,
@@ -131,7 +139,7 @@ export function verdictOf(findings: Findings): Verdict {
     quorum: ballot.quorum,
     strategy,
     rounds,
-    usage: usageOf(spent.map(({ usage }) => usage)),
+    usage: sumUsage(spent.map(({ usage }) => usage)),
     ...(costUsd === undefined ? {} : { costUsd }),
     members,
     consultations,
@@ -141,36 +149,27 @@ export function verdictOf(findings: Findings): Verdict {
   }
 }
 
-/** What one that was ended cost: no reply, and all that were asked as `lost`. */
+/** The cost of a consensus that was cancelled, as an empty reply with all its calls in `otherAttempts`. */
 export function spentBy(
   { results, consultations, timeMs }: Findings,
   finishReason: 'cancelled' | 'error',
 ): GenerateResponse {
   const inOrder = results.toSorted((a, b) => a.round - b.round || a.result.index - b.result.index)
-  const lost = [...inOrder.map(({ result }) => result), ...consultations].flatMap(otherAttemptsBy)
-  const attempts = lost.reduce((sum, one) => sum + one.attempts, 0)
-  const empty = new ResponseBuilder('consensus', { model: '', inputTokens: () => 0 })
-  const costUsd = sumUsage(lost.map((one) => one.costUsd))
-  return {
-    ...empty.response(finishReason, {
-      timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
-      warnings: [],
-    }),
-    usage: usageOf(lost.map(({ usage }) => usage)),
-    ...(costUsd === undefined ? {} : { costUsd }),
-    ...(lost.length ? { otherAttempts: lost } : {}),
-  }
+  const otherAttempts = [...inOrder.map(({ result }) => result), ...consultations].flatMap(attemptOf)
+  const attempts = otherAttempts.reduce((sum, one) => sum + one.attempts, 0)
+  const response = emptyResponse({
+    provider: 'consensus',
+    model: '',
+    finishReason,
+    usage: sumUsage(otherAttempts.map(({ usage }) => usage)),
+    costUsd: sumKnown(otherAttempts.map((one) => one.costUsd)),
+    timing: { firstChunkMs: timeMs, totalMs: timeMs, attempts },
+  })
+  return otherAttempts.length ? { ...response, otherAttempts } : response
 }
 
-/** Nothing of one that sent no request. */
-function otherAttemptsBy({
-  provider,
-  model = '',
-  usage,
-  costUsd,
-  response,
-  error,
-}: Spending): OtherAttempt[] {
+/** A call as another attempt; none where it sent no request. */
+function attemptOf({ provider, model = '', usage, costUsd, response, error }: Spending): OtherAttempt[] {
   const attempts = response?.timing.attempts ?? error?.attempts ?? 0
   if (!usage || attempts === 0) return []
   const code = error?.code ?? 'cancelled'
@@ -186,7 +185,7 @@ function reasonOf({ votes, quorum }: Ballot, ruling: Ruling | undefined, status:
 
 function costOf({ key, index }: MemberInfo, results: Findings['results'], ballot: Ballot): MemberCost {
   const own = results.filter(({ result }) => result.index === index)
-  const costUsd = sumUsage(own.map(({ result }) => result.costUsd))
+  const costUsd = sumKnown(own.map(({ result }) => result.costUsd))
   const outcome = own.at(-1)?.isStopped
     ? 'stopped'
     : ballot.votes.some((vote) => vote.index === index)
@@ -195,7 +194,7 @@ function costOf({ key, index }: MemberInfo, results: Findings['results'], ballot
   return {
     member: key,
     index,
-    usage: usageOf(own.map(({ result }) => result.usage)),
+    usage: sumUsage(own.map(({ result }) => result.usage)),
     ...(costUsd === undefined ? {} : { costUsd }),
     timeMs: own.reduce((sum, { result }) => sum + result.timeMs, 0),
     outcome,

@@ -1,5 +1,5 @@
-/** FanOutStream: the chunks of many replies in one loop, each with the name of its member. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
+/** FanOutStream: the chunks of many replies in one loop, each with the key of its member. */
+import { setImmediate as yieldToEventLoop } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
 import { promptFor } from './members.ts'
 import type { MemberResult, MemberStream, PromptForMembers } from './members.ts'
@@ -7,32 +7,32 @@ import type { MemberCall } from './member-call.ts'
 import type { StreamChunk } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 
-/** The end of a member that failed; the others go on. */
+/** The last chunk of a member that failed; the others go on. */
 export interface MemberErrorChunk {
   type: 'error'
   content: ''
   error: ConvokeError
 }
 
-/** A chunk of one member's reply, with its member's key and place. */
+/** A chunk of one member's reply, with the member's key and position. */
 export type MemberChunk = (StreamChunk | MemberErrorChunk) & { member: string; index: number }
 
-/** One member's reply, on its way. */
-interface Reading {
+/** One member's reply while it is read. */
+interface MemberReading {
   call: MemberCall
   stream: MemberStream | undefined
-  settled: Promise<MemberResult> | undefined
-  /** Why there is no stream. */
-  refused: unknown
+  result: Promise<MemberResult> | undefined
+  /** Why there is no stream: the error of the prompt function or of the member's `stream`. */
+  startError: unknown
 }
 
 /**
- * What `fanOut(llms, prompt, { stream: true })` gives. All requests are sent at once. Iterate it once: members take turns,
- * so that a fast one delays no other; the chunks of each end by `finish` or `error`. Leaving the loop cancels all that
- * still run and closes their sockets. Each member holds at most its `bufferSize` of chunks for a slow reader.
+ * `fanOut(llms, prompt, { stream: true })` gives this. All requests are sent at once. Iterate it once: members take turns,
+ * so that a fast one delays no other; each member's chunks end with `finish` or `error`. Leaving the loop cancels all
+ * members that still run and closes their sockets. Each member holds at most its `bufferSize` of chunks for a slow reader.
  */
 export class FanOutStream<Results> implements AsyncIterable<MemberChunk>, AsyncDisposable {
-  readonly #readings: Reading[]
+  readonly #readings: MemberReading[]
   readonly #shaped: (results: MemberResult[]) => Results
   #isRead = false
 
@@ -48,26 +48,26 @@ export class FanOutStream<Results> implements AsyncIterable<MemberChunk>, AsyncD
       const { slot, signal } = call
       try {
         const stream = slot.member.stream(promptFor(prompt, slot), { ...options, signal })
-        return { call, stream, settled: undefined, refused: undefined }
-      } catch (error) {
-        return { call, stream: undefined, settled: undefined, refused: error }
+        return { call, stream, result: undefined, startError: undefined }
+      } catch (startError) {
+        return { call, stream: undefined, result: undefined, startError }
       }
     })
   }
 
   /**
-   * What became of each, at the end, as `fanOut` without `stream` gives it. Never rejects. Where nobody reads the chunks,
+   * The members' results at the end, as `fanOut` without `stream` gives them. Never rejects. Where nobody reads the chunks,
    * the replies are read to their ends.
    */
   get results(): Promise<Results> {
-    return Promise.all(this.#readings.map(settled)).then(this.#shaped)
+    return Promise.all(this.#readings.map(resultOf)).then(this.#shaped)
   }
 
-  /** Ends all that still run, each with `cancelled`. */
+  /** Ends all members that still run, each with `cancelled`. */
   cancel(reason?: unknown): void {
     for (const reading of this.#readings) {
       reading.call.cancel(reason ?? 'the stream was cancelled')
-      void settled(reading)
+      void resultOf(reading)
     }
   }
 
@@ -76,7 +76,7 @@ export class FanOutStream<Results> implements AsyncIterable<MemberChunk>, AsyncD
     if (this.#isRead) {
       throw new ConvokeError(
         'invalid_request',
-        'This stream has been read already. Read it once, or take what became of each from stream.results.',
+        "This stream has been read already. Read it once, or take the members' results from stream.results.",
       )
     }
     this.#isRead = true
@@ -90,7 +90,7 @@ export class FanOutStream<Results> implements AsyncIterable<MemberChunk>, AsyncD
 
   async *#read(): AsyncGenerator<MemberChunk, void, void> {
     try {
-      yield* inTurns(this.#readings)
+      yield* new Interleaving(this.#readings).chunks()
     } finally {
       this.cancel('the loop was left')
       await this.results
@@ -98,57 +98,80 @@ export class FanOutStream<Results> implements AsyncIterable<MemberChunk>, AsyncD
   }
 }
 
-/** So many chunks in a row, and the event loop has its turn: a source that never waits must not keep sockets unread. */
+/**
+ * After this many chunks in a row the event loop gets a turn: a member whose chunks are all buffered must not keep the
+ * sockets of the others unread.
+ */
 const chunksInARow = 64
 
+/** The next step of a member: a chunk, its regular end (neither chunk nor error), or its failure. */
+interface MemberStep {
+  reading: MemberReading
+  iterator?: AsyncIterator<StreamChunk>
+  chunk?: StreamChunk
+  hasFailed?: true
+}
+
 /**
- * Whoever has a chunk stands in line with one, and again when it was taken. A member that is faster than the reader has
- * one place in line, as all others.
+ * Interleaves the chunks of all members. Each member has at most one step in the queue, and its next one is read when
+ * that was taken, so a member that is faster than the reader gets no more than the others.
  */
-async function* inTurns(readings: readonly Reading[]): AsyncGenerator<MemberChunk, void, void> {
-  const line: {
-    reading: Reading
-    iterator?: AsyncIterator<StreamChunk>
-    chunk?: StreamChunk
-    error?: true
-  }[] = []
-  let wake = () => {}
-  const queue = (entry: (typeof line)[number]) => {
-    line.push(entry)
-    wake()
+class Interleaving {
+  readonly #readings: readonly MemberReading[]
+  readonly #queue: MemberStep[] = []
+  #wake = () => {}
+
+  constructor(readings: readonly MemberReading[]) {
+    this.#readings = readings
   }
-  const ask = (reading: Reading, iterator: AsyncIterator<StreamChunk>) =>
-    void iterator.next().then(
-      ({ done, value }) => queue(done ? { reading } : { reading, iterator, chunk: value as StreamChunk }),
-      () => queue({ reading, error: true }),
-    )
-  const open = new Set(readings)
-  for (const reading of readings) {
-    const iterator = reading.stream?.[Symbol.asyncIterator]()
-    // Behind the start of the reading: asked for before, `response` would read the stream without bound.
-    void settled(reading).then(() => reading.call.isLeft && queue({ reading, error: true }))
-    if (iterator) ask(reading, iterator)
-    else queue({ reading, error: true })
-  }
-  for (let count = 1; open.size > 0; count++) {
-    if (count % chunksInARow === 0) await nextTurn()
-    if (line.length === 0) await new Promise<void>((resolve) => (wake = resolve))
-    const { reading, iterator, chunk, error } = line.shift() as (typeof line)[number]
-    // One that was left may speak up yet.
-    if (!open.has(reading)) continue
-    const { key: member, index } = reading.call.slot
-    if (chunk && iterator) {
-      yield { ...chunk, member, index }
-      ask(reading, iterator)
-      continue
+
+  async *chunks(): AsyncGenerator<MemberChunk, void, void> {
+    const open = new Set(this.#readings)
+    for (const reading of this.#readings) this.#start(reading)
+    for (let count = 1; open.size > 0; count++) {
+      if (count % chunksInARow === 0) await yieldToEventLoop()
+      const { reading, iterator, chunk, hasFailed } = await this.#take()
+      // A member that was abandoned may still give chunks.
+      if (!open.has(reading)) continue
+      const { key: member, index } = reading.call.slot
+      if (chunk && iterator) {
+        yield { ...chunk, member, index }
+        this.#readNext(reading, iterator)
+        continue
+      }
+      open.delete(reading)
+      const result = hasFailed && (await resultOf(reading))
+      if (result?.error) yield { type: 'error', content: '', error: result.error, member, index }
     }
-    open.delete(reading)
-    const result = error && (await settled(reading))
-    if (result?.error) yield { type: 'error', content: '', error: result.error, member, index }
+  }
+
+  #start(reading: MemberReading): void {
+    const iterator = reading.stream?.[Symbol.asyncIterator]()
+    // The iterator comes first: without one, asking for `response` would read the stream without a bound.
+    void resultOf(reading).then(() => reading.call.isAbandoned && this.#add({ reading, hasFailed: true }))
+    if (iterator) this.#readNext(reading, iterator)
+    else this.#add({ reading, hasFailed: true })
+  }
+
+  #readNext(reading: MemberReading, iterator: AsyncIterator<StreamChunk>): void {
+    iterator.next().then(
+      ({ done, value }) => this.#add(done ? { reading } : { reading, iterator, chunk: value as StreamChunk }),
+      () => this.#add({ reading, hasFailed: true }),
+    )
+  }
+
+  #add(step: MemberStep): void {
+    this.#queue.push(step)
+    this.#wake()
+  }
+
+  async #take(): Promise<MemberStep> {
+    if (this.#queue.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve))
+    return this.#queue.shift() as MemberStep
   }
 }
 
-function settled(reading: Reading): Promise<MemberResult> {
-  const { call, stream, refused } = reading
-  return (reading.settled ??= call.settle(() => stream?.response ?? Promise.reject(refused as Error)))
+function resultOf(reading: MemberReading): Promise<MemberResult> {
+  const { call, stream, startError } = reading
+  return (reading.result ??= call.settle(() => stream?.response ?? Promise.reject(startError as Error)))
 }

@@ -1,48 +1,56 @@
 /** fanOut: one prompt to many LLMs, each with its own answer or error. */
-import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { FanOutStream } from './fan-out-stream.ts'
 import { promptFor, memberSlots } from './members.ts'
-import { deadlineRule, perMember } from './per-member.ts'
+import { perMember } from './per-member.ts'
 import { MemberCall } from './member-call.ts'
 import type { MemberResult, Members, PromptForMembers, MemberSlot } from './members.ts'
 import type { PerMember } from './per-member.ts'
-import { checkCallOptions } from '../options/call-options.ts'
+import { limitMs } from '../options/option-rules.ts'
+import type { OptionRules } from '../options/option-rules.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
+import type { ResponseTo } from '../options/response-to.ts'
+import type { GenerateResponse } from '../types.ts'
 
 /** Options of every member's call, and the deadline. */
-export interface FanOutOptions extends GenerateOptions {
+export interface FanOutOptions<Output = unknown, Tool extends string = string> extends GenerateOptions<
+  Output,
+  Tool
+> {
   /**
-   * How long each member may take, in milliseconds from the start, waiting in line and retries included: one number for
-   * all, a list in their order, or an object by key. A member that is late is cancelled and has the error `timeout`.
-   * @default none but `timeouts` of its call
+   * How long each member may take, in milliseconds from the start, with its wait in the queue and its retries: one number
+   * for all, a list in the members' order, or an object by key. A member that is late is cancelled and has the error
+   * `timeout`. @default no deadline besides the `timeouts` of its call
    */
   timeoutMs?: PerMember<number>
 }
 
 /** Results in the shape that the LLMs came in: a list for a list, an object by key for an object. */
-export type FanOutResults<Given extends Members, Output = unknown> = {
-  -readonly [Key in keyof Given]: MemberResult<Output>
+export type FanOutResults<Given extends Members, Response extends GenerateResponse = GenerateResponse> = {
+  -readonly [Key in keyof Given]: MemberResult<Response>
 }
 
 /**
- * Asks all at once, and gives each one's `response` or `error`, with its time and cost, in the shape and order that the
- * LLMs came in. The failure of one is that one's alone; an abort of `signal` gives each that was not done the error
- * `cancelled`. A member may stand several times in a list. With `stream: true` it gives a `FanOutStream` at once.
+ * Asks all members at once, and gives the `response` or `error` of each, with its time and cost, in the shape and order of
+ * the members. A member that fails does not affect the others. When `signal` aborts, members that have not ended get the
+ * error `cancelled`. A list may hold the same LLM several times. With `stream: true` it gives a `FanOutStream` at once.
  *
  * @param prompt one for all, or a function that makes each member's own
- * @throws ConvokeError `invalid_request` where there is nobody to ask or an option is wrong, before anything is sent
+ * @throws ConvokeError `invalid_request` where there is no member or an option is wrong, before anything is sent
  */
-export function fanOut<const Given extends Members>(
+export function fanOut<
+  const Given extends Members,
+  Output = never,
+  Tool extends string = never,
+  Stream extends boolean = false,
+>(
   llms: Given,
   prompt: PromptForMembers,
-  options: FanOutOptions & { stream: true },
-): FanOutStream<FanOutResults<Given>>
-export function fanOut<const Given extends Members, Output = unknown>(
-  llms: Given,
-  prompt: PromptForMembers,
-  options?: FanOutOptions & { schema?: StandardSchemaV1<unknown, Output>; stream?: false },
-): Promise<FanOutResults<Given, Output>>
+  options?: FanOutOptions<Output, Tool> & { stream?: Stream },
+): Stream extends true
+  ? FanOutStream<FanOutResults<Given, ResponseTo<Output, Tool>>>
+  : Promise<FanOutResults<Given, ResponseTo<Output, Tool>>>
 export function fanOut<const Given extends Members>(
   llms: Given,
   prompt: PromptForMembers,
@@ -50,7 +58,7 @@ export function fanOut<const Given extends Members>(
 ): Promise<FanOutResults<Given>> | FanOutStream<FanOutResults<Given>> {
   if (options?.stream) {
     const { calls, callOptions, shaped } = prepare(llms, options)
-    // While prompts are made: from then on each stream counts by itself, read or not.
+    // Counts while the prompts are made. Each stream counts by itself from then on, whether it is read or not.
     const end = beginCall()
     try {
       return new FanOutStream(calls, prompt, callOptions, shaped)
@@ -67,7 +75,7 @@ async function settleAll<Given extends Members>(
   options: FanOutOptions & { stream?: boolean },
 ): Promise<FanOutResults<Given>> {
   const { calls, callOptions, shaped } = prepare(llms, options)
-  // The prompt of the first member is made before any call of a member begins.
+  // The prompt of the first member is made before any member's call counts.
   const end = beginCall()
   try {
     const results = calls.map((call) =>
@@ -82,11 +90,16 @@ async function settleAll<Given extends Members>(
   }
 }
 
+const label = 'fanOut'
+/** The rules of options that are not a call's. perMember checks their values, as it knows the members. */
+const rules: OptionRules = { timeoutMs: { type: 'any' } }
+
 function prepare<Given extends Members>(llms: Given, options: FanOutOptions & { stream?: boolean }) {
-  const { timeoutMs, stream: _stream, signal, ...callOptions } = options ?? {}
-  checkCallOptions(options && { ...callOptions, ...(signal ? { signal } : {}) })
+  const { stream: _stream, signal, ...given } = options ?? {}
+  checkCallOptions(options && { ...given, ...(signal ? { signal } : {}) }, { label, rules })
+  const { timeoutMs, ...callOptions } = given
   const slots = memberSlots(llms)
-  const deadlines = perMember(timeoutMs, slots, deadlineRule('timeoutMs'))
+  const deadlines = perMember(timeoutMs, slots, { name: 'timeoutMs', rule: limitMs, label })
   const calls = slots.map((slot) => new MemberCall(slot, signal, deadlines[slot.index]))
   return { calls, callOptions, shaped: (results: MemberResult[]) => shapedAs(llms, slots, results) }
 }

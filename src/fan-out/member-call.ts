@@ -1,37 +1,37 @@
-/** One member's call, and what ends it. */
-import { ConvokeError, endedError, isConvokeError, timedOutError, messageOf } from '../errors.ts'
+/** One member's call, with its deadline and its cancel. */
+import { ConvokeError, abortedError, isConvokeError, totalTimeoutError, messageOf } from '../errors.ts'
 import { onAbort } from '../policies/cancellation.ts'
 import { maxTimerMs } from '../policies/deadline.ts'
 import type { GenerateResponse, Usage } from '../types.ts'
-import { noUsage, sumUsage, usageOf } from '../usage/sum-usage.ts'
+import { noUsage, sumKnown, sumUsage } from '../usage/sum-usage.ts'
 import type { MemberResult, MemberSlot } from './members.ts'
 import { infoOf } from './members.ts'
 
-/** What a call took: its reply, and what a combined LLM lost beside it. */
+/** The usage and cost of a reply, including the other attempts of a combined LLM. */
 function spentOn(reply: GenerateResponse): { usage: Usage; costUsd?: number } {
-  const { usage, costUsd, otherAttempts: lost = [], fromCache } = reply
+  const { usage, costUsd, otherAttempts = [], fromCache } = reply
   const own = fromCache ? noUsage : usage
-  const cost = sumUsage([costUsd, ...lost.map((one) => one.costUsd)])
+  const cost = sumKnown([costUsd, ...otherAttempts.map((one) => one.costUsd)])
   return {
-    usage: lost.length > 0 ? usageOf([own, ...lost.map((one) => one.usage)]) : own,
+    usage: otherAttempts.length > 0 ? sumUsage([own, ...otherAttempts.map((one) => one.usage)]) : own,
     ...(cost === undefined ? {} : { costUsd: cost }),
   }
 }
 
-/** What a member that was cancelled has to end: a session writes to its disk, a cache to its store. */
+/** A cancelled member has this long to end: a session writes to its disk, a cache to its store. */
 const graceMs = 1_000
 
-/** One member's call: the caller's signal, its deadline and a cancel of its own in one signal. */
+/** Joins the caller's signal, the deadline and the call's own cancel in one signal. */
 export class MemberCall {
   readonly slot: MemberSlot
   readonly startedAtMs = performance.now()
-  /** It did not listen to its cancel: nothing more of it is waited for. */
-  isLeft = false
+  /** The member ignored its signal, and is no longer waited for. */
+  isAbandoned = false
   readonly #controller = new AbortController()
   readonly #stopListening: () => void
   readonly #timer: NodeJS.Timeout | undefined
 
-  /** @param limit how its error calls the deadline */
+  /** @param limit the deadline in the words of its error */
   constructor(
     slot: MemberSlot,
     signal: AbortSignal | undefined,
@@ -42,9 +42,9 @@ export class MemberCall {
     this.#stopListening = onAbort(signal, (reason) => this.cancel(reason))
     if (timeoutMs === undefined || timeoutMs > maxTimerMs) return
     this.#timer = setTimeout(() => {
-      this.cancel(timedOutError(`There was no answer within ${limit}.`))
+      this.cancel(totalTimeoutError(`There was no answer within ${limit}.`))
     }, timeoutMs)
-    // A stream that nobody reads must not hold the process.
+    // A stream that nobody reads must not keep the process alive.
     this.#timer.unref()
   }
 
@@ -56,11 +56,11 @@ export class MemberCall {
     this.#controller.abort(reason)
   }
 
-  /** What becomes of it; never rejects. */
+  /** The result of the call; never rejects. */
   async settle(ask: () => PromiseLike<GenerateResponse>): Promise<MemberResult> {
     this.#timer?.ref()
     try {
-      const response = await this.#unlessDeaf(ask())
+      const response = await this.#unlessAbandoned(ask())
       return { ...this.#facts(), response, ...spentOn(response) }
     } catch (thrown) {
       const error = this.#failure(thrown)
@@ -71,19 +71,19 @@ export class MemberCall {
     }
   }
 
-  /** The reply, or, of a member that does not listen to its signal, an end all the same. */
-  async #unlessDeaf(asked: PromiseLike<GenerateResponse>): Promise<GenerateResponse> {
+  /** @throws ConvokeError `cancelled` when the member ignores its signal for `graceMs` */
+  async #unlessAbandoned(reply: PromiseLike<GenerateResponse>): Promise<GenerateResponse> {
     let timer: NodeJS.Timeout | undefined
-    const left = new Promise<never>((_, reject) => {
-      const message = `The member did not end within ${graceMs} ms of its cancel.`
-      const leave = () => {
-        this.isLeft = true
+    const abandoned = new Promise<never>((_, reject) => {
+      const message = `The member did not end within ${graceMs} ms of its cancellation.`
+      const abandon = () => {
+        this.isAbandoned = true
         reject(new ConvokeError('cancelled', message))
       }
-      onAbort(this.signal, () => (timer = setTimeout(leave, graceMs)))
+      onAbort(this.signal, () => (timer = setTimeout(abandon, graceMs)))
     })
     try {
-      return await Promise.race([asked, left])
+      return await Promise.race([reply, abandoned])
     } finally {
       clearTimeout(timer)
     }
@@ -95,22 +95,22 @@ export class MemberCall {
 
   #failure(thrown: unknown): ConvokeError {
     const { provider, model } = this.slot
-    const who = { provider, ...(model ? { model } : {}) }
+    const source = { provider, ...(model ? { model } : {}) }
     const { aborted, reason } = this.signal
     if (!isConvokeError(thrown)) {
-      // One of the caller's own may end by any error, once it is told to.
-      if (aborted) return endedError(reason, { ...who, cause: thrown })
+      // A member of the caller's own may throw any error when its signal aborts.
+      if (aborted) return abortedError(reason, { ...source, cause: thrown })
       const message = messageOf(thrown)
       return new ConvokeError('malformed_response', `The member failed: ${message}`, {
-        ...who,
+        ...source,
         cause: thrown,
       })
     }
-    // One of the caller's own may throw the reason itself, or cancel what it asked by a signal of its own.
+    // A member of the caller's own may throw the reason itself, or `cancelled` because it cancelled a call inside it.
     if (!aborted || (thrown !== reason && thrown.code !== 'cancelled')) return thrown
     const { attempts, partial } = thrown
     const cause = thrown === reason ? {} : { cause: thrown }
-    const ended = endedError(reason, { ...who, attempts, ...cause, ...(partial ? { partial } : {}) })
+    const ended = abortedError(reason, { ...source, attempts, ...cause, ...(partial ? { partial } : {}) })
     return thrown === reason || ended.code === 'timeout' ? ended : thrown
   }
 }

@@ -1,11 +1,12 @@
-/** Who is asked together: their keys, deadlines and prompts, and what becomes of each one's call. */
+/** The members of a fan-out or a consensus: their keys, their prompts, and the results of their calls. */
 import { ConvokeError, messageOf } from '../errors.ts'
+import { describeValue } from '../options/check-options.ts'
 import type { GenerateResponse, Prompt, StreamChunk, Usage } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 
 /**
- * Who can be asked: an LLM, or whatever answers as one does. It has to obey the signal of its options: one that has not
- * ended a second after that is left alone, and what it used is not known.
+ * An LLM, or any object with the same two methods. It has to obey the signal of its options: a member that has not ended
+ * a second after its signal is no longer waited for, and its usage is unknown.
  */
 export interface Member {
   readonly provider?: string
@@ -14,19 +15,20 @@ export interface Member {
   stream(prompt: Prompt, options?: GenerateOptions): MemberStream
 }
 
-/** What of a `ResponseStream` is needed. */
+/** The part of `ResponseStream` that a member has to offer. */
 export interface MemberStream extends AsyncIterable<StreamChunk> {
   readonly response: Promise<GenerateResponse>
   cancel(reason?: unknown): void
 }
 
-/** Members in a list, in which one may stand several times, or by keys of your own. */
+/** Members in a list, which may hold the same LLM several times, or by keys of your own. */
 export type Members = readonly Member[] | Readonly<Record<string, Member>>
 
-/** Which member: `key` is yours, or in a list `provider/model`, the second of a name with `#2` behind it. */
+/** Identifies a member. */
 export interface MemberInfo {
+  /** Your own key; in a list `provider/model`, with `#2` behind it for the second member of the same name. */
   readonly key: string
-  /** Place in the order that was given, from 0. */
+  /** Position in the order that was given, from 0. */
   readonly index: number
   readonly provider: string
   readonly model: string | undefined
@@ -36,24 +38,24 @@ export interface MemberInfo {
 export type PromptForMembers = Prompt | ((member: MemberInfo) => Prompt)
 
 /** What became of one member: a response or an error, never both. */
-export type MemberResult<Output = unknown> = MemberInfo & {
+export type MemberResult<Response extends GenerateResponse = GenerateResponse> = MemberInfo & {
   /** From the fan-out's start to this member's end, in milliseconds. */
   timeMs: number
   /**
-   * What it took, with what a combined LLM lost (`response.lost`): none where the reply is out of a cache, and of a
-   * member that failed, what it had used by then; absent where nothing was sent.
+   * Tokens that the call used, including `response.otherAttempts` of a combined LLM. A reply from a cache used none. A
+   * failed member has the usage until it failed; the field is absent where nothing was sent.
    */
   usage?: Usage
-  /** US dollars of the same, where prices are known. */
+  /** US dollars for this usage, where prices are known. */
   costUsd?: number
-} & ({ response: GenerateResponse<Output>; error?: never } | { response?: never; error: ConvokeError })
+} & ({ response: Response; error?: never } | { response?: never; error: ConvokeError })
 
-/** A member in its place. */
+/** A member with its key and position. */
 export interface MemberSlot extends MemberInfo {
   readonly member: Member
 }
 
-/** @throws ConvokeError `invalid_request` where there is nobody, or something that cannot be asked */
+/** @throws ConvokeError `invalid_request` where there is no member, or an object that is none */
 export function memberSlots(llms: Members): MemberSlot[] {
   const entries: [key: string | undefined, member: Member][] = Array.isArray(llms)
     ? llms.map((member: Member) => [undefined, member])
@@ -69,10 +71,9 @@ export function memberSlots(llms: Members): MemberSlot[] {
   const seen = new Map<string, number>()
   return entries.map(([name, member], index) => {
     if (!canAnswer(member)) {
-      const shown = member === null ? 'null' : typeof member
       throw new ConvokeError(
         'invalid_request',
-        `Member ${name ?? index} is no LLM (${shown}). Make it with createLLM.`,
+        `Member ${name ?? index} is ${describeValue(member)}, not an LLM. Make it with createLLM.`,
       )
     }
     const { provider = 'member', model } = member
@@ -92,15 +93,22 @@ export function infoOf({ key, index, provider, model }: MemberInfo): MemberInfo 
   return { key, index, provider, model }
 }
 
-/** A member's prompt. A function that throws fails that member alone. */
+/**
+ * A member's prompt.
+ * @throws ConvokeError `invalid_request` when the prompt function throws: it fails this member alone
+ */
 export function promptFor(prompt: PromptForMembers, slot: MemberInfo): Prompt {
   if (typeof prompt !== 'function') return prompt
   try {
     return prompt(infoOf(slot))
   } catch (cause) {
     const message = messageOf(cause)
-    throw new ConvokeError('invalid_request', `The prompt for ${slot.key} could not be made: ${message}`, {
-      cause,
-    })
+    throw new ConvokeError(
+      'invalid_request',
+      `The prompt function failed for member ${slot.key}: ${message}`,
+      {
+        cause,
+      },
+    )
   }
 }

@@ -1,4 +1,4 @@
-/** What every attempt passes on its way to the vendor: circuit breaker → slot → rate permit. One per LLM. */
+/** The way of every attempt to the vendor: circuit breaker → slot → rate permit. Each LLM has one. */
 import { Breaker } from '../policies/breaker.ts'
 import { Limiter } from '../policies/limiter.ts'
 import { RateLimit } from '../policies/rate-limit.ts'
@@ -7,26 +7,26 @@ import type { LLMOptions } from '../options/llm-options.ts'
 import { estimateInputTokens } from '../tokens/count-tokens.ts'
 import type { GenerateResponse } from '../types.ts'
 
-/** Replies that the average of output tokens looks back on, about. */
+/** About so many of the last replies make the average of output tokens. */
 const averagedReplies = 50
 
-/** An attempt as the gate sees it. */
-export interface AdmissionRequest {
-  request: ChatRequest
-  signal: AbortSignal
-  /** It was admitted before, and joins a full line. */
-  isRetry: boolean
-  /** Tokens that the attempt spent although it failed. */
-  spent: (error: unknown) => number
+/** An attempt, as far as its admission goes. */
+export interface AdmissionRequest<Mode = unknown> {
+  readonly request: ChatRequest
+  readonly signal: AbortSignal
+  /** The call was admitted before, so its retry may join a full queue. */
+  readonly isRetry: boolean
+  /** Sends the request. */
+  run(mode: Mode): Promise<GenerateResponse>
+  /** Tokens that the attempt cost although it failed. */
+  spentTokens(error: unknown): number
 }
-
-type Attempt = () => Promise<GenerateResponse>
 
 export class Admission {
   readonly #limiter: Limiter
   readonly #rateLimit: RateLimit | undefined
   readonly #breaker: Breaker | undefined
-  /** Of the replies so far, for requests that do not say how long theirs may become. */
+  /** The average of the replies so far, for requests without `maxTokens`. */
   #outputTokens = 0
   #replies = 0
 
@@ -45,54 +45,55 @@ export class Admission {
   }
 
   /**
-   * Runs the attempt when it is its turn. The slot is held while it waits for its permit: nobody else could send
-   * either, and so the whole line is bounded by `maxQueue`.
-   * @throws ConvokeError `queue_full`, `circuit_open`; the signal's reason when it aborts in line
+   * Runs the attempt when a slot and a permit are free. The attempt holds its slot while it waits for the permit: no other
+   * attempt could send either, and `maxQueue` bounds the whole queue that way.
+   * @throws ConvokeError `queue_full`, `circuit_open`; the signal's reason when it fires in the queue
    */
-  async execute(attempt: Attempt, admissionRequest: AdmissionRequest): Promise<GenerateResponse> {
-    // Asked in front of each line, since none is worth waiting in, and for good right before the request.
+  async execute<Mode>(attempt: AdmissionRequest<Mode>, mode: Mode): Promise<GenerateResponse> {
+    // An open circuit ends the attempt before each queue, which would be a wait for nothing, and before the request.
     this.#breaker?.check()
-    const { signal, isRetry } = admissionRequest
+    const { signal, isRetry } = attempt
     const rateLimit = this.#rateLimit
-    if (!rateLimit) return this.#limiter.execute(() => this.#guarded(attempt), signal, isRetry)
-    return this.#limiter.execute(() => this.#paced(attempt, rateLimit, admissionRequest), signal, isRetry)
+    const send = () => attempt.run(mode)
+    if (!rateLimit) return this.#limiter.execute(() => this.#guarded(send), signal, isRetry)
+    return this.#limiter.execute(() => this.#paced(send, rateLimit, attempt), signal, isRetry)
   }
 
-  #guarded(attempt: Attempt): Promise<GenerateResponse> {
-    return this.#breaker ? this.#breaker.execute(attempt) : attempt()
+  #guarded(send: () => Promise<GenerateResponse>): Promise<GenerateResponse> {
+    return this.#breaker ? this.#breaker.execute(send) : send()
   }
 
   async #paced(
-    attempt: Attempt,
+    send: () => Promise<GenerateResponse>,
     rateLimit: RateLimit,
-    admissionRequest: AdmissionRequest,
+    attempt: AdmissionRequest,
   ): Promise<GenerateResponse> {
-    const { request, signal, spent } = admissionRequest
+    const { request, signal } = attempt
     this.#breaker?.check()
-    const permit = await rateLimit.take(rateLimit.countsTokens ? this.#expected(request) : 0, signal)
+    const permit = await rateLimit.acquire(rateLimit.countsTokens ? this.#expected(request) : 0, signal)
     let isSent = false
     try {
       signal.throwIfAborted()
       const response = await this.#guarded(() => {
         isSent = true
-        return attempt()
+        return send()
       })
       this.#average(response.usage.outputTokens)
       permit.settle(response.usage.totalTokens)
       return response
     } catch (error) {
       if (!isSent) permit.giveBack()
-      else if (rateLimit.countsTokens) permit.settle(spent(error))
+      else if (rateLimit.countsTokens) permit.settle(attempt.spentTokens(error))
       throw error
     }
   }
 
-  /** What a request will spend, as far as one can know. */
+  /** An estimate of the tokens that a request will cost. */
   #expected(request: ChatRequest): number {
     return estimateInputTokens(request) + (request.maxTokens ?? Math.round(this.#outputTokens))
   }
 
-  /** The mean of the first replies, which then follows the later ones. */
+  /** The mean of the first replies; later, a mean that follows the last ones. */
   #average(outputTokens: number): void {
     this.#replies = Math.min(this.#replies + 1, averagedReplies)
     this.#outputTokens += (outputTokens - this.#outputTokens) / this.#replies

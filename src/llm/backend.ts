@@ -3,19 +3,17 @@
  * from this, so whatever takes an LLM takes any of them.
  */
 import type { ConvokeError } from '../errors.ts'
-import type { SerializedLLM } from '../blocking/protocol.ts'
+import type { CallStart } from '../policies/total-clock.ts'
+import type { MadeLLM } from '../threads/recipe.ts'
+import type { RequestMessage } from '../provider.ts'
 import type { StreamSource } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
+import type { RequestOptions } from '../options/request-options.ts'
 
-/** Options of a request beside the calls. */
-export interface RequestOptions {
-  signal?: AbortSignal
-}
-
-/** A prompt, or what makes one for the provider that will get it: a session's history differs with it. */
-export type PromptFor = Prompt | ((provider: string) => Prompt)
+/** A prompt; or a function that gives the messages of a session, normalised already, as one provider accepts them. */
+export type PromptFor = Prompt | ((provider: string) => readonly RequestMessage[])
 
 /** A call that is yet to begin: by `generate` or by `run`, once. */
 export interface PendingCall extends StreamSource {
@@ -33,14 +31,9 @@ export interface CallScope {
   /** A reply in plain text, whatever calls take by default: no tools, no schema, nothing that ends it early. */
   isPlainText?: boolean
   /** When the first request was sent: `totalMs` of a call counts from there, whoever answers it. */
-  totalClock?: TotalClock
+  callStart?: CallStart
   /** An attempt failed and would be tried again, with nothing visible: true ends the call, for another LLM to answer. */
   handsOver?: (error: ConvokeError) => boolean
-}
-
-export interface TotalClock {
-  /** By `performance.now()`. */
-  startedAtMs?: number
 }
 
 /** Who may answer a call, and what its window must hold. */
@@ -50,14 +43,13 @@ export interface Candidate {
   maxTokens: number | undefined
 }
 
-export interface Backend {
+export interface Backend extends MadeLLM {
   /** Of several LLMs, the provider that all have, or the combinator's name. */
   readonly provider: string
   /** Of several LLMs, the model that all have. */
   readonly model: string | undefined
   /** What calls take where they say nothing; of several LLMs, as far as they agree. */
   readonly defaults: Readonly<GenerateOptions>
-  readonly blocking: 'allow' | undefined
   /** The vendors' callers in it. */
   readonly leaves: readonly Backend[]
   readonly activity: { running: number; queued: number }
@@ -71,11 +63,5 @@ export interface Backend {
   showModel(model: string, options: RequestOptions): Promise<ModelInfo>
   deleteModel(model: string, options: RequestOptions): Promise<void>
   pullModel(model: string, options: RequestOptions): AsyncGenerator<PullProgress, void, void>
-  /**
-   * What the blocking thread makes it of.
-   * @param isMember of a combination, which may answer without one that is closed
-   * @throws ConvokeError `blocking_unavailable` where it cannot cross to another thread, `configuration` when it was closed
-   */
-  plain(isMember?: boolean): SerializedLLM
   close(): Promise<void>
 }

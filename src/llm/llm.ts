@@ -1,33 +1,36 @@
 /** createLLM, and the facade that every LLM wears, whatever stands behind it. */
-import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { callBlocking, generateBlocking } from '../blocking/generate.ts'
-import type { Blocker, BlockingOptions } from '../blocking/generate.ts'
+import type { BlockingOptions } from '../options/blocking-options.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
-import type { Candidate, Backend, PromptFor, RequestOptions, PendingCall } from './backend.ts'
+import type { Candidate, Backend, PromptFor, PendingCall } from './backend.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
-import { checkLLMOptions } from '../options/call-options.ts'
+import { checkLLMOptions } from '../options/check-call-options.ts'
 import { recognizeClient } from '../providers/registry.ts'
 import type { LLMOptions } from '../options/llm-options.ts'
-import type { SerializedLLM } from '../blocking/protocol.ts'
+import type { ProviderName } from '../options/known-models.ts'
+import type { RequestOptions } from '../options/request-options.ts'
+import type { ResponseTo } from '../options/response-to.ts'
 import { ResponseStream } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import { VendorBackend } from './vendor-backend.ts'
 
-export type { RequestOptions } from './backend.ts'
-
-/** A client of one of the vendors' SDKs; which one is told by its structure. */
-export type VendorClient = object
-
 /**
- * An LLM by its provider's name (`'openai'`), by `'provider/model'`, or over a vendor client that exists already.
- * Synchronous and cheap: the vendor's SDK is loaded at the first call.
+ * Makes an LLM from its provider's name (`'openai'`), from `'provider/model'`, or over a vendor's client that exists
+ * already, which is recognised by its structure. It is synchronous and cheap: the vendor's SDK is loaded at the first
+ * call.
  *
- * @throws ConvokeError `configuration` for an unknown provider, a missing key or a bad option, `missing_dependency`
+ * @param options how to reach the vendor, limits, and defaults for all calls. A `schema` among them types `output` of
+ * calls that give none.
+ * @throws ConvokeError `configuration` for an unknown provider, a missing key or a bad option; `missing_dependency`
  * when the SDK is not installed
  */
-export function createLLM(provider: string | VendorClient, options: LLMOptions = {}): LLM {
+export function createLLM<Output = never, Tool extends string = never>(
+  provider: ProviderName | object,
+  options?: LLMOptions<Output, Tool>,
+): LLM<ResponseTo<Output, Tool>>
+export function createLLM(provider: string | object, options: LLMOptions = {}): LLM {
   checkLLMOptions(options)
   if (typeof provider === 'string') {
     const slash = provider.indexOf('/')
@@ -45,12 +48,17 @@ export function createLLM(provider: string | VendorClient, options: LLMOptions =
   return new LLM(new VendorBackend(recognizeClient(provider), options, provider))
 }
 
-/** A model behind one facade: calls, streams, and what the vendor tells of its models. Make one with `createLLM`. */
-export class LLM implements AsyncDisposable {
+/**
+ * A model behind one facade: calls, streams, and what the vendor tells of its models. Make one with `createLLM`.
+ * `Default` is the response to calls that give neither a schema nor tools.
+ */
+export class LLM<Default extends GenerateResponse = GenerateResponse> implements AsyncDisposable {
   /** The provider's name, as errors and responses give it; of LLMs that differ in it, the combinator's name. */
   readonly provider: string
   /** The model that calls use when they name none; nothing where combined LLMs differ in it. */
   readonly model: string | undefined
+  /** Only the compiler reads it: it tells LLMs apart whose defaults give different responses. It has no value. */
+  declare readonly '~response'?: Default
   readonly #backend: Backend
 
   /** @internal */
@@ -61,20 +69,18 @@ export class LLM implements AsyncDisposable {
   }
 
   /**
-   * One reply; never blocks. With `stream: true` it gives the `ResponseStream` at once, as `stream()` does.
+   * One reply, without blocking the thread. With `stream: true` it gives the `ResponseStream` at once, as `stream()`
+   * does. `output` of the response is there, and typed, where the call has a `schema`; with `tools` besides it may be
+   * absent, since a reply that calls a tool has none. Tools among the LLM's defaults are not seen by the types.
    *
    * @throws ConvokeError with a `code` that is the same for the same cause on every vendor
    */
-  agenerate<Output>(
+  agenerate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
-    options: GenerateOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
-  ): Promise<GenerateResponse<Output>>
-  agenerate(prompt: Prompt, options: GenerateOptions & { stream: true }): ResponseStream
-  agenerate(prompt: Prompt, options?: GenerateOptions & { stream?: false }): Promise<GenerateResponse>
-  agenerate(
-    prompt: Prompt,
-    options: GenerateOptions & { stream: boolean },
-  ): Promise<GenerateResponse> | ResponseStream
+    options?: GenerateOptions<Output, Tool> & { stream?: Stream },
+  ): Stream extends true
+    ? ResponseStream<ResponseTo<Output, Tool, Default>>
+    : Promise<ResponseTo<Output, Tool, Default>>
   agenerate(
     prompt: Prompt,
     options: GenerateOptions & { stream?: boolean } = {},
@@ -88,10 +94,14 @@ export class LLM implements AsyncDisposable {
   }
 
   /**
-   * The reply as it comes.
+   * One reply, chunk by chunk as it comes. `response` of the stream is typed as that of `agenerate`.
    *
    * @throws ConvokeError at once for bad input; what fails later ends the stream
    */
+  stream<Output = never, Tool extends string = never>(
+    prompt: Prompt,
+    options?: GenerateOptions<Output, Tool> & { stream?: boolean },
+  ): ResponseStream<ResponseTo<Output, Tool, Default>>
   stream(prompt: Prompt, options: GenerateOptions & { stream?: boolean } = {}): ResponseStream {
     const source = this.source(prompt, options)
     return new ResponseStream(source, source.bufferSize)
@@ -105,18 +115,17 @@ export class LLM implements AsyncDisposable {
    * @throws ConvokeError as `agenerate`; `blocking_unavailable` where calls of this thread would stand still meanwhile, or
    * where the LLM or an option cannot cross; `worker_lost` when the thread died: the next call has a new one
    */
-  generate<Output>(
+  generate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
-    options: BlockingOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
-  ): GenerateResponse<Output>
-  generate(prompt: Prompt, options: BlockingOptions & { stream: true }): BlockingStream
-  generate(prompt: Prompt, options?: BlockingOptions & { stream?: false }): GenerateResponse
-  generate(prompt: Prompt, options: BlockingOptions & { stream: boolean }): GenerateResponse | BlockingStream
+    options?: BlockingOptions<GenerateOptions<Output, Tool>> & { stream?: Stream },
+  ): Stream extends true
+    ? BlockingStream<ResponseTo<Output, Tool, Default>>
+    : ResponseTo<Output, Tool, Default>
   generate(
     prompt: Prompt,
     options: BlockingOptions & { stream?: boolean } = {},
   ): GenerateResponse | BlockingStream {
-    return withProvider(this.provider, () => generateBlocking(this.blocker(), prompt, options))
+    return withProvider(this.provider, () => generateBlocking({ llm: this.#backend }, prompt, options))
   }
 
   /**
@@ -179,7 +188,9 @@ export class LLM implements AsyncDisposable {
 
   /** `countTokens`, while this thread waits. @throws ConvokeError as that, and as `generate` */
   countTokensSync(prompt: Prompt, options: BlockingOptions & { exact?: boolean } = {}): TokenCount {
-    return withProvider(this.provider, () => callBlocking(this.blocker(), 'countTokens', prompt, options))
+    return withProvider(this.provider, () =>
+      callBlocking({ llm: this.#backend }, 'countTokens', prompt, options),
+    )
   }
 
   /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
@@ -220,26 +231,5 @@ export class LLM implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-
-  /**
-   * @throws ConvokeError `blocking_unavailable` where it cannot cross to another thread
-   * @internal
-   */
-  plain(): SerializedLLM {
-    return this.#backend.plain()
-  }
-
-  /**
-   * How its calls block.
-   * @internal
-   */
-  blocker(): Blocker {
-    const { blocking, defaults } = this.#backend
-    return {
-      target: () => ({ kind: 'llm', llm: this.plain() }),
-      defaults: { ...defaults, ...(blocking ? { blocking } : {}) },
-      provider: this.provider,
-    }
   }
 }

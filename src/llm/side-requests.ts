@@ -1,6 +1,6 @@
 /** Small requests beside an LLM's calls: lists of models, counts of tokens. A server that is silent ends them. */
 import { beginCall } from '../threads/calls-in-flight.ts'
-import { ConvokeError, endedError } from '../errors.ts'
+import { ConvokeError, abortedError } from '../errors.ts'
 import { Deadline } from '../policies/deadline.ts'
 import type { Timeouts } from '../options/generate-options.ts'
 
@@ -33,7 +33,7 @@ export class SideRequests {
   begin(signal: AbortSignal | undefined, limit: Limit): Deadline {
     const provider = this.#provider
     const deadline = new Deadline(signal, this.#limits[limit], {
-      cancelled: (cause) => endedError(cause, { provider }, 'request'),
+      cancelled: (cause) => abortedError(cause, { provider }, 'request'),
       expired: (silenceMs) => {
         const message = `The server said nothing for ${limit} ${silenceMs}.`
         return new ConvokeError('timeout', message, { provider, phase: 'idle' })

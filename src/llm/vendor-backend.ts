@@ -1,27 +1,22 @@
 /** An LLM over one vendor: the only place where the parts of a call are wired. */
-import { Replica } from '../blocking/channel.ts'
-import { serializeLLM } from '../blocking/serialize-arguments.ts'
 import { Call } from './call.ts'
-import type { Candidate, Backend, CallScope, PromptFor, RequestOptions } from './backend.ts'
+import type { Candidate, Backend, CallScope, PromptFor } from './backend.ts'
+import type { RequestOptions } from '../options/request-options.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { Admission } from './admission.ts'
-import {
-  callDefaults,
-  checkCallOptions,
-  mergeOptions,
-  plainTextDefaults,
-  settingsOf,
-} from '../options/call-options.ts'
+import { callDefaults, plainTextDefaults, settingsOf } from '../options/settings.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
+import { mergeOptions } from '../options/merge-options.ts'
 import { RetryBudget } from '../policies/retry-budget.ts'
 import { loadPrices } from '../usage/cost.ts'
 import { configure, keysOf } from '../providers/configure.ts'
 import { findProvider } from '../providers/registry.ts'
 import type { ChatRequest, Provider, ProviderConfig } from '../provider.ts'
 import type { LLMOptions } from '../options/llm-options.ts'
-import type { SerializedLLM } from '../blocking/protocol.ts'
+import { discard, noteRecipe } from '../threads/recipe.ts'
 import { chatRequest } from '../request/chat-request.ts'
 import { SideRequests } from './side-requests.ts'
-import { countRequest, lacks } from '../tokens/count-tokens.ts'
+import { countRequest, whyEstimated } from '../tokens/count-tokens.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { ModelInfo, Prompt, PullProgress, Warning } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
@@ -30,7 +25,6 @@ export class VendorBackend implements Backend {
   readonly provider: string
   readonly model: string | undefined
   readonly defaults: GenerateOptions
-  readonly blocking: 'allow' | undefined
   readonly #config: ProviderConfig
   readonly #admission: Admission
   readonly #budget = new RetryBudget()
@@ -38,11 +32,6 @@ export class VendorBackend implements Backend {
   readonly #calls = new Set<Call>()
   /** Beside the calls: lists of models and the like. */
   readonly #sideRequests: SideRequests
-  /** How the blocking thread makes it again. */
-  readonly #toPlain: () => SerializedLLM
-  #plain: SerializedLLM | undefined
-  /** In the blocking thread. */
-  readonly #replica = new Replica()
   #loaded: Provider | Promise<Provider> | undefined
   #isClosed = false
 
@@ -55,11 +44,19 @@ export class VendorBackend implements Backend {
     this.defaults = callDefaults(options)
     this.#sideRequests = new SideRequests(config.name, settingsOf(this.defaults).timeouts)
     this.#admission = new Admission(options)
-    this.blocking = options.blocking
     const { apiKey } = options
-    // The environment may have changed by the time that the twin is made.
-    const taken = { ...options, apiKey: typeof apiKey === 'function' ? apiKey : keysOf(found.entry, apiKey) }
-    this.#toPlain = () => serializeLLM(this.#replica.idFor(this), found, config, taken)
+    noteRecipe(this, {
+      kind: 'vendor',
+      provider: found.name,
+      options: {
+        ...options,
+        name: config.name,
+        apiKey: typeof apiKey === 'function' ? apiKey : keysOf(found.entry, apiKey),
+        ...(config.baseURL ? { baseURL: config.baseURL } : {}),
+      },
+      hasClient: client !== undefined,
+      isRegisteredHere: found.entry.package === undefined,
+    })
     this.#load = async () => {
       const [{ create }] = await Promise.all([found.entry.load(), loadPrices()])
       return create(config)
@@ -117,7 +114,9 @@ export class VendorBackend implements Backend {
     }
     const count = await countRequest(request)
     if (!exact || count.method === 'exact') return count
-    throw this.#lacks(`counts no tokens. ${lacks(count, request.model)} Leave out exact for an estimate`)
+    throw this.#lacks(
+      `counts no tokens. ${whyEstimated(count, request.model)} Leave out exact for an estimate`,
+    )
   }
 
   listModels(options: RequestOptions): Promise<ModelInfo[]> {
@@ -157,19 +156,13 @@ export class VendorBackend implements Backend {
     }
   }
 
-  plain(isMember = false): SerializedLLM {
-    if (!isMember) this.#throwIfClosed()
-    const plain = (this.#plain ??= this.#toPlain())
-    return this.#isClosed ? { ...plain, isClosed: true } : plain
-  }
-
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const call of this.#calls) call.cancel('the LLM was closed')
     this.#sideRequests.cancel('the LLM was closed')
     const provider = await Promise.resolve(this.#loaded).catch(() => undefined)
-    this.#replica.forget()
+    discard(this)
     await provider?.close?.()
   }
 
@@ -198,15 +191,19 @@ export class VendorBackend implements Backend {
     { isPlainText = false }: CallScope,
     warnings: Warning[],
   ): { request: ChatRequest; settings: ReturnType<typeof settingsOf>; merged: GenerateOptions } {
-    this.#throwIfClosed()
+    this.throwIfClosed()
     checkCallOptions(options)
     const merged = mergeOptions(isPlainText ? plainTextDefaults(this.defaults) : this.defaults, options)
     const settings = settingsOf(merged)
-    const given = typeof prompt === 'function' ? prompt(this.provider) : prompt
+    const given = typeof prompt === 'function' ? { normalized: prompt(this.provider) } : prompt
     return { request: chatRequest(given, merged, settings.timeouts, warnings), settings, merged }
   }
 
-  #throwIfClosed(): void {
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  throwIfClosed(): void {
     if (!this.#isClosed) return
     throw new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.')
   }

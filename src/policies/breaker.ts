@@ -1,21 +1,26 @@
-/** After so many failures in a row nothing is sent for a while; then one attempt probes whether the vendor lives. */
+/**
+ * A circuit breaker: after several failures in a row it sends nothing for a while, and then a single probe.
+ *
+ * The room `policies` holds retries, limits, clocks and cancellation. They know nothing of vendors and of HTTP. Every
+ * room above may import them; they import errors and the types of options.
+ */
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { CircuitBreakerOptions } from '../options/generate-options.ts'
 
 /**
- * A probe that hangs, or a long stream that is read slowly, keeps the others out no longer than this; then the next
- * one probes beside it.
+ * How long a probe keeps other attempts out. A probe may hang, or be a long stream that is read slowly; after this time
+ * the next attempt becomes a second probe.
  */
 const longestProbeMs = 60_000
 
 /**
- * What the end of an attempt says of the vendor: it gave a whole reply, it answered (with a refusal, say), it failed,
- * or nothing, since the end was not its doing.
+ * The end of an attempt, as evidence about the server. `success`: it gave a whole reply. `answer`: it answered, but
+ * with a refusal. `failure`: it failed. `unrelated`: the end was not its doing (a cancel, for example).
  */
-type BreakerSignal = 'success' | 'answer' | 'failure' | 'nothing'
+type Outcome = 'success' | 'answer' | 'failure' | 'unrelated'
 
 interface Attempt {
-  /** The period in which it began. */
+  /** The value of `#period` when the attempt began. */
   period: number
 }
 
@@ -26,11 +31,11 @@ export class Breaker {
   #failures = 0
   #lastFailure: ConvokeError | undefined
   #isOpen = false
-  /** While open: when the next attempt may probe. Time is monotonic. */
-  #nextTryAtMs = 0
-  /** The attempt that was let through last while open. */
+  /** While the circuit is open: when the next attempt may probe, by the monotonic clock. */
+  #nextProbeAtMs = 0
+  /** The last attempt that was let through while the circuit was open. */
   #probe: Attempt | undefined
-  /** Counts openings and closings. */
+  /** Grows with every opening and closing, so that attempts from before can be told from those after. */
   #period = 0
 
   constructor({ failures = 5, cooldownMs = 30_000 }: CircuitBreakerOptions = {}) {
@@ -39,75 +44,75 @@ export class Breaker {
   }
 
   /**
-   * Spares an attempt the wait in a line, where it would be refused at the end of it.
+   * Asks without sending anything, so that an attempt need not wait in a queue only to be refused at its end.
    * @throws ConvokeError `circuit_open` while nothing may be sent
    */
   check(): void {
-    if (this.#isOpen && performance.now() < this.#nextTryAtMs) throw this.#refusal()
+    if (this.#isOpen && performance.now() < this.#nextProbeAtMs) throw this.#refusal()
   }
 
   /**
-   * Runs `fn` at once, and learns from its end.
+   * Runs `fn` at once, and counts how it ends.
    * @throws ConvokeError `circuit_open` while nothing may be sent, without running `fn`
    */
   async execute<T>(fn: () => Promise<T>): Promise<T> {
-    const attempt = this.#admit()
+    const attempt = this.#begin()
     try {
       const result = await fn()
-      this.#judge(attempt, 'success')
+      this.#record(attempt, 'success')
       return result
     } catch (error) {
-      this.#judge(attempt, verdictOn(error), error)
+      this.#record(attempt, outcomeOf(error), error)
       throw error
     }
   }
 
-  #admit(): Attempt {
+  #begin(): Attempt {
     this.check()
     const attempt = { period: this.#period }
     if (this.#isOpen) {
       this.#probe = attempt
-      this.#nextTryAtMs = performance.now() + Math.max(this.#cooldownMs, longestProbeMs)
+      this.#nextProbeAtMs = performance.now() + Math.max(this.#cooldownMs, longestProbeMs)
     }
     return attempt
   }
 
   /**
-   * An attempt that began before the circuit opened or closed is late: ten that run at once and fail together open it
-   * once and do not prolong it; a stream from better days that ends well does not close it while new requests fail;
-   * and neither counts once a probe has closed it. So whatever counts while it is open is a probe.
+   * Ignores attempts that began in an earlier period. Ten attempts that fail together therefore open the circuit once
+   * and do not prolong it; a stream that began before the failures and ends well does not close it; and neither counts
+   * after a probe has closed it. While the circuit is open, only probes count.
    */
-  #judge(attempt: Attempt, verdict: BreakerSignal, error?: unknown): void {
+  #record(attempt: Attempt, outcome: Outcome, error?: unknown): void {
     if (attempt.period !== this.#period) return
-    switch (verdict) {
+    switch (outcome) {
       case 'success':
         this.#failures = 0
         if (this.#isOpen) this.#close()
         break
       case 'answer':
-        // It proves life, which closes; it is no reply, and so does not end a row of failures.
+        // The server is alive, so the circuit may close. It is not a reply, so it does not end a row of failures.
         if (this.#isOpen) this.#close()
         break
       case 'failure':
         this.#failures++
-        this.#lastFailure = withoutReply(error as ConvokeError)
-        // Only closing takes the count back, and so every probe that fails opens anew.
+        this.#lastFailure = withoutPartial(error as ConvokeError)
+        // The count is reset only by a success or by closing, so a failed probe opens the circuit again at once.
         if (this.#failures >= this.#maxFailures) this.#open()
         break
-      case 'nothing':
-        if (attempt === this.#probe) this.#letNextProbe()
+      case 'unrelated':
+        if (attempt === this.#probe) this.#allowProbe()
         break
       default:
-        verdict satisfies never
+        outcome satisfies never
     }
   }
 
-  /** Opens, or stays open for another while. */
+  /** Opens the circuit, or keeps it open for another cool-down. */
   #open(): void {
     if (!this.#isOpen) this.#period++
     this.#isOpen = true
     this.#probe = undefined
-    this.#nextTryAtMs = performance.now() + this.#cooldownMs
+    this.#nextProbeAtMs = performance.now() + this.#cooldownMs
   }
 
   #close(): void {
@@ -118,29 +123,30 @@ export class Breaker {
     this.#lastFailure = undefined
   }
 
-  #letNextProbe(): void {
+  #allowProbe(): void {
     this.#probe = undefined
-    this.#nextTryAtMs = performance.now()
+    this.#nextProbeAtMs = performance.now()
   }
 
   #refusal(): ConvokeError {
     const last = this.#lastFailure as ConvokeError
     const status = last.status === undefined ? '' : ` (status ${last.status})`
     const failed = `The circuit is open after ${this.#failures} failures in a row, the last one ${last.code}${status}.`
-    // How long a probe takes is not known: better that a caller comes back late than in vain.
-    const waitMs = this.#probe ? this.#cooldownMs : Math.ceil(this.#nextTryAtMs - performance.now())
+    // Nobody knows how long a probe takes. A whole cool-down is the safe guess: a caller that comes too early is
+    // refused.
+    const waitMs = this.#probe ? this.#cooldownMs : Math.ceil(this.#nextProbeAtMs - performance.now())
     const next = this.#probe
-      ? 'One request is trying the vendor now'
-      : `The next request is sent in ${Math.ceil(waitMs / 1_000)} s`
-    return new ConvokeError('circuit_open', `${failed} ${next}; until then none is.`, {
+      ? 'One request is testing the vendor now; nothing else is sent until it ends.'
+      : `Nothing is sent for another ${Math.ceil(waitMs / 1_000)} s.`
+    return new ConvokeError('circuit_open', `${failed} ${next}`, {
       retryAfterMs: waitMs,
       cause: last,
     })
   }
 }
 
-function verdictOn(error: unknown): BreakerSignal {
-  if (!isConvokeError(error)) return 'nothing'
+function outcomeOf(error: unknown): Outcome {
+  if (!isConvokeError(error)) return 'unrelated'
   switch (error.code) {
     case 'connection':
     case 'overloaded':
@@ -149,7 +155,7 @@ function verdictOn(error: unknown): BreakerSignal {
     case 'malformed_response':
       return 'failure'
     case 'timeout':
-      return error.phase === 'total' ? 'nothing' : 'failure'
+      return error.phase === 'total' ? 'unrelated' : 'failure'
     case 'invalid_output':
       return 'success'
     case 'rate_limited':
@@ -162,15 +168,15 @@ function verdictOn(error: unknown): BreakerSignal {
       return 'answer'
     default:
       // A request that was refused before it was sent has no status.
-      return error.status === undefined ? 'nothing' : 'answer'
+      return error.status === undefined ? 'unrelated' : 'answer'
   }
 }
 
-/** The failure without what had arrived: other callers see it than the one whose reply it was. */
-function withoutReply(error: ConvokeError): ConvokeError {
+/** A copy without the partial response, because callers other than the one who received it will see this error. */
+function withoutPartial(error: ConvokeError): ConvokeError {
   const { code, message, provider, model, status, phase, isRetryable, retryAfterMs, cause } = error
   const copy = new ConvokeError(code, message, { isRetryable, cause })
-  // The message names the provider already.
+  // Assigned, not passed: the constructor would put the provider in front of the message a second time.
   const known = Object.entries({ provider, model, status, phase, retryAfterMs })
   return Object.assign(copy, Object.fromEntries(known.filter(([, value]) => value !== undefined)))
 }

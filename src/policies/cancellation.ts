@@ -1,9 +1,11 @@
-/** Listening to a signal and letting go of it again, in the one place that does so. */
+/** Listens to abort signals for all other rooms, so that no listener is left behind. */
 
 /**
- * Calls the listener once, when the signal fires; at once if it has fired already.
+ * Calls the listener once with the signal's reason: when the signal fires, or at once if it has fired already. Without
+ * a signal it does nothing.
  *
- * @returns stops listening. A signal may outlive thousands of calls, so each of them has to let go of it.
+ * @returns a function that removes the listener. One signal may outlive thousands of calls, so every call has to remove
+ * its own; calling it twice, or after the signal fired, does no harm.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: (reason: unknown) => void): () => void {
   if (!signal) return () => {}
@@ -16,7 +18,10 @@ export function onAbort(signal: AbortSignal | undefined, listener: (reason: unkn
   return () => signal.removeEventListener('abort', listen)
 }
 
-/** What the work gives, or the signal's reason if that fires first: for work that does not listen to the signal. */
+/**
+ * Settles as the work does, but rejects with the signal's reason if the signal fires first. For work that cannot listen
+ * to a signal itself; the work goes on, and its result is dropped.
+ */
 export async function unlessAborted<T>(signal: AbortSignal, work: PromiseLike<T>): Promise<T> {
   let stop = () => {}
   const aborted = new Promise<never>((_, reject) => {

@@ -1,14 +1,16 @@
-/** A signal that follows the user's, a clock that every sign of life restarts, and its owner's word. */
+/** A signal that aborts when the user's signal fires, when nothing was heard for too long, or when it is cancelled. */
 import { onAbort } from './cancellation.ts'
 
+/** Makes the abort reasons, so that the deadline need not know what it guards. */
 export interface DeadlineErrors {
+  /** @param cause the user's abort reason, or the argument of `cancel` */
   cancelled: (cause: unknown) => Error
   expired: (silenceMs: number) => Error
 }
 
 export class Deadline {
   readonly signal: AbortSignal
-  /** Rejects with the signal's reason, for those who wait for something that does not listen to it. */
+  /** Rejects with the signal's reason. To race against work that cannot listen to a signal. */
   readonly aborted: Promise<never>
   readonly #controller = new AbortController()
   readonly #errors: DeadlineErrors
@@ -16,6 +18,10 @@ export class Deadline {
   #timer: NodeJS.Timeout | undefined
   readonly #stopListening: () => void
 
+  /**
+   * @param given the user's signal
+   * @param silenceMs how long may pass between two calls of `touch`, in milliseconds
+   */
   constructor(given: AbortSignal | undefined, silenceMs: number, errors: DeadlineErrors) {
     this.signal = this.#controller.signal
     this.#errors = errors
@@ -28,7 +34,7 @@ export class Deadline {
     this.#stopListening = onAbort(given, (reason) => this.cancel(reason))
   }
 
-  /** Something came: the clock starts again. */
+  /** Restarts the clock: the other side gave a sign of life. */
   touch(): void {
     clearTimeout(this.#timer)
     if (this.#silenceMs > maxTimerMs || this.signal.aborted) return
@@ -36,7 +42,7 @@ export class Deadline {
     this.#timer = setTimeout(expire, this.#silenceMs)
   }
 
-  /** The caller is at work, and the other side not to blame. */
+  /** Stops the clock until the next `touch`, while the caller is busy and the other side is not to blame. */
   pause(): void {
     clearTimeout(this.#timer)
   }
@@ -45,7 +51,7 @@ export class Deadline {
     this.#controller.abort(this.#errors.cancelled(cause))
   }
 
-  /** The work is done, one way or the other: lets go of the user's signal, and closes what is still open. */
+  /** Ends the deadline after the work: removes the listener, and aborts whatever of the work is still open. */
   release(): void {
     clearTimeout(this.#timer)
     this.#stopListening()
@@ -53,5 +59,5 @@ export class Deadline {
   }
 }
 
-/** Longest delay that a Node timer takes, in milliseconds; a longer one would ring at once. */
+/** The longest delay that a Node timer takes, in milliseconds. A timer with a longer one fires at once. */
 export const maxTimerMs = 2_147_483_647

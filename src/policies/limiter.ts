@@ -1,4 +1,4 @@
-/** At most so many at once; the rest wait in line, and the line has an end. */
+/** Limits how many calls run at once. The others wait in a queue of limited length, first come, first served. */
 import { ConvokeError } from '../errors.ts'
 import { onAbort } from './cancellation.ts'
 
@@ -6,8 +6,10 @@ export class Limiter {
   readonly #maxConcurrent: number
   readonly #maxQueue: number
   #running = 0
-  /** Waiting starts, in order; a Set gives up any of them at once. */
-  readonly #waiting = new Set<() => void>()
+  /**
+   * One function for each waiting call, in order, that gives it its slot. A Set removes any of them in constant time.
+   */
+  readonly #queue = new Set<() => void>()
 
   constructor(maxConcurrent: number, maxQueue: number) {
     this.#maxConcurrent = maxConcurrent
@@ -19,18 +21,18 @@ export class Limiter {
   }
 
   get queued(): number {
-    return this.#waiting.size
+    return this.#queue.size
   }
 
   /**
-   * Runs `fn` as soon as a slot is free, and holds the slot until it settles. One that `mayExceed` joins the line even
-   * when it is full: it was admitted before.
-   * @throws ConvokeError `queue_full` at once when the line is full; the signal's reason when it aborts in line
+   * Runs `fn` as soon as a slot is free, and holds the slot until it settles.
+   * @param mayExceed joins the queue even when it is full: for a retry, whose call was admitted before
+   * @throws ConvokeError `queue_full` at once when the queue is full; the signal's reason when it fires during the wait
    */
   async execute<T>(fn: () => Promise<T>, signal: AbortSignal, mayExceed = false): Promise<T> {
     signal.throwIfAborted()
     if (this.#running < this.#maxConcurrent) this.#running++
-    else await this.#turn(signal, mayExceed)
+    else await this.#waitForSlot(signal, mayExceed)
     try {
       signal.throwIfAborted()
       return await fn()
@@ -39,11 +41,11 @@ export class Limiter {
     }
   }
 
-  #turn(signal: AbortSignal, mayExceed: boolean): Promise<void> {
-    if (this.#waiting.size >= this.#maxQueue && !mayExceed) {
+  #waitForSlot(signal: AbortSignal, mayExceed: boolean): Promise<void> {
+    if (this.#queue.size >= this.#maxQueue && !mayExceed) {
       throw new ConvokeError(
         'queue_full',
-        `${this.#running} calls are running and ${this.#waiting.size} wait: maxQueue is reached. Call less, or raise maxConcurrent or maxQueue.`,
+        `${this.#running} calls are running and ${this.#queue.size} wait, which is maxQueue. Make fewer calls at once, or raise maxConcurrent or maxQueue.`,
       )
     }
     return new Promise((resolve, reject) => {
@@ -52,21 +54,21 @@ export class Limiter {
         resolve()
       }
       const stop = onAbort(signal, (reason) => {
-        this.#waiting.delete(start)
+        this.#queue.delete(start)
         reject(reason as Error)
       })
-      this.#waiting.add(start)
+      this.#queue.add(start)
     })
   }
 
-  /** Gives the slot to the first in line, or frees it. */
+  /** Hands the slot to the first call in the queue, or frees it. */
   #release(): void {
-    const [next] = this.#waiting
+    const [next] = this.#queue
     if (!next) {
       this.#running--
       return
     }
-    this.#waiting.delete(next)
+    this.#queue.delete(next)
     next()
   }
 }

@@ -1,33 +1,34 @@
-/** So many requests, and so many tokens, in any minute and never more; what exceeds them waits in line. */
+/** Limits the requests and the tokens of any minute. Requests that would exceed a limit wait in a queue. */
 import type { RateLimits } from '../options/generate-options.ts'
 import { onAbort } from './cancellation.ts'
 import { maxTimerMs } from './deadline.ts'
 
-/** The right to send one request. Settle it, or give it back, when the request is over. */
+/** The right to send one request. When the request is over, call either `settle` or `giveBack`. */
 export interface Permit {
-  /** Corrects the reservation to the tokens that were spent. */
+  /** Corrects the reserved tokens to those that were spent. */
   settle(tokens: number): void
-  /** Nothing was sent: neither the request nor its tokens count. */
+  /** Undoes the reservation, because nothing was sent: neither the request nor its tokens count. */
   giveBack(): void
 }
 
-/** Something that happened in the window; the entries are linked from the oldest to the newest. */
+/** Requests and tokens that count from one moment on. Entries are linked from the oldest to the newest. */
 interface Entry {
   readonly atMs: number
   requests: number
   tokens: number
+  /** True once the entry is older than the window, and no longer counted in the sums. */
   hasLeft: boolean
   next: Entry | undefined
 }
 
-interface Waiting {
+interface QueuedRequest {
   tokens: number
   start: (permit: Permit) => void
 }
 
 /**
- * A sliding window over a log of what was begun: strict, where a token bucket would let twice as much through around
- * the moment that it is full. The log holds what the window held when it was last looked at, and nothing older.
+ * A sliding window over a log of requests. It is strict: a token bucket would let twice the limit through in the minute
+ * around the moment at which it is full. Entries older than the window are dropped whenever the log is read.
  */
 export class RateLimit {
   readonly #maxRequests: number
@@ -35,11 +36,11 @@ export class RateLimit {
   readonly #windowMs: number
   #oldest: Entry | undefined
   #newest: Entry | undefined
-  /** What stands in the log. */
+  /** The sums over the log. */
   #requests = 0
   #tokens = 0
-  /** In order; a Set gives up any of them at once. */
-  readonly #waiting = new Set<Waiting>()
+  /** In order of arrival. A Set removes any of them in constant time. */
+  readonly #queue = new Set<QueuedRequest>()
   #timer: NodeJS.Timeout | undefined
 
   constructor({ requestsPerMinute = Infinity, tokensPerMinute = Infinity }: RateLimits, windowMs = 60_000) {
@@ -48,59 +49,60 @@ export class RateLimit {
     this.#windowMs = windowMs
   }
 
-  /** Whether anybody needs to estimate tokens. */
+  /** False without a limit of tokens: then callers need not estimate any. */
   get countsTokens(): boolean {
     return this.#maxTokens !== Infinity
   }
 
   /**
-   * Waits for its turn, in the order of asking: a small request does not overtake a large one. One that is larger than
-   * the limit of tokens starts when no token is left in the window.
-   * @throws the signal's reason when it aborts in line
+   * Waits until the request fits into the window, in order of arrival: a small request does not overtake a large one. A
+   * request that is larger than the limit of tokens starts when the window holds no tokens.
+   * @param tokens to reserve, estimated
+   * @throws the signal's reason when it fires during the wait
    */
-  async take(tokens: number, signal: AbortSignal): Promise<Permit> {
+  async acquire(tokens: number, signal: AbortSignal): Promise<Permit> {
     signal.throwIfAborted()
-    if (this.#waiting.size === 0 && this.#delayMs(tokens) <= 0) return this.#begin(tokens)
-    return this.#turn(tokens, signal)
+    if (this.#queue.size === 0 && this.#delayMs(tokens) <= 0) return this.#reserve(tokens)
+    return this.#enqueue(tokens, signal)
   }
 
-  #turn(tokens: number, signal: AbortSignal): Promise<Permit> {
+  #enqueue(tokens: number, signal: AbortSignal): Promise<Permit> {
     return new Promise((resolve, reject) => {
       const start = (permit: Permit) => {
         stop()
         resolve(permit)
       }
-      const waiting = { tokens, start }
+      const request = { tokens, start }
       const stop = onAbort(signal, (reason) => {
-        const [first] = this.#waiting
-        this.#waiting.delete(waiting)
+        const [first] = this.#queue
+        this.#queue.delete(request)
         reject(reason as Error)
-        if (first === waiting) this.#admit()
+        if (first === request) this.#startQueued()
       })
-      this.#waiting.add(waiting)
-      if (this.#waiting.size === 1) this.#admit()
+      this.#queue.add(request)
+      if (this.#queue.size === 1) this.#startQueued()
     })
   }
 
-  /** Starts all that may start, and sets the clock to the moment when the next one may. */
-  #admit(): void {
+  /** Starts every queued request that fits, and sets a timer for the first one that does not. */
+  #startQueued(): void {
     clearTimeout(this.#timer)
-    for (const waiting of this.#waiting) {
-      const delayMs = this.#delayMs(waiting.tokens)
+    for (const request of this.#queue) {
+      const delayMs = this.#delayMs(request.tokens)
       if (delayMs > 0) {
-        // A timer may ring a millisecond early; then it is set once more.
-        this.#timer = setTimeout(() => this.#admit(), Math.min(Math.ceil(delayMs), maxTimerMs))
+        // A timer may fire a millisecond early; this function then sets it once more.
+        this.#timer = setTimeout(() => this.#startQueued(), Math.min(Math.ceil(delayMs), maxTimerMs))
         return
       }
-      this.#waiting.delete(waiting)
-      waiting.start(this.#begin(waiting.tokens))
+      this.#queue.delete(request)
+      request.start(this.#reserve(request.tokens))
     }
   }
 
-  /** How long until enough has left the window. */
+  /** Milliseconds until the window has room for a request of so many tokens; 0 or less when it has room now. */
   #delayMs(tokens: number): number {
     const nowMs = performance.now()
-    this.#forget(nowMs)
+    this.#dropOld(nowMs)
     let requests = this.#requests
     let spent = this.#tokens
     let freeAtMs = nowMs
@@ -113,13 +115,13 @@ export class RateLimit {
     return freeAtMs - nowMs
   }
 
-  #begin(tokens: number): Permit {
+  #reserve(tokens: number): Permit {
     const entry = this.#log(1, tokens)
     return {
       settle: (spent) => this.#settle(entry, spent),
       giveBack: () => {
         this.#reduce(entry, 1, entry.tokens)
-        this.#admit()
+        this.#startQueued()
       },
     }
   }
@@ -128,12 +130,12 @@ export class RateLimit {
     if (!this.countsTokens) return
     const excess = spent - entry.tokens
     if (excess > 0) {
-      // It was spent while the reply came, after the entry's time or even after its minute: the end is the safe side.
-      this.#forget(performance.now())
+      // The excess was spent at some time between the entry and now. It counts from now, which is the safe side.
+      this.#dropOld(performance.now())
       this.#log(0, excess)
     } else if (excess < 0) {
       this.#reduce(entry, 0, -excess)
-      this.#admit()
+      this.#startQueued()
     }
   }
 
@@ -155,15 +157,15 @@ export class RateLimit {
     this.#tokens -= tokens
   }
 
-  /** Drops what has left the window. */
-  #forget(nowMs: number): void {
+  /** Drops entries that are older than the window. */
+  #dropOld(nowMs: number): void {
     while (this.#oldest && this.#oldest.atMs + this.#windowMs <= nowMs) {
       const left = this.#oldest
       this.#requests -= left.requests
       this.#tokens -= left.tokens
       this.#oldest = left.next
       left.hasLeft = true
-      // A permit that is still out must not hold all that came after its entry.
+      // A permit that was not settled yet still holds its entry, and must not keep all later entries in memory.
       left.next = undefined
     }
     if (!this.#oldest) this.#newest = undefined

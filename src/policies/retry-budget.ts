@@ -1,18 +1,18 @@
-/** A token bucket that retries draw from, so that a vendor that is down is not stormed by its callers' retries. */
+/** A token bucket of retries, so that a server that is down does not receive a storm of them. */
 
-/** Retries that may follow failures without a success between them. */
+/** The most retries in a row that no success interrupts. */
 const capacity = 50
-/** What a success gives back: one retry for ten of them. */
+/** The part of a retry that a success gives back: ten successes pay for one. */
 const perSuccess = 0.1
-/** What time gives back, so that a script with few calls never runs dry. */
+/** Retries that come back with every second, so that a script with few calls never runs out. */
 const perSecond = 0.5
 
 export class RetryBudget {
   #tokens = capacity
   #filledAtMs = performance.now()
 
-  /** Takes one retry; false when none is left. */
-  take(): boolean {
+  /** Spends one retry; false when none is left. */
+  trySpend(): boolean {
     const nowMs = performance.now()
     this.#tokens = Math.min(capacity, this.#tokens + ((nowMs - this.#filledAtMs) / 1_000) * perSecond)
     this.#filledAtMs = nowMs
@@ -21,7 +21,7 @@ export class RetryBudget {
     return true
   }
 
-  /** A success pays back. */
+  /** Gives a part of a retry back after a success. */
   refund(): void {
     this.#tokens = Math.min(capacity, this.#tokens + perSuccess)
   }

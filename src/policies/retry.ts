@@ -1,19 +1,21 @@
-/** Attempts with back-off between them: full jitter, the server's own wait above it, a budget around it. */
+/** Attempts with exponential back-off and full jitter between them. The server's own wait wins over the back-off. */
 import type { ConvokeError } from '../errors.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import { sleep } from './sleep.ts'
 
 export interface RetrySettings {
-  /** Attempts in all. */
+  /** Attempts in all, the first one included. */
   attempts: number
+  /** The longest first back-off, in milliseconds; it doubles with each attempt. */
   minDelayMs: number
+  /** The longest back-off, in milliseconds. A server that asks for more makes the error final. */
   maxDelayMs: number
 }
 
 /**
- * Calls `fn` with the number of the attempt until it succeeds. An error is final when it is not retryable, when
- * `mayRetry` says so, when the attempts or the budget are spent, or when the server asks for more than `maxDelayMs`.
- * Every error tells how many attempts were made. No slot is held while it sleeps: wrap the limiter, not the reverse.
+ * Calls `fn` with the number of the attempt, from 1, until it succeeds. An error is final when it is not retryable,
+ * when `mayRetry` refuses, when the attempts or the budget are used up, or when the server asks for a longer wait than
+ * `maxDelayMs`. Call the limiter inside of `fn`, not around `retry`: otherwise a slot is held during the waits.
  */
 export async function retry<T>(
   fn: (attempt: number) => Promise<T>,
@@ -35,8 +37,9 @@ export async function retry<T>(
         throw error
       }
       const delayMs = backoffMs(error, attempt, settings)
-      if (!settings.budget.take()) {
-        error.message += ' It was not tried again: the retry budget of this LLM is spent.'
+      if (!settings.budget.trySpend()) {
+        error.message +=
+          ' It was not retried: too many requests of this LLM failed lately, and its retry budget is used up.'
         throw error
       }
       await sleep(delayMs, signal)
@@ -47,14 +50,14 @@ export async function retry<T>(
 
 /** @throws the error itself when the server asks for a longer wait than allowed */
 function backoffMs(error: ConvokeError, attempt: number, settings: RetrySettings): number {
-  const asked = error.retryAfterMs
-  if (asked === undefined) {
+  const { retryAfterMs } = error
+  if (retryAfterMs === undefined) {
     return Math.random() * Math.min(settings.maxDelayMs, settings.minDelayMs * 2 ** (attempt - 1))
   }
-  if (asked > settings.maxDelayMs) {
-    error.message += ` It asks to wait ${Math.ceil(asked / 1_000)} s, longer than maxDelayMs ${settings.maxDelayMs}.`
+  if (retryAfterMs > settings.maxDelayMs) {
+    error.message += ` It was not retried: the server asks to wait ${Math.ceil(retryAfterMs / 1_000)} s, longer than maxDelayMs ${settings.maxDelayMs}.`
     throw error
   }
-  // Never early (a timer may ring a millisecond before its time), and spread, lest all callers come back at once.
-  return asked * (1 + Math.random() * 0.15) + 1
+  // Up to 15 % are added, so that callers do not all come back at once, and 1 ms, because a timer may fire that early.
+  return retryAfterMs * (1 + Math.random() * 0.15) + 1
 }

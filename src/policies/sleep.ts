@@ -1,8 +1,12 @@
-/** A wait of any length, which a signal ends. */
+/** Waits for any length of time, or until a signal fires. */
 import { onAbort } from './cancellation.ts'
 import { maxTimerMs } from './deadline.ts'
 
-/** Rejects with the signal's reason when that fires first. */
+/**
+ * Resolves after so many milliseconds. Delays beyond what a timer holds (about 25 days) are waited for in several
+ * steps.
+ * @throws the signal's reason when it fires first, or has fired already
+ */
 export function sleep(delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout

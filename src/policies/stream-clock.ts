@@ -1,14 +1,16 @@
-/** The two clocks of a stream: until its first content, and between its chunks. */
+/** The two time limits of a stream: until its first content, and between two chunks. */
 import { maxTimerMs } from './deadline.ts'
 
+/** In milliseconds. `Infinity` switches a limit off. */
 export interface StreamLimits {
   firstChunkMs: number
   idleMs: number
 }
 
 /**
- * One timer for a whole stream: a chunk only notes the time, and the timer, when it rings, looks how long the silence
- * really was. Time is monotonic. The clock stands still while the reader lets chunks wait.
+ * Uses one timer for a whole stream, because a timer for each chunk would cost too much: a chunk only notes the time,
+ * and the timer, when it fires, computes how long the silence really was. Time is monotonic. While the reader lets
+ * chunks wait, the clock is paused.
  */
 export class StreamClock {
   readonly #limits: StreamLimits
@@ -24,7 +26,9 @@ export class StreamClock {
     this.#arm(this.#limitMs)
   }
 
-  /** Something came. Only content ends the wait for the first chunk, and nothing else prolongs it. */
+  /**
+   * Notes that something arrived. Before the first content, anything else changes nothing; later it restarts the clock.
+   */
   touch(isContent: boolean): void {
     if (!isContent && this.#phase === 'firstChunk') return
     this.#sinceMs = performance.now()
@@ -33,7 +37,10 @@ export class StreamClock {
     this.#arm(this.#limitMs)
   }
 
-  /** Stands still, and holds no process meanwhile. The timer goes on: a fast reader pauses it for microseconds. */
+  /**
+   * Stops the clock, and lets the process exit meanwhile. The timer itself is kept, because a fast reader pauses for
+   * microseconds only.
+   */
   pause(): void {
     this.#isPaused = true
     this.#timer?.unref()

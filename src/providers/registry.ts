@@ -1,24 +1,24 @@
-/** Which providers there are: name to lazy import, keys and addresses from the environment, clients by structure. */
+/** The known providers: their packages, keys and addresses, and how to recognise a vendor's own client. */
 import { didYouMean } from '../options/did-you-mean.ts'
 import { ConvokeError } from '../errors.ts'
 import { presets } from './shared/presets.ts'
 import type { CreateProvider } from '../provider.ts'
 
-/** What is known of a provider before its SDK is loaded. */
+/** The facts about a provider that are known before its SDK is loaded. */
 export interface ProviderEntry {
   /** The npm package of its SDK. */
   package?: string
-  /** Environment variables that may hold the key, in order. */
+  /** Environment variables that may hold the key, the first choice first. */
   keyVariables: readonly string[]
   needsKey: boolean
-  /** Environment variables that may hold the base URL, in order. */
+  /** Environment variables that may hold the base URL, the first choice first. */
   baseURLVariables?: readonly string[]
   baseURL?: string
-  /** The port of an address that may be written as host and port alone. */
+  /** The port to use when an address has none. Its presence allows an address without a scheme. */
   defaultPort?: number
-  /** Set for a server that only speaks OpenAI's API. */
+  /** The preset, for a server that speaks only OpenAI's API. */
   preset?: string
-  /** Whether the user must say where the server is. */
+  /** Whether the user must pass the base URL. */
   needsBaseURL?: boolean
   load: () => Promise<{ create: CreateProvider }>
 }
@@ -76,12 +76,12 @@ for (const [name, preset] of Object.entries(presets)) {
 
 const aliases: Readonly<Record<string, string>> = { google: 'gemini' }
 
-/** The names that `createLLM` takes. */
+/** The names of all providers that `createLLM` takes, registered ones included. */
 export function listProviders(): string[] {
   return Object.keys(entries)
 }
 
-/** @throws ConvokeError `configuration` for a name that nobody registered */
+/** @throws ConvokeError `configuration` for an unknown name, with the known names in the message */
 export function findProvider(name: string): { name: string; entry: ProviderEntry } {
   const known = Object.hasOwn(aliases, name) ? (aliases[name] as string) : name
   const entry = Object.hasOwn(entries, known) ? entries[known] : undefined
@@ -89,13 +89,17 @@ export function findProvider(name: string): { name: string; entry: ProviderEntry
   const names = listProviders()
   throw new ConvokeError(
     'configuration',
-    `There is no provider ${JSON.stringify(name)}.${didYouMean(name, names)} There are ${names.join(', ')}; registerProvider() adds one.`,
+    `Unknown provider ${JSON.stringify(name)}.${didYouMean(name, names)} Providers are ${names.join(', ')}; registerProvider() adds one.`,
   )
 }
 
 /**
- * Adds a provider under a name of your own; `create` is called once for each LLM, at its first request.
- * @throws ConvokeError `configuration` when the name is taken or holds a slash
+ * Adds a provider under a name of your own.
+ * @param create called once for each LLM, at the LLM's first request
+ * @param options.keyVariables environment variables that may hold the key, the first choice first. @default none
+ * @param options.needsKey whether a missing key is an error. @default false
+ * @throws ConvokeError `configuration` when the name is taken, or has other characters than letters, digits, dots,
+ * dashes and underscores
  */
 export function registerProvider(
   name: string,
@@ -105,11 +109,14 @@ export function registerProvider(
   if (!/^[a-z0-9][a-z0-9._-]*$/i.test(name)) {
     throw new ConvokeError(
       'configuration',
-      `${JSON.stringify(name)} is no provider name. Use letters, digits, dots and dashes.`,
+      `${JSON.stringify(name)} is not a provider name. Use letters, digits, dots, dashes and underscores.`,
     )
   }
   if (Object.hasOwn(entries, name) || Object.hasOwn(aliases, name)) {
-    throw new ConvokeError('configuration', `There is a provider ${name} already. Choose another name.`)
+    throw new ConvokeError(
+      'configuration',
+      `The provider name ${name} is already taken. Choose another name.`,
+    )
   }
   entries[name] = {
     keyVariables: options.keyVariables ?? [],
@@ -119,24 +126,25 @@ export function registerProvider(
 }
 
 /**
- * The provider of a vendor's own client, recognised by structure, so that two copies of an SDK do not matter.
- * @throws ConvokeError `configuration` for an object that is none of them
+ * The provider of a vendor's own client. The client is recognised by its methods and not by its class, because a program
+ * may hold two copies of an SDK.
+ * @throws ConvokeError `configuration` for an object that is no client of a known SDK
  */
 export function recognizeClient(client: object): string {
-  const has = (path: string) => {
+  const hasMethod = (path: string) => {
     const value = path
       .split('.')
       .reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], client)
     return typeof value === 'function'
   }
-  if (has('chat.completions.create')) return 'openai'
-  if (has('messages.create') && has('withOptions')) return 'anthropic'
-  if (has('getGenerativeModel') || has('models.generateContentStream')) return 'gemini'
-  if (has('chatStream') || has('v2.chatStream')) return 'cohere'
-  if (has('chat') && has('pull') && has('embed')) return 'ollama'
-  const kind = client.constructor?.name ?? 'object'
+  if (hasMethod('chat.completions.create')) return 'openai'
+  if (hasMethod('messages.create') && hasMethod('withOptions')) return 'anthropic'
+  if (hasMethod('getGenerativeModel') || hasMethod('models.generateContentStream')) return 'gemini'
+  if (hasMethod('chatStream') || hasMethod('v2.chatStream')) return 'cohere'
+  if (hasMethod('chat') && hasMethod('pull') && hasMethod('embed')) return 'ollama'
+  const className = client.constructor?.name ?? 'object'
   throw new ConvokeError(
     'configuration',
-    `This ${kind} is no client of a known SDK. Pass a client of openai, @anthropic-ai/sdk, @google/generative-ai, @google/genai, cohere-ai or ollama, or a provider's name.`,
+    `This ${className} is not a client of a known SDK. Pass a client of openai, @anthropic-ai/sdk, @google/generative-ai, @google/genai, cohere-ai or ollama, or a provider's name.`,
   )
 }

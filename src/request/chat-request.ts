@@ -1,13 +1,18 @@
-/** From a call's options to the request that a provider gets. */
+/** Makes the request that a provider gets from a call's prompt and options. */
 import { ConvokeError } from '../errors.ts'
 import { jsonSchemaOf } from './structured-output.ts'
-import { conversation } from './normalize-prompt.ts'
+import { normalizePrompt } from './normalize-prompt.ts'
+import type { NormalizedPrompt } from './normalize-prompt.ts'
 import type { ChatRequest } from '../provider.ts'
 import type { Prompt, Warning } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 
+/**
+ * @param warnings gets the warnings of the mapping, each once
+ * @throws ConvokeError `configuration` without a model, `invalid_request` for a prompt or a schema that cannot be sent
+ */
 export function chatRequest(
-  prompt: Prompt,
+  prompt: Prompt | NormalizedPrompt,
   options: GenerateOptions,
   timeouts: { connectMs: number; idleMs: number },
   warnings: Warning[],
@@ -23,18 +28,18 @@ export function chatRequest(
     ...rest
   } = options
   if (!model) {
-    throw new ConvokeError('configuration', "No model. Pass model, or 'provider/model' to createLLM.")
+    throw new ConvokeError('configuration', "No model. Pass model, or pass 'provider/model' to createLLM.")
   }
-  /** A retry maps the request again; what it warns of is told once. */
-  const told = new Set<string>()
+  // A retry maps the request again, and must not repeat its warnings.
+  const given = new Set<string>()
   const warn = (warning: Warning) => {
-    if (told.has(warning.message)) return
-    told.add(warning.message)
+    if (given.has(warning.message)) return
+    given.add(warning.message)
     warnings.push(warning)
   }
   return {
     ...rest,
-    ...conversation(prompt, options, warn),
+    ...normalizePrompt(prompt, options, warn),
     model,
     ...(stop === undefined ? {} : { stop: [stop].flat() as string[] }),
     connectMs: timeouts.connectMs,

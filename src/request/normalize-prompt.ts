@@ -1,6 +1,5 @@
-/** From what the user typed to the request that a provider gets: checks, shorthands, and the bytes of media. */
-import { ConvokeError } from '../errors.ts'
-import type { MediaPart, RequestMessage } from '../provider.ts'
+/** Checks the user's prompt and messages, and writes them in the full form that providers get. */
+import type { RequestMessage } from '../provider.ts'
 import type {
   AssistantMessage,
   FilePart,
@@ -13,6 +12,13 @@ import type {
   UserMessage,
   Warning,
 } from '../types.ts'
+import { invalidRequest } from './invalid-request.ts'
+import { mediaPart } from './media-part.ts'
+
+/** Messages that were normalised before, by a session that keeps them in this form. */
+export interface NormalizedPrompt {
+  normalized: readonly RequestMessage[]
+}
 
 interface Conversation {
   system?: string
@@ -20,15 +26,16 @@ interface Conversation {
 }
 
 /**
- * The conversation that a prompt and its options make: system texts gathered, the messages so far, the prompt.
+ * The conversation of a prompt and its options. Its messages are those of the options, then the prompt; all system texts
+ * are gathered in `system`.
  * @throws ConvokeError `invalid_request` for an empty prompt, an unknown role or part, or a result without its call
  */
-export function conversation(
-  prompt: Prompt,
+export function normalizePrompt(
+  prompt: Prompt | NormalizedPrompt,
   options: { system?: string; messages?: readonly Message[] },
   warn: (warning: Warning) => void,
 ): Conversation {
-  const typed = typeof prompt === 'string' ? [{ role: 'user', content: prompt } as const] : [prompt].flat()
+  const { typed, normalized } = given(prompt)
   const system: string[] = options.system ? [options.system] : []
   const messages: RequestMessage[] = []
   const toolNames = new Map<string, string>()
@@ -39,10 +46,10 @@ export function conversation(
           warn({
             type: 'changed',
             subject: 'messages',
-            message: 'A system message in mid-conversation was moved to the front.',
+            message: 'A system message in the middle of the conversation was moved to the front.',
           })
         }
-        system.push(text(message.content, 'system'))
+        system.push(text(message.content, 'system message'))
         break
       case 'user':
         messages.push({ role: 'user', content: userParts(message) })
@@ -57,34 +64,46 @@ export function conversation(
         messages.push({ role: 'tool', content: toolParts(message, toolNames) })
         break
       default:
-        throw bad(
+        throw invalidRequest(
           `A message has the role ${JSON.stringify((message as Message | undefined)?.role)}. Use system, user, assistant or tool.`,
         )
     }
   }
-  if (messages.length === 0) throw bad('The prompt is empty. Pass a text, a message or a list of messages.')
+  // A history may be longer than the arguments of one push() can be.
+  for (const message of normalized) messages.push(message)
+  if (messages.length === 0)
+    throw invalidRequest('The prompt is empty. Pass a text, a message or a list of messages.')
   return system.length ? { system: system.join('\n\n'), messages } : { messages }
+}
+
+function given(prompt: Prompt | NormalizedPrompt): {
+  typed: readonly Message[]
+  normalized: readonly RequestMessage[]
+} {
+  if (typeof prompt === 'string') return { typed: [{ role: 'user', content: prompt }], normalized: [] }
+  if (prompt && 'normalized' in prompt) return { typed: [], normalized: prompt.normalized }
+  return { typed: [prompt].flat() as Message[], normalized: [] }
 }
 
 function userParts(message: UserMessage): Extract<RequestMessage, { role: 'user' }>['content'] {
   const { content } = message
   if (typeof content === 'string') {
-    if (content === '') throw bad('The prompt is empty. Pass a text, a message or a list of messages.')
+    if (content === '')
+      throw invalidRequest('The prompt is empty. Pass a text, a message or a list of messages.')
     return [{ type: 'text', text: content }]
   }
   if (!Array.isArray(content) || content.length === 0) {
-    throw bad('A user message has no content. Pass a text or a list of parts.')
+    throw invalidRequest('A user message has no content. Pass a text or a list of parts.')
   }
   return (content as (TextPart | ImagePart | FilePart | undefined)[]).map((part) => {
     switch (part?.type) {
       case 'text':
         return { type: 'text', text: text(part.text, 'text part') }
       case 'image':
-        return imagePart(part)
       case 'file':
-        return filePart(part)
+        return mediaPart(part)
       default:
-        throw bad(`A user message has a part of type ${typeOf(part)}. Use text, image or file.`)
+        throw invalidRequest(`A user message has a part of type ${typeOf(part)}. Use text, image or file.`)
     }
   })
 }
@@ -92,11 +111,11 @@ function userParts(message: UserMessage): Extract<RequestMessage, { role: 'user'
 function assistantParts(
   message: AssistantMessage,
 ): Extract<RequestMessage, { role: 'assistant' }>['content'] {
-  // OpenAI's own form of a turn that only calls tools has null for its text.
+  // OpenAI's own form of a message has null for its text when it only calls tools.
   const content = message.content ?? ''
   const text = typeof content === 'string' && content ? [{ type: 'text' as const, text: content }] : []
-  const given = typeof content === 'string' ? text : list(content, 'An assistant message')
-  const calls = list(message.toolCalls ?? [], 'toolCalls').map((call) => ({
+  const given = typeof content === 'string' ? text : list(content, 'The content of an assistant message')
+  const calls = list(message.toolCalls ?? [], 'The field toolCalls').map((call) => ({
     ...call,
     type: 'tool-call' as const,
   }))
@@ -108,7 +127,7 @@ function assistantParts(
       case 'tool-call':
         return { ...part, arguments: json(part.arguments, `the arguments of the tool call ${part.name}`) }
       default:
-        throw bad(
+        throw invalidRequest(
           `An assistant message has a part of type ${typeOf(part)}. Use text, reasoning or tool-call.`,
         )
     }
@@ -122,12 +141,12 @@ function toolParts(
   const parts: readonly ToolResultPart[] =
     'toolCallId' in message
       ? [{ ...message, type: 'tool-result', result: message.content }]
-      : list(message.content, 'A tool message')
-  if (parts.length === 0) throw bad('A tool message has no results. Pass tool-result parts.')
+      : list(message.content, 'The content of a tool message')
+  if (parts.length === 0) throw invalidRequest('A tool message has no results. Pass tool-result parts.')
   return parts.map((part) => {
     const { toolCallId, name = names.get(toolCallId), result, isError } = part ?? {}
     if (!toolCallId || name === undefined) {
-      throw bad(
+      throw invalidRequest(
         `The tool result ${JSON.stringify(toolCallId)} answers no tool call before it. Pass the assistant message with the call first.`,
       )
     }
@@ -136,18 +155,19 @@ function toolParts(
   })
 }
 
-function list<T>(value: readonly T[], what: string): readonly T[] {
-  if (!Array.isArray(value)) throw bad(`${what} holds ${typeof value} where a list belongs.`)
+/** @param subject begins the sentence of the error */
+function list<T>(value: readonly T[], subject: string): readonly T[] {
+  if (!Array.isArray(value)) throw invalidRequest(`${subject} has the type ${typeof value}. Pass a list.`)
   return value
 }
 
-/** What goes over the wire as JSON must be JSON. */
+/** Checks that JSON can hold a value, because it is sent as JSON. */
 function json(value: unknown, what: string): unknown {
   try {
     JSON.stringify(value)
     return value
   } catch (cause) {
-    throw new ConvokeError('invalid_request', `JSON cannot hold ${what}: pass plain data.`, { cause })
+    throw invalidRequest(`JSON cannot hold ${what}. Pass plain data.`, cause)
   }
 }
 
@@ -155,73 +175,8 @@ function typeOf(part: unknown): string {
   return JSON.stringify((part as { type?: unknown } | null)?.type) ?? String(part)
 }
 
-function imagePart({ image, mediaType }: ImagePart): MediaPart {
-  const source = mediaSource(image, 'image')
-  const found = mediaType ?? source.mediaType ?? sniffImage(source.base64) ?? 'image/png'
-  return media('image', source, found)
-}
-
-function filePart({ file, mediaType, name }: FilePart): MediaPart {
-  const source = mediaSource(file, 'file')
-  const found = mediaType ?? source.mediaType
-  if (!found) throw bad('A file part has no mediaType. Pass one, such as application/pdf.')
-  return { ...media('file', source, found), ...(name ? { name } : {}) }
-}
-
-type Source = { base64?: string; url?: string; mediaType?: string }
-
-function media(type: 'image' | 'file', { base64, url }: Source, mediaType: string): MediaPart {
-  return url === undefined ? { type, mediaType, base64: base64 ?? '' } : { type, mediaType, url }
-}
-
-function mediaSource(value: string | URL | Uint8Array, what: string): Source {
-  if (value instanceof Uint8Array) {
-    return { base64: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64') }
-  }
-  if (value instanceof URL) return mediaSource(value.href, what)
-  if (typeof value !== 'string' || value === '') {
-    throw bad(
-      `An ${what} part holds ${value === '' ? 'an empty text' : typeof value}. Pass a URL, base64 text or bytes.`,
-    )
-  }
-  const data = /^data:([^;,]*)(;[^,]*)?,/.exec(value.slice(0, 200))
-  if (data) {
-    const rest = value.slice(data[0].length)
-    const base64 = data[2]?.endsWith(';base64') ? rest : Buffer.from(unescaped(rest, what)).toString('base64')
-    return { base64, ...(data[1] ? { mediaType: data[1] } : {}) }
-  }
-  if (/^https?:\/\//i.test(value)) return { url: value }
-  if (!/^[A-Za-z0-9+/_=\s-]*$/.test(value.slice(0, 400))) {
-    throw bad(
-      `An ${what} part holds a text that is no URL and no base64: ${value.slice(0, 40)}. Load the file and pass its bytes.`,
-    )
-  }
-  return { base64: value }
-}
-
-function unescaped(text: string, what: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch (cause) {
-    const message = `An ${what} part holds a data URL with a broken % escape.`
-    throw new ConvokeError('invalid_request', message, { cause })
-  }
-}
-
-/** First bytes of the picture formats that vendors take, as base64. */
-function sniffImage(base64: string | undefined): string | undefined {
-  if (base64?.startsWith('iVBORw0KGgo')) return 'image/png'
-  if (base64?.startsWith('/9j/')) return 'image/jpeg'
-  if (base64?.startsWith('R0lGOD')) return 'image/gif'
-  if (base64?.startsWith('UklGR')) return 'image/webp'
-  return undefined
-}
-
 function text(value: unknown, what: string): string {
-  if (typeof value !== 'string') throw bad(`A ${what} holds ${typeof value} where text belongs.`)
+  if (typeof value !== 'string')
+    throw invalidRequest(`The text of a ${what} has the type ${typeof value}. Pass a string.`)
   return value
-}
-
-function bad(message: string): ConvokeError {
-  return new ConvokeError('invalid_request', message)
 }

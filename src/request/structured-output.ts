@@ -1,11 +1,13 @@
-/** Validated output: a schema of the user's becomes JSON Schema for the vendor, and judges what comes back. */
+/** Structured output: turns the user's schema into JSON Schema for the vendor, and validates the reply with it. */
 import type { StandardJSONSchemaV1, StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError, messageOf } from '../errors.ts'
 import type { GenerateResponse } from '../types.ts'
+import { invalidRequest } from './invalid-request.ts'
 
 /**
- * The JSON Schema of what the model is to write: the schema's input, before its own transforms.
- * @throws ConvokeError `invalid_request` for a schema whose library gives none
+ * The JSON Schema of the text that the model must write. It describes the schema's input, before the schema's own
+ * transforms.
+ * @throws ConvokeError `invalid_request` for a schema whose library makes no JSON Schema
  */
 export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> {
   const standard = schema['~standard'] as StandardSchemaV1['~standard'] &
@@ -14,21 +16,18 @@ export function jsonSchemaOf(schema: StandardSchemaV1): Record<string, unknown> 
     try {
       return standard.jsonSchema.input({ target: 'draft-2020-12' })
     } catch (cause) {
-      throw new ConvokeError('invalid_request', `The schema has no JSON Schema: ${messageOf(cause)}`, {
-        cause,
-      })
+      throw invalidRequest(`The schema has no JSON Schema: ${messageOf(cause)}`, cause)
     }
   }
-  throw new ConvokeError(
-    'invalid_request',
+  throw invalidRequest(
     `The schema of ${standard.vendor} has no JSON Schema. Use one that implements Standard JSON Schema (zod 4.2 and newer do), or wrap it with its library's converter.`,
   )
 }
 
 /**
- * The validated value of a reply. A refusal and a cut have causes of their own: the schema is not to blame.
- * @throws ConvokeError `content_filtered`; `invalid_output` when the text is no JSON or does not fit, with every issue and
- * its path
+ * The validated value of a reply.
+ * @throws ConvokeError `content_filtered` when the model refused or the reply was filtered; `invalid_output` when the
+ * text is no JSON or does not fit the schema, with every issue and its path
  */
 export async function outputOf(response: GenerateResponse, schema: StandardSchemaV1): Promise<unknown> {
   const value = jsonOf(response)
@@ -36,12 +35,12 @@ export async function outputOf(response: GenerateResponse, schema: StandardSchem
   try {
     result = await schema['~standard'].validate(value)
   } catch (cause) {
-    throw failed(response, cause)
+    throw invalid(response, `The schema threw an error on the reply: ${messageOf(cause)}`, cause)
   }
   return valueOf(result, response)
 }
 
-/** What the text says. A fence of Markdown around the JSON is taken off. */
+/** The JSON value of the reply's text. A Markdown fence around the JSON is removed. */
 function jsonOf(response: GenerateResponse): unknown {
   const { refusal, finishReason, content } = response
   if (refusal || finishReason === 'content-filter') {
@@ -62,17 +61,13 @@ function valueOf(result: StandardSchemaV1.Result<unknown>, response: GenerateRes
   if (!result.issues) return result.value
   const issues = result.issues.map(({ message, path = [] }) => {
     const keys = path.map((segment) => String(typeof segment === 'object' ? segment.key : segment))
-    return `${keys.join('.') || 'the whole'}: ${message}`
+    return `${keys.join('.') || 'the whole value'}: ${message}`
   })
   throw invalid(response, `The reply does not fit the schema. ${issues.join('; ')}.`)
 }
 
-function failed(response: GenerateResponse, cause: unknown): ConvokeError {
-  return invalid(response, `The schema failed on the reply: ${messageOf(cause)}`, cause)
-}
-
 function invalid({ finishReason }: GenerateResponse, message: string, cause?: unknown): ConvokeError {
-  const hint = finishReason === 'length' ? ' The reply ended at its length limit: raise maxTokens.' : ''
+  const hint = finishReason === 'length' ? ' The reply was cut at its length limit; raise maxTokens.' : ''
   return new ConvokeError('invalid_output', message + hint, { cause })
 }
 

@@ -1,25 +1,29 @@
 /**
- * The parts of a reply, put together from its pieces. What is collected of a reply, what is recorded while it streams and
- * what is found of an interrupted one all come from here, so that they are the same.
+ * Joins the pieces of a reply to the parts of a message. A built response, the record of a stream, and an interrupted
+ * reply that is found again all use this code, so that they get the same parts.
  */
 import type { ProviderChunk } from '../provider.ts'
 import { GrowingText } from '../transport/growing-text.ts'
-import type { AssistantPart, ReasoningPart, StreamChunk, TextPart } from '../types.ts'
+import type { AssistantPart, ReasoningPart, StreamChunk, TextPart, ToolCallPart } from '../types.ts'
 
 /** A part with text, which may still grow. */
-interface OpenPart {
-  head: Omit<TextPart, 'text'> | Omit<ReasoningPart, 'text'>
+interface GrowingPart {
+  fields: Omit<TextPart, 'text'> | Omit<ReasoningPart, 'text'>
   text: GrowingText
 }
 
-type Grown = OpenPart | { head: Extract<AssistantPart, { type: 'tool-call' }>; text?: undefined }
+/** A tool call, which comes whole. */
+interface WholePart {
+  fields: ToolCallPart
+  text?: undefined
+}
 
-/** What a chunk adds to its reply; nothing where that is no part of a message. */
+/** The piece that a chunk adds to the message; undefined for a chunk that adds none. */
 export function pieceOf(chunk: ProviderChunk | StreamChunk, provider: string): AssistantPart | undefined {
   switch (chunk.type) {
     case 'text': {
       const { content, signature } = chunk
-      // A sign of life is no text: it parts nothing.
+      // A sign of life is no piece: it must not separate the pieces around it.
       if (content === '' && !signature) return undefined
       return { type: 'text', text: content, ...(signature ? { signature } : {}) }
     }
@@ -42,83 +46,85 @@ export function pieceOf(chunk: ProviderChunk | StreamChunk, provider: string): A
 }
 
 export class MessageParts {
-  #parts: Grown[] = []
-  /** Whether anything came since the last `take`. */
-  #isFresh = false
+  #parts: (GrowingPart | WholePart)[] = []
+  /** Whether a piece came since the last `take`. */
+  #hasNew = false
 
   add(piece: AssistantPart): void {
-    this.#isFresh = true
+    this.#hasNew = true
     if (piece.type === 'tool-call') {
-      this.#parts.push({ head: { ...piece } })
+      this.#parts.push({ fields: { ...piece } })
       return
     }
     const last = this.#parts.at(-1)
     if (last?.text && isContinued(last, piece)) {
-      // Of plain text, the most of what comes, there is nothing more to note.
-      if (piece.type === 'reasoning' || piece.signature) Object.assign(last.head, headOf(piece))
+      // Most pieces are plain text, which has no fields to update.
+      if (piece.type === 'reasoning' || piece.signature) Object.assign(last.fields, fieldsOf(piece))
       last.text.add(piece.text)
       return
     }
     const text = new GrowingText()
     text.add(piece.text)
-    this.#parts.push({ head: headOf(piece), text })
+    this.#parts.push({ fields: fieldsOf(piece), text })
   }
 
-  /** All of them, as they are now. */
+  /** All parts so far. */
   get all(): AssistantPart[] {
-    return this.#parts.map(wholeOf)
+    return this.#parts.map(partOf)
   }
 
   /** The text of all parts of this type. */
   textOf(type: 'text' | 'reasoning'): string {
     let joined = ''
-    for (const { head, text } of this.#parts) if (head.type === type) joined += text?.text ?? ''
+    for (const { fields, text } of this.#parts) if (fields.type === type) joined += text?.text ?? ''
     return joined
   }
 
   /**
-   * What came since the last time. Put behind each other, what was taken gives the same parts: the last one stays here
-   * without its text, so that what follows is joined to it, or not, as if nothing had been taken.
+   * Takes out the parts that came since the last time. When all that was taken is added to new MessageParts in order,
+   * the parts are the same. For that, the last part stays here without its text, so that later pieces are joined to it
+   * or not as if nothing had been taken.
    */
   take(): AssistantPart[] {
-    if (!this.#isFresh) return []
-    this.#isFresh = false
+    if (!this.#hasNew) return []
+    this.#hasNew = false
     const taken = this.all
     const last = this.#parts.at(-1)
     this.#parts = []
-    const end = taken.at(-1)
-    if (!last?.text || isEnded(last) || !end || end.type === 'tool-call') return taken
+    const lastTaken = taken.at(-1)
+    if (!last?.text || hasEnded(last) || !lastTaken || lastTaken.type === 'tool-call') return taken
     const text = new GrowingText()
-    this.#parts = [{ head: { ...last.head }, text }]
-    // Half a character waits for its other half: alone it could not be stored.
-    if (/[\uD800-\uDBFF]$/.test(end.text)) {
-      text.add(end.text.slice(-1))
-      end.text = end.text.slice(0, -1)
+    this.#parts = [{ fields: { ...last.fields }, text }]
+    // The first half of a surrogate pair waits here for the second, because it cannot be stored alone.
+    if (/[\uD800-\uDBFF]$/.test(lastTaken.text)) {
+      text.add(lastTaken.text.slice(-1))
+      lastTaken.text = lastTaken.text.slice(0, -1)
     }
     return taken
   }
 }
 
 /**
- * Adjacent text is one part, and so is reasoning of one id. A signature ends its part: it is the vendor's proof of that
- * text alone. Reasoning that was withheld stands for itself.
+ * Whether a piece belongs to the last part. Adjacent pieces of text are one part, and so are adjacent pieces of
+ * reasoning with one id. A signature ends its part, because it is the vendor's proof of that text only. Redacted
+ * reasoning is always a part of its own.
  */
-function isContinued(last: OpenPart, piece: TextPart | ReasoningPart): boolean {
-  const { head } = last
-  if (isEnded(last)) return false
-  if (head.type !== 'reasoning' || piece.type !== 'reasoning') return head.type === piece.type
+function isContinued(last: GrowingPart, piece: TextPart | ReasoningPart): boolean {
+  const { fields } = last
+  if (hasEnded(last)) return false
+  if (fields.type !== 'reasoning' || piece.type !== 'reasoning') return fields.type === piece.type
   if (piece.redacted) return false
-  return head.id === undefined || piece.id === undefined || head.id === piece.id
+  return fields.id === undefined || piece.id === undefined || fields.id === piece.id
 }
 
-function headOf({ text: _text, ...head }: TextPart | ReasoningPart): OpenPart['head'] {
-  return head
+function fieldsOf({ text: _text, ...fields }: TextPart | ReasoningPart): GrowingPart['fields'] {
+  return fields
 }
 
-function isEnded({ head }: OpenPart): boolean {
-  return Boolean(head.signature) || (head.type === 'reasoning' && head.redacted === true)
+function hasEnded({ fields }: GrowingPart): boolean {
+  return Boolean(fields.signature) || (fields.type === 'reasoning' && fields.redacted === true)
 }
 
-function wholeOf({ head, text }: Grown): AssistantPart {
-  return text ? ({ ...head, text: text.text } as TextPart | ReasoningPart) : { ...head }
+function partOf({ fields, text }: GrowingPart | WholePart): AssistantPart {
+  return text ? ({ ...fields, text: text.text } as TextPart | ReasoningPart) : { ...fields }
 }

@@ -1,7 +1,7 @@
-/** A whole reply as a stream once more: out of a store, or out of a cache. */
+/** Gives a whole response as the chunks of a stream again, for a reply from a store or from a cache. */
 import type { AssistantPart, GenerateResponse, StreamChunk } from '../types.ts'
 
-/** One chunk for each part; collected, they give the same message. */
+/** The chunks of a response, one for each part. A response that is built from them has the same message. */
 export function* chunksOf(response: GenerateResponse): Generator<StreamChunk> {
   const { message, finishReason, rawFinishReason, usage, id, model, refusal } = response
   yield { type: 'start', content: '', ...(id ? { id } : {}), ...(model ? { model } : {}) }

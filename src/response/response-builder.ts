@@ -1,17 +1,19 @@
-/** Folds the chunks of a reply into a response; of a broken one, as much as came. */
+/** Builds the response of a reply from its chunks. At any time it gives the response of the chunks so far. */
 import type { ChatRequest, ProviderChunk, ReportedUsage } from '../provider.ts'
-import { pieceOf, MessageParts } from './message-parts.ts'
-import { estimateInputTokens, estimateTokens, scaled } from '../tokens/count-tokens.ts'
-import type { FinishReason, GenerateResponse, ToolCall, Usage } from '../types.ts'
+import { estimateInputTokens, estimateTokens, scaleForModel } from '../tokens/count-tokens.ts'
+import type { FinishReason, GenerateResponse, Usage } from '../types.ts'
+import { MessageParts, pieceOf } from './message-parts.ts'
+import { responseFromParts } from './response-from-parts.ts'
 
-/** What was asked. */
+/** The facts about a request that its response needs. */
 export interface RequestInfo {
+  /** The model that was requested. */
   model: string
-  /** Estimated, where the vendor has not told. */
+  /** An estimate of the input tokens, for a reply whose vendor did not report them. */
   inputTokens(): number
 }
 
-/** Of what answers a request. */
+/** A builder for the reply to a request. */
 export function responseBuilderFor(provider: string, request: ChatRequest): ResponseBuilder {
   return new ResponseBuilder(provider, {
     model: request.model,
@@ -26,11 +28,11 @@ export class ResponseBuilder {
   #model: string
   readonly #parts = new MessageParts()
   #refusal = ''
-  #toolCalls: ToolCall[] = []
-  /** Argument text of calls that are not whole yet, for the estimate. */
-  #openArguments = ''
+  /** The argument text of all tool calls, for the estimate. */
+  #argumentText = ''
   #usage: ReportedUsage = {}
   #estimatedInput: number | undefined
+  /** The length of the content that was estimated so far, and its tokens. */
   #estimatedContent = { length: 0, tokens: 0 }
   #rawFinishReason: string | undefined
   #raw: unknown
@@ -43,7 +45,7 @@ export class ResponseBuilder {
     this.#model = requestInfo.model
   }
 
-  /** Whether the vendor sent anything of a reply. */
+  /** Whether the vendor has sent any part of a reply. */
   get hasBegun(): boolean {
     return this.#hasBegun
   }
@@ -60,16 +62,14 @@ export class ResponseBuilder {
       case 'text':
       case 'reasoning':
       case 'tool-call-start':
+      case 'tool-call':
       case 'tool-result':
         break
       case 'refusal':
         this.#refusal += chunk.refusal
         break
       case 'tool-call-delta':
-        this.#openArguments += chunk.argumentsDelta
-        break
-      case 'tool-call':
-        this.#toolCalls.push(chunk.toolCall)
+        this.#argumentText += chunk.argumentsDelta
         break
       case 'usage':
         Object.assign(this.#usage, chunk.usage)
@@ -85,67 +85,64 @@ export class ResponseBuilder {
     }
   }
 
-  /** The reply so far. Whether usage is the vendor's or an estimate is for `usage.source` to say. */
+  /**
+   * The response of the chunks so far. `usage.source` says whether its usage is the vendor's or an estimate.
+   * @param more.consumed whether the request cost tokens; a refused request did not. @default true
+   */
   response(
     finishReason: FinishReason,
     more: Pick<GenerateResponse, 'timing' | 'warnings'> & { consumed?: boolean },
   ): GenerateResponse {
-    // What comes behind the end (a reply that does not fit its schema) changes nothing of what the vendor said.
-    const isWhole = this.#hasFinished || (finishReason !== 'cancelled' && finishReason !== 'error')
-    const reasoning = this.#parts.textOf('reasoning')
-    return {
-      content: this.#parts.textOf('text'),
-      ...(reasoning ? { reasoning } : {}),
-      ...(this.#refusal ? { refusal: this.#refusal } : {}),
-      toolCalls: [...this.#toolCalls],
-      finishReason,
-      ...(this.#rawFinishReason === undefined ? {} : { rawFinishReason: this.#rawFinishReason }),
-      usage: this.#usageSoFar(isWhole, more.consumed ?? true),
+    // A finished reply stays complete when the call fails after it, such as for a reply that does not fit its schema.
+    const isComplete = this.#hasFinished || (finishReason !== 'cancelled' && finishReason !== 'error')
+    const wasConsumed = more.consumed ?? true
+    return responseFromParts(this.#parts.all, {
       provider: this.#provider,
       model: this.#model,
       id: this.#id,
+      finishReason,
+      rawFinishReason: this.#rawFinishReason,
+      refusal: this.#refusal || undefined,
+      usage: wasConsumed ? this.#usageSoFar(isComplete) : undefined,
       timing: more.timing,
       warnings: more.warnings,
-      message: { role: 'assistant', content: this.#parts.all },
       raw: this.#raw,
-    }
+    })
   }
 
-  /** What a broken reply cost is estimated: vendors tell only at the end. A refused request cost nothing. */
-  #usageSoFar(isWhole: boolean, wasConsumed: boolean): Usage {
-    const told = this.#usage
-    if (!wasConsumed) return { inputTokens: 0, outputTokens: 0, totalTokens: 0, source: 'estimated' }
-    const input = told.inputTokens ?? (this.#estimatedInput ??= this.#requestInfo.inputTokens())
+  /** The output of an incomplete reply is estimated, because vendors report their counts only at the end. */
+  #usageSoFar(isComplete: boolean): Usage {
+    const reported = this.#usage
+    const input = reported.inputTokens ?? (this.#estimatedInput ??= this.#requestInfo.inputTokens())
     const output =
-      isWhole && told.outputTokens !== undefined
-        ? told.outputTokens
-        : Math.max(told.outputTokens ?? 0, this.#estimateOutput())
-    const isTold = isWhole && told.inputTokens !== undefined && told.outputTokens !== undefined
+      isComplete && reported.outputTokens !== undefined
+        ? reported.outputTokens
+        : Math.max(reported.outputTokens ?? 0, this.#estimateOutput())
+    const { cachedInputTokens, cacheWriteInputTokens, reasoningTokens } = reported
+    const isReported = isComplete && reported.inputTokens !== undefined && reported.outputTokens !== undefined
     return {
       inputTokens: input,
       outputTokens: output,
       totalTokens: input + output,
-      ...(told.cachedInputTokens === undefined ? {} : { cachedInputTokens: told.cachedInputTokens }),
-      ...(told.cacheWriteInputTokens === undefined
-        ? {}
-        : { cacheWriteInputTokens: told.cacheWriteInputTokens }),
-      ...(told.reasoningTokens === undefined ? {} : { reasoningTokens: told.reasoningTokens }),
-      source: isTold ? 'provider' : 'estimated',
+      ...(cachedInputTokens === undefined ? {} : { cachedInputTokens }),
+      ...(cacheWriteInputTokens === undefined ? {} : { cacheWriteInputTokens }),
+      ...(reasoningTokens === undefined ? {} : { reasoningTokens }),
+      source: isReported ? 'provider' : 'estimated',
     }
   }
 
-  /** Of the text, only what came since the last time is estimated: a long one costs milliseconds. */
+  /** Estimates only the content that is new since the last estimate, because a long text costs milliseconds. */
   #estimateOutput(): number {
     const { length, tokens } = this.#estimatedContent
     const content = this.#parts.textOf('text')
     const added = estimateTokens(content.slice(length))
     this.#estimatedContent = { length: content.length, tokens: tokens + added }
-    const beside = estimateTokens(this.#parts.textOf('reasoning') + this.#refusal + this.#openArguments)
-    return scaled(tokens + added + beside, this.#requestInfo.model)
+    const others = estimateTokens(this.#parts.textOf('reasoning') + this.#refusal + this.#argumentText)
+    return scaleForModel(tokens + added + others, this.#requestInfo.model)
   }
 }
 
-/** Whether a chunk carries something of the reply; the others only tell that the vendor lives. */
+/** Whether a chunk carries a piece of the reply. The other chunks only show that the vendor is working. */
 export function isContentChunk(chunk: ProviderChunk): boolean {
   switch (chunk.type) {
     case 'start':

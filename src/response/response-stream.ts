@@ -1,29 +1,30 @@
-/** ResponseStream: the reader's side of a streaming call, with a bounded buffer between it and the vendor. */
+/** The reader's side of a streaming call, with a bounded buffer between the reader and the vendor. */
 import { ConvokeError } from '../errors.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
 
-/** Where a call delivers its chunks. */
+/** The receiver of a call's chunks. */
 export interface StreamSink {
-  /** Takes a chunk. A promise means that the buffer is full: go on when it settles. */
+  /** Takes a chunk. A promise means that the buffer is full; the call goes on when the promise settles. */
   push(chunk: StreamChunk): Promise<void> | undefined
 }
 
-/** What drives a stream: the call behind it, and the response that it ends with. */
+/** The call behind a stream. */
 export interface StreamSource<Response extends GenerateResponse = GenerateResponse> {
+  /** Runs the call. Its chunks go to the sink, and the promise gives the response or the error at the end. */
   run(sink: StreamSink): Promise<Response>
-  /** Ends the call with `cancelled`. */
+  /** Ends the call with the error `cancelled`. */
   cancel(reason?: unknown): void
-  /** What has arrived so far. */
+  /** The response of the chunks that have arrived so far. */
   partial(): GenerateResponse
 }
 
 /**
- * A reply as it comes. The request is sent at once. Iterate it once, with `for await`; leaving the loop cancels the
- * request and closes the socket. It ends by a `finish` chunk or by throwing one ConvokeError, never both. It is not a
- * thenable, so `await llm.agenerate(prompt, { stream: true })` gives the stream itself.
+ * A reply as a stream of chunks. The request is sent at once. A stream is iterated once, with `for await`; leaving the
+ * loop cancels the request and closes the socket. The stream ends by a `finish` chunk or by throwing one ConvokeError,
+ * never both. It is not a thenable, so `await llm.agenerate(prompt, { stream: true })` gives the stream itself.
  *
- * While a reader lets chunks wait, at most `bufferSize` of them are held, and then the socket is not read. When only
- * `response` was asked for and nobody reads, the stream is read to its end.
+ * When the reader is slow, at most `bufferSize` chunks wait for it, and then the socket is not read. When only
+ * `response` is used and the stream is not iterated, the stream is read to its end.
  */
 export class ResponseStream<Response extends GenerateResponse = GenerateResponse>
   implements AsyncIterable<StreamChunk>, AsyncDisposable
@@ -32,17 +33,21 @@ export class ResponseStream<Response extends GenerateResponse = GenerateResponse
   readonly #bufferSize: number
   readonly #response: Promise<Response>
   #chunks: StreamChunk[] = []
-  /** Chunks of `#chunks` that were read already. */
+  /** The number of chunks in `#chunks` that were read already. */
   #taken = 0
-  /** Characters that wait for the reader. */
+  /** The number of characters that wait for the reader. */
   #waitingLength = 0
-  /** Reads that wait for a chunk. */
+  /** The reads that wait for a chunk. */
   #readers: { resolve: (result: IteratorResult<StreamChunk>) => void; reject: (error: unknown) => void }[] =
     []
+  /** Lets the call go on after the buffer was full. */
   #resume: (() => void) | undefined
+  /** Whether the stream is iterated. */
   #isRead = false
+  /** Whether `response` was used. */
   #isCollected = false
   #isEnded = false
+  /** The error that the next read throws; it is thrown once. */
   #error: ConvokeError | undefined
 
   constructor(source: StreamSource<Response>, bufferSize: number) {
@@ -56,9 +61,9 @@ export class ResponseStream<Response extends GenerateResponse = GenerateResponse
   }
 
   /**
-   * The whole reply, at the end. Rejects with the error that ended the stream; a cancelled one too (`cancelled`), with
-   * what had arrived, and its usage, as `error.partial`. Await it behind the loop, not inside: there the loop is the
-   * reader that the end waits for.
+   * The whole reply, once the stream has ended. Rejects with the error that ended the stream; a cancelled stream rejects
+   * with `cancelled`. The chunks that had arrived, and their usage, are in `error.partial`. Await it after the loop and
+   * not inside, because the stream ends only when the loop has read it.
    */
   get response(): Promise<Response> {
     this.#isCollected = true
@@ -66,17 +71,20 @@ export class ResponseStream<Response extends GenerateResponse = GenerateResponse
     return this.#response
   }
 
-  /** The visible text alone, piece by piece. It is the same single reading as the stream itself. */
+  /** Only the visible text, piece by piece. Iterate either the text or the stream, because a stream is read once. */
   get text(): AsyncIterable<string> {
     return textOf(this)
   }
 
-  /** What has arrived so far; its `finishReason` is `other` until the stream has ended. */
+  /** The response of the chunks that have arrived so far. Its `finishReason` is `other` until the stream has ended. */
   get partial(): GenerateResponse {
     return this.#source.partial()
   }
 
-  /** Ends the request: the socket closes, the reader and `response` get `cancelled`. Once ended, it does nothing. */
+  /**
+   * Ends the request: the socket closes, and the reader and `response` get the error `cancelled`. After the end of the
+   * stream it does nothing.
+   */
   cancel(reason?: unknown): void {
     if (!this.#isEnded) this.#source.cancel(reason)
   }
@@ -98,7 +106,7 @@ export class ResponseStream<Response extends GenerateResponse = GenerateResponse
         this.#waitingLength = 0
         this.#release()
         this.cancel('the loop was left')
-        // The slot is free, and the socket told to close, when the code behind the loop goes on.
+        // The code after the loop goes on only when the slot is free and the socket is closing.
         await this.#response.catch(() => {})
         return { done: true, value: undefined }
       },
@@ -135,7 +143,8 @@ export class ResponseStream<Response extends GenerateResponse = GenerateResponse
         this.#chunks = this.#chunks.slice(this.#taken)
         this.#taken = 0
       }
-      // Half empty before the socket is read again, so that a slow reader wakes it once for many chunks.
+      // The buffer must be half empty before the socket is read again, so that a slow reader resumes the call once for
+      // many chunks.
       const hasRoom = this.#waiting <= this.#bufferSize / 2 && this.#waitingLength <= maxWaitingLength / 2
       if (this.#resume && hasRoom) this.#release()
       return Promise.resolve({ done: false, value: chunk })
@@ -159,7 +168,7 @@ export class ResponseStream<Response extends GenerateResponse = GenerateResponse
   #end(error: ConvokeError | undefined): void {
     this.#isEnded = true
     this.#error = error
-    // Who waits for the reader waits no longer.
+    // The call must not wait for the reader any longer.
     this.#release()
     for (const reader of this.#readers.splice(0)) {
       const failure = this.#error
@@ -170,7 +179,7 @@ export class ResponseStream<Response extends GenerateResponse = GenerateResponse
   }
 }
 
-/** Few chunks may be large: beyond so many characters in all, they wait, whatever `bufferSize` is. */
+/** The most characters that may wait, whatever `bufferSize` is, because a few chunks can be large. */
 const maxWaitingLength = 4 * 1_024 * 1_024
 
 function lengthOf(chunk: StreamChunk): number {

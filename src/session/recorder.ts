@@ -1,31 +1,34 @@
-/** Writes a reply to the store while it streams, behind the chunks and never in their way. */
+/** Writes a reply to the store while it streams. The stream never waits for the store. */
 import { ConvokeError, isConvokeError, messageOf } from '../errors.ts'
 import { pieceOf, MessageParts } from '../response/message-parts.ts'
 import type { Delta, Store } from '../store/store.ts'
 import type { StreamChunk } from '../types.ts'
 
-/** Text waits at most this long before it is on its way to the disk; the commit takes the rest of 250 ms. */
+/** Text is sent to the store at most this long after it came. The commit has the rest of the promised 250 ms. */
 const flushMs = 200
-/** A reply without text says so often that its writer lives. */
+/** How often the writer of a reply shows that it is alive, where no text does. */
 const beatMs = 5_000
 
+/**
+ * Records one reply. A write that fails is tried again while the stream goes on; the reply's end is written by the turn.
+ */
 export class Recorder {
   readonly #store: Store
   readonly #replyId: string
-  /** Who answers now. */
+  /** The provider that answers now: a fallback may change it. */
   readonly #provider: () => string
   #parts = new MessageParts()
-  /** What is on disk already is void. */
+  /** The reply began anew, so the deltas written so far are void. */
   #isAnew = false
   #number = 0
-  /** Could not be written, or not for sure: it goes before what follows, under its own number, so that it lands once. */
+  /** A delta whose write failed, perhaps after its commit. It is sent again under its own number, so that it lands once. */
   #failed: Delta | undefined
-  /** Until the next try: longer each time that the store fails, and shorter than others wait for a sign of life. */
+  /** Time until the next write. It doubles when the store fails, up to one beat: others wait longer for a sign of life. */
   #delayMs = flushMs
   #timer: NodeJS.Timeout | undefined
   readonly #beat: NodeJS.Timeout
   #writing: Promise<void> | undefined
-  /** Over, or the reply is gone from the store: it goes on without it. */
+  /** The reply is over, or was deleted from the store: nothing more is written. */
   #isEnded = false
 
   constructor(store: Store, replyId: string, provider: () => string) {
@@ -47,7 +50,7 @@ export class Recorder {
     this.#schedule()
   }
 
-  /** Nothing more will come; settles when nothing is being written any more. */
+  /** Stops the recording. Settles when no write is in flight. */
   async end(): Promise<void> {
     this.#stop()
     await this.#writing
@@ -65,7 +68,7 @@ export class Recorder {
     if (!this.#isEnded) this.#timer ??= setTimeout(() => this.#write(), this.#delayMs).unref()
   }
 
-  /** One delta at a time: what comes meanwhile goes with the next. */
+  /** One delta is in flight at a time. Text that comes meanwhile goes with the next. */
   #write(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -91,7 +94,7 @@ export class Recorder {
       this.#delayMs = flushMs
       if (this.#failed !== delta) return
       this.#failed = undefined
-      // What came while the store failed waits for no further chunk.
+      // Text that came while the store failed is written now, and not with the next chunk.
       this.#schedule()
     } catch (error) {
       if (this.#isEnded) return
@@ -99,7 +102,7 @@ export class Recorder {
         this.#stop()
         return
       }
-      // A reply that began anew meanwhile has no use for it.
+      // A reply that began anew meanwhile no longer needs this delta.
       if (!this.#isAnew) this.#failed = delta
       this.#delayMs = Math.min(this.#delayMs * 2, beatMs)
       this.#schedule()
@@ -107,7 +110,7 @@ export class Recorder {
   }
 }
 
-/** An error of a store, also of one that is not convoke's own. */
+/** A store's error as a ConvokeError. Stores that users write may throw others. */
 export function asStoreError(error: unknown, name: string): ConvokeError {
   if (isConvokeError(error)) return error
   const message = messageOf(error)

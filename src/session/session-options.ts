@@ -1,37 +1,40 @@
-/** What users pass to a session and its calls. */
+/** The options that users pass to a session and its calls. */
 import type { Store } from '../store/store.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
-import type { ContextOptions } from './window.ts'
+import type { ContextOptions } from './context-window.ts'
 
 export interface SessionOptions {
   /**
-   * Where the conversation is kept: the path of a SQLite file, which is made when there is none, or a store.
-   * @default a private temporary file, removed when the process ends
+   * Where the conversation is stored: a store, or the path of a SQLite file, which is created when it does not exist.
+   * @default a private temporary file, deleted when the process ends
    */
   store?: string | Store
-  /** One that is in the store goes on; another begins. @default made at random */
+  /** A session of this id in the store is continued; otherwise a new one begins. @default a random id */
   id?: string
-  /** The system prompt. A session that is in the store keeps its own when none is given. */
+  /** The system prompt. @default the stored prompt of a session that is continued */
   system?: string
-  /** Keeps what is sent within the model's window. */
+  /** How the messages that are sent are kept within the model's context window. */
   context?: ContextOptions
   /**
-   * Calls while another turn runs, in other processes too: wait in line, are refused with `session_busy`, or go on in a
-   * fork. @default 'queue'
+   * What a call does while another turn of the session runs, also in another process: `queue` waits for it, `reject`
+   * throws `session_busy`, `fork` goes on in a fork of the session. @default 'queue'
    */
   turns?: 'queue' | 'reject' | 'fork'
-  /** Anything of the user's own, kept as JSON. */
+  /** Your own data, stored as JSON. */
   metadata?: Record<string, unknown>
 }
 
-/** Options of a call of a session: those of any call, but `messages`, which the session has. */
-export type SessionCallOptions = Omit<GenerateOptions, 'messages'> & {
-  /** The same id twice runs once: the second call gets the first one's reply. */
+/** The options of a call, without `messages`: a session has its own. */
+export type SessionCallOptions<Output = unknown, Tool extends string = string> = Omit<
+  GenerateOptions<Output, Tool>,
+  'messages'
+> & {
+  /** Calls with the same id run once: a later one gets the first one's reply. */
   operationId?: string
 }
 
 export interface CompactOptions {
-  /** Turns at the end that stay as they are. @default 2 */
+  /** How many of the last turns stay as they are. @default 2 */
   keepRecent?: number
   /** What the summary must not lose, in words. */
   focus?: string

@@ -1,16 +1,14 @@
 /** createSession: a conversation that is kept. */
 import { randomUUID } from 'node:crypto'
-import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { Replica } from '../blocking/channel.ts'
 import { generateBlocking } from '../blocking/generate.ts'
-import type { BlockingOptions } from '../blocking/generate.ts'
+import type { BlockingOptions } from '../options/blocking-options.ts'
 import { beginCall } from '../threads/calls-in-flight.ts'
-import { serializeSession } from '../blocking/serialize-arguments.ts'
+import { discard } from '../threads/recipe.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
-import { ConvokeError, endedError, isConvokeError } from '../errors.ts'
+import { ConvokeError, abortedError, isConvokeError } from '../errors.ts'
 import type { LLM } from '../llm/llm.ts'
-import { checkCallOptions, checkSessionOptions } from '../options/call-options.ts'
-import type { BlockingTarget } from '../blocking/protocol.ts'
+import { checkCallOptions } from '../options/check-call-options.ts'
+import { checkSessionOptions } from './check-session-options.ts'
 import { writeUnwritten } from '../store/unwritten-ends.ts'
 import { messageId } from '../store/message-id.ts'
 import { sqliteStore } from '../store/sqlite/sqlite-store.ts'
@@ -18,16 +16,19 @@ import type { ReadOptions, SearchHit, SessionRecord, Store, StoredMessage } from
 import { ResponseStream } from '../response/response-stream.ts'
 import type { Prompt } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
+import type { ResponseTo } from '../options/response-to.ts'
 import { compact } from './compaction.ts'
-import { exported, imported, inTurns } from './export.ts'
-import { fit, windowBudget } from './fit.ts'
-import { answered, openCalls, storable } from './history.ts'
+import { exportLines, parseExportLines, yieldingToEventLoop } from './export-lines.ts'
+import { fitContext, windowBudget } from './fit-context.ts'
+import { dropUnanswered, openCalls } from './history.ts'
+import { storablePrompt } from './storable-prompt.ts'
 import type { CompactOptions, SessionCallOptions, SessionOptions } from './session-options.ts'
-import { lastSaid } from './tail.ts'
+import { readRecent } from './read-tail.ts'
 import { Turn } from './turn.ts'
 import type { SessionResponse } from './turn.ts'
-import { enterQueue } from './turn-line.ts'
-import { beginsTurn, countAhead, totalTokens } from './window.ts'
+import { enterQueue } from './turn-queue.ts'
+import { beginsTurn } from './context-window.ts'
+import { countAhead, totalTokens } from './history-tokens.ts'
 
 /**
  * A conversation with an LLM whose history is kept in a store. Synchronous and cheap: the store is opened at first use.
@@ -58,7 +59,7 @@ export async function importSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   checkSessionOptions(options)
-  const { session: found, messages } = await imported(lines)
+  const { session: found, messages } = await parseExportLines(lines)
   const { id = found.id, system = found.system, metadata = found.metadata } = options
   const kept = {
     id,
@@ -87,8 +88,6 @@ export class Session implements AsyncDisposable {
   /** What is done between the turns. */
   readonly #work = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
-  /** In the blocking thread. */
-  readonly #replica = new Replica()
   #closed: Promise<void> | undefined
 
   /** @internal */
@@ -114,16 +113,12 @@ export class Session implements AsyncDisposable {
    * @throws ConvokeError as any call; `session_busy` with `turns: 'reject'`; the store's error, when not even the prompt
    * could be written: then nothing was sent
    */
-  agenerate<Output>(
+  agenerate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
-    options: SessionCallOptions & { schema: StandardSchemaV1<unknown, Output>; stream?: false },
-  ): Promise<SessionResponse<Output>>
-  agenerate(prompt: Prompt, options: SessionCallOptions & { stream: true }): ResponseStream<SessionResponse>
-  agenerate(prompt: Prompt, options?: SessionCallOptions & { stream?: false }): Promise<SessionResponse>
-  agenerate(
-    prompt: Prompt,
-    options: SessionCallOptions & { stream: boolean },
-  ): Promise<SessionResponse> | ResponseStream<SessionResponse>
+    options?: SessionCallOptions<Output, Tool> & { stream?: Stream },
+  ): Stream extends true
+    ? ResponseStream<SessionResponse & ResponseTo<Output, Tool>>
+    : Promise<SessionResponse & ResponseTo<Output, Tool>>
   agenerate(
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
@@ -137,6 +132,10 @@ export class Session implements AsyncDisposable {
    * until then the session's next turns wait. Of a stream that nobody reads, a reply of up to `bufferSize` chunks is kept
    * all the same; a longer one ends with `timeout` after `timeouts.totalMs` (ten minutes), and what had come is kept.
    */
+  stream<Output = never, Tool extends string = never>(
+    prompt: Prompt,
+    options?: SessionCallOptions<Output, Tool> & { stream?: boolean },
+  ): ResponseStream<SessionResponse & ResponseTo<Output, Tool>>
   stream(
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
@@ -152,33 +151,25 @@ export class Session implements AsyncDisposable {
    *
    * @throws ConvokeError as `agenerate`, and `blocking_unavailable`: also for a store that no other thread can open
    */
-  generate<Output>(
+  generate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
-    options: BlockingOptions<SessionCallOptions> & {
-      schema: StandardSchemaV1<unknown, Output>
-      stream?: false
-    },
-  ): SessionResponse<Output>
-  generate(
-    prompt: Prompt,
-    options: BlockingOptions<SessionCallOptions> & { stream: true },
-  ): BlockingStream<SessionResponse>
-  generate(
-    prompt: Prompt,
-    options?: BlockingOptions<SessionCallOptions> & { stream?: false },
-  ): SessionResponse
-  generate(
-    prompt: Prompt,
-    options: BlockingOptions<SessionCallOptions> & { stream: boolean },
-  ): SessionResponse | BlockingStream<SessionResponse>
+    options?: BlockingOptions<SessionCallOptions<Output, Tool>> & { stream?: Stream },
+  ): Stream extends true
+    ? BlockingStream<SessionResponse & ResponseTo<Output, Tool>>
+    : SessionResponse & ResponseTo<Output, Tool>
   generate(
     prompt: Prompt,
     options: BlockingOptions<SessionCallOptions> & { stream?: boolean } = {},
   ): SessionResponse | BlockingStream<SessionResponse> {
     refuseMessages(options)
-    const { llm } = this
-    const blocker = { ...llm.blocker(), target: () => this.#target(llm), session: this.#key }
-    return generateBlocking<SessionResponse>(blocker, prompt, options)
+    this.#throwIfClosed()
+    const session = {
+      made: this,
+      key: this.#key,
+      store: this.#store,
+      options: { ...this.#options, id: this.id },
+    }
+    return generateBlocking<SessionResponse>({ llm: this.llm.backend, session }, prompt, options)
   }
 
   /**
@@ -199,8 +190,8 @@ export class Session implements AsyncDisposable {
   /** Messages that were said elsewhere, kept as one turn. It waits for the turns that run. */
   add(prompt: Prompt): Promise<StoredMessage[]> {
     return this.#inLine(async () => {
-      const before = await lastSaid(this.#store, this.id)
-      const messages = storable(prompt, before).map((content) => ({ ...content, id: messageId() }))
+      const before = await readRecent(this.#store, this.id)
+      const messages = storablePrompt(prompt, before).map((content) => ({ ...content, id: messageId() }))
       return this.#store.addMessages(this.id, messages)
     })
   }
@@ -223,14 +214,14 @@ export class Session implements AsyncDisposable {
 
   /**
    * Lets a summary, written by the session's LLM, stand for all but the last turns. What it replaces stays in the store:
-   * `history({ isWhole: true })`. A history that is longer than the window takes several calls, each with the summary so
+   * `history({ includeCompacted: true })`. A history that is longer than the window takes several calls, each with the summary so
    * far. Nothing happens where there is nothing to summarise.
    *
    * @throws ConvokeError as any call, and `invalid_output` when the model gives no whole summary: the session is as it was
    */
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
     return this.#inLine(async (ended) => {
-      const messages = answered(await this.#store.readMessages(this.id)).filter(isSettled)
+      const messages = dropUnanswered(await this.#store.readMessages(this.id)).filter(isSettled)
       const starts = messages.flatMap((message, at) => (beginsTurn(message, messages[at - 1]) ? [at] : []))
       // A tool call that waits for its result is no past yet.
       const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
@@ -245,7 +236,7 @@ export class Session implements AsyncDisposable {
   /** Tokens of what the next turn would send beside its prompt, estimated for the LLM's model. */
   async tokens(): Promise<number> {
     const { system } = await this.#open()
-    const messages = answered(await this.#store.readMessages(this.id))
+    const messages = dropUnanswered(await this.#store.readMessages(this.id))
     await countAhead(messages)
     return totalTokens(messages, system, this.llm.model)
   }
@@ -259,7 +250,9 @@ export class Session implements AsyncDisposable {
   /** The session as JSON Lines, to be written to a file or read by `importSession`. */
   async *export(): AsyncGenerator<string, void, void> {
     const record = await this.#open()
-    yield* inTurns(exported(record, await this.#store.readMessages(this.id, { includeCompacted: true })))
+    yield* yieldingToEventLoop(
+      exportLines(record, await this.#store.readMessages(this.id, { includeCompacted: true })),
+    )
   }
 
   /** Removes it from the store, with its messages, but for those that a fork has. */
@@ -267,7 +260,7 @@ export class Session implements AsyncDisposable {
     await this.#cancelAll('the session was deleted')
     await this.#store.deleteSession(this.id)
     this.#opened = undefined
-    this.#replica.forget()
+    discard(this)
   }
 
   /** Cancels what runs, and closes a store that the session itself has opened (its forks use the same). */
@@ -284,7 +277,7 @@ export class Session implements AsyncDisposable {
     this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
     await this.#cancelAll(reason)
     await Promise.allSettled(this.#work)
-    this.#replica.forget()
+    discard(this)
     if (typeof this.#options.store !== 'object') await this.#store.close()
     // A store that goes on may take what it could not before; who waited for a reply was told that it is not kept.
     else await writeUnwritten(this.#store).catch(() => {})
@@ -337,7 +330,7 @@ export class Session implements AsyncDisposable {
       return await work
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
-      throw endedError(signal.reason, { cause: error })
+      throw abortedError(signal.reason, { cause: error })
     } finally {
       this.#work.delete(work)
     }
@@ -366,7 +359,7 @@ export class Session implements AsyncDisposable {
       options: given,
       open: () => this.#open(),
       fit: async (place, call, signal) =>
-        fit(place, {
+        fitContext(place, {
           store: this.#store,
           llm,
           context: this.#options.context ?? {},
@@ -387,14 +380,6 @@ export class Session implements AsyncDisposable {
   /** Tells it from the others of this thread. */
   get #key(): string {
     return `${this.#store.name}\n${this.id}`
-  }
-
-  /** How the blocking thread makes it again. */
-  #target(llm: LLM): BlockingTarget {
-    this.#throwIfClosed()
-    const options = { ...this.#options, id: this.id }
-    const session = serializeSession(this.#replica.idFor(this), this.#store, llm.plain(), options)
-    return { kind: 'session', session }
   }
 }
 

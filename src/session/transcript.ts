@@ -1,15 +1,15 @@
-/** A conversation as text, to be summarised: read piece by piece, since one string of it all would stall the event loop. */
+/** A conversation as text to be summarised. It is kept in pieces, since one long string would stall the event loop. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { HistoryMessage } from './history.ts'
 
-/** Characters made in one go: some 2 ms. */
+/** Characters made before the event loop gets its turn: some 2 ms. */
 const unitsAtOnce = 262_144
 const gap = '\n\n'
 
 export class Transcript {
-  /** Each with the gap in front of it, but for the first. */
+  /** One text per message. Each but the first begins with the gap. */
   readonly #lines: string[] = []
-  /** Where each begins. */
+  /** The offset at which each text begins. */
   readonly #starts: number[] = []
   #length = 0
 
@@ -49,6 +49,7 @@ export class Transcript {
     this.#length += text.length
   }
 
+  /** The index of the text that has this offset, by binary search. */
   #lineAt(offset: number): number {
     let low = 0
     for (let high = this.#starts.length; high - low > 1;) {

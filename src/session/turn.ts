@@ -3,7 +3,7 @@
  * behind it. A reply is acknowledged (its finish chunk, its promise) when it is on disk, or when the store has failed.
  */
 import { randomUUID } from 'node:crypto'
-import { ConvokeError, endedError, finishReasonOf, isConvokeError } from '../errors.ts'
+import { ConvokeError, abortedError, finishReasonOfError, isConvokeError } from '../errors.ts'
 import { onAbort } from '../policies/cancellation.ts'
 import { sleep } from '../policies/sleep.ts'
 import type { PendingCall } from '../llm/backend.ts'
@@ -14,15 +14,17 @@ import { keepUnwritten, writeUnwritten } from '../store/unwritten-ends.ts'
 import { messageId } from '../store/message-id.ts'
 import type { NewMessage, Store, StoredContent, StoredMessage, TurnAnswer, TurnEnd } from '../store/store.ts'
 import type { StreamSink, StreamSource } from '../response/response-stream.ts'
-import type { GenerateResponse, Message, Prompt, StreamChunk } from '../types.ts'
+import type { GenerateResponse, Prompt, StreamChunk } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
-import { clearAway } from './busy-turns.ts'
-import type { Fitted, TurnPosition } from './fit.ts'
-import { sendable, storable, summaryOf } from './history.ts'
+import { interruptIfSilent } from './interrupt-if-silent.ts'
+import type { FittedContext, TurnPosition } from './fit-context.ts'
+import { summaryOf } from './history.ts'
+import { sendableHistory } from './sendable-history.ts'
+import { checkToolResults, storablePrompt } from './storable-prompt.ts'
 import { asStoreError, Recorder } from './recorder.ts'
-import { responseOf, unanswered } from './stored-reply.ts'
-import { lastBefore, lastSaid } from './tail.ts'
-import { enterQueue, isTaken } from './turn-line.ts'
+import { responseBeforeCall, storedResponse } from './stored-response.ts'
+import { lastMessageBefore, readRecent } from './read-tail.ts'
+import { enterQueue, hasTurn } from './turn-queue.ts'
 
 /** A reply of a session, and where it is kept. */
 export type SessionResponse<Output = unknown> = GenerateResponse<Output> & {
@@ -48,7 +50,7 @@ export interface TurnContext {
   /** Opens the session, where that was not done. */
   open(): Promise<unknown>
   /** What is sent, and the system prompt. */
-  fit(place: TurnPosition, options: GenerateOptions, signal: AbortSignal): Promise<Fitted>
+  fit(place: TurnPosition, options: GenerateOptions, signal: AbortSignal): Promise<FittedContext>
 }
 
 /** Between two looks at a turn that runs elsewhere. */
@@ -76,13 +78,13 @@ export class Turn implements StreamSource {
       this.#end = resolve
     })
     this.#sessionId = context.sessionId
-    this.#last = unanswered(context.llm, context.options.model)
+    this.#last = responseBeforeCall(context.llm, context.options.model)
   }
 
   cancel(reason?: unknown): void {
     const { provider } = this.#context.llm
-    const error = endedError(reason, { provider })
-    const partial = { ...this.partial(), finishReason: finishReasonOf(error) }
+    const error = abortedError(reason, { provider })
+    const partial = { ...this.partial(), finishReason: finishReasonOfError(error) }
     this.#controller.abort(error.amend({ partial }))
     this.#source?.cancel(reason)
   }
@@ -111,7 +113,7 @@ export class Turn implements StreamSource {
   async #enter(): Promise<() => void> {
     const { store, sessionId, turns } = this.#context
     if (turns === 'fork') return () => {}
-    if (turns === 'reject' && isTaken(store, sessionId)) throw busy(sessionId)
+    if (turns === 'reject' && hasTurn(store, sessionId)) throw busy(sessionId)
     return enterQueue(store, sessionId, this.#controller.signal)
   }
 
@@ -122,8 +124,8 @@ export class Turn implements StreamSource {
       operationId === undefined ? undefined : await store.findOperation(this.#sessionId, operationId)
     if (done) return this.#again(done, sink)
     // Only results of tools need a history to be looked at with.
-    const before = prompt !== undefined && hasResults(prompt) ? await lastSaid(store, this.#sessionId) : []
-    const messages = prompt === undefined ? [] : storable(prompt, before).map(withId)
+    const before = prompt !== undefined && hasResults(prompt) ? await readRecent(store, this.#sessionId) : []
+    const messages = prompt === undefined ? [] : storablePrompt(prompt, before).map(withId)
     const begun = prompt === undefined ? await this.#resume() : await this.#begin(messages)
     if (begun.kind === 'done') return this.#again(begun.reply, sink)
     // From here on the turn is this one's: others see it beat, also while a summary is made.
@@ -132,7 +134,7 @@ export class Turn implements StreamSource {
       // Once more: another process may have answered the same tool call meanwhile.
       const place = { sessionId: this.#sessionId, turn: begun.turn, replyId: this.#replyId }
       if (prompt !== undefined && hasResults(prompt)) {
-        storable(prompt, await lastSaid(store, this.#sessionId, place))
+        checkToolResults(messages, await readRecent(store, this.#sessionId, place))
       }
       return await this.#answer(place, recorder, sink)
     } catch (error) {
@@ -173,7 +175,7 @@ export class Turn implements StreamSource {
         ...(repeats === undefined ? {} : { repeats }),
       })
       if (answer.kind !== 'busy') return answer
-      if (await clearAway(store, answer)) continue
+      if (await interruptIfSilent(store, answer)) continue
       // The same operation is waited for, whatever becomes of others.
       const isSame = operationId !== undefined && answer.operationId === operationId
       if (turns === 'reject' && !isSame) throw busy(this.#sessionId)
@@ -185,7 +187,7 @@ export class Turn implements StreamSource {
   /** Goes on in a fork of the session, from before the turn that runs there. */
   async #fork(runningReplyId: string): Promise<void> {
     const { store, sessionId } = this.#context
-    const base = await lastBefore(store, sessionId, runningReplyId)
+    const base = await lastMessageBefore(store, sessionId, runningReplyId)
     const id = randomUUID()
     const record = await store.find(sessionId)
     const system = record?.system === undefined ? {} : { system: record.system }
@@ -203,7 +205,7 @@ export class Turn implements StreamSource {
     const signal = this.#controller.signal
     const { history, system: given } = await fit(place, options, signal)
     const system = [given, summaryOf(history)].filter((text) => text).join('\n\n')
-    const prompt = (provider: string): Message[] => sendable(history, provider)
+    const prompt = (provider: string) => sendableHistory(history, provider)
     const { signal: _signal, ...rest } = options
     const call = { ...rest, ...(system ? { system } : {}) }
     signal.throwIfAborted()
@@ -249,7 +251,7 @@ export class Turn implements StreamSource {
 
   /** The operation was done before: its reply once more. */
   async #again(reply: StoredMessage, sink: StreamSink | undefined): Promise<SessionResponse> {
-    const response = responseOf(reply)
+    const response = storedResponse(reply)
     const { schema } = this.#context.options
     if (schema && response.toolCalls.length === 0) response.output = await outputOf(response, schema)
     for (const chunk of chunksOf(response)) void sink?.push(chunk)

@@ -1,10 +1,10 @@
 /** Anthropic Messages (https://docs.anthropic.com/en/api/messages-streaming). */
 import { anthropicError } from './anthropic.ts'
 import { asObjects, asString, isObject, textOf } from './json-value.ts'
-import { madeUpId, split, textPieces } from './reply.ts'
-import type { PreparedReply, PreparedToolCall } from './reply.ts'
-import { turn } from './strict-messages.ts'
-import type { Turn } from './strict-messages.ts'
+import { madeUpId, split, textPieces } from './prepare-reply.ts'
+import type { PreparedReply, PreparedToolCall } from './prepare-reply.ts'
+import { wireMessage } from './wire-message.ts'
+import type { WireMessage } from './wire-message.ts'
 import { EVENT_STREAM, namedEvent } from './wire-format.ts'
 import type { JsonObject } from './json-value.ts'
 import type { Conversation, WireFormat } from './wire-format.ts'
@@ -16,10 +16,10 @@ const STOP_REASONS = {
   'content-filter': 'refusal',
 }
 
-/** Anthropic signs all thinking, so a script without a signature gets this one. */
+/** The signature of reasoning whose script has none, because Anthropic signs all thinking. */
 const DEFAULT_SIGNATURE = 'EqoBCkgIAxABGAIiQHNpbXVsYXRlZC1zaWduYXR1cmUtb2YtdGhpbmtpbmc='
 
-/** In the usage of a whole message and of `message_start`, but not of `message_delta`. */
+/** Fields of the usage in a whole message and in `message_start`, but not in `message_delta`. */
 const CACHE_CREATION = {
   cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 0 },
   service_tier: 'standard',
@@ -46,34 +46,34 @@ function read(body: JsonObject): Conversation {
     model: asString(body['model']) ?? '',
     stream: body['stream'] === true,
     system: typeof system === 'string' ? [system] : asObjects(system).map(textOf),
-    turns: asObjects(body['messages']).flatMap(readMessage),
+    messages: asObjects(body['messages']).flatMap(readMessage),
     tools: asObjects(body['tools']).map((tool) => asString(tool['name']) ?? ''),
   }
 }
 
-/** Results of tools come in a user message, beside its text; here they are a turn of their own. */
-function readMessage(message: JsonObject): Turn[] {
+/** Anthropic puts the results of tools into a user message, next to its text. They become a message of their own. */
+function readMessage(message: JsonObject): WireMessage[] {
   const role = asString(message['role']) ?? ''
   const content = message['content']
-  if (typeof content === 'string') return [turn(role, content)]
+  if (typeof content === 'string') return [wireMessage(role, content)]
   const blocks = asObjects(content)
   const results = blocks.filter((block) => block['type'] === 'tool_result')
   const others = blocks.filter((block) => block['type'] !== 'tool_result')
   const calls = others.filter((block) => block['type'] === 'tool_use')
-  const said = turn(role, textOf(others), { calls: ids(calls, 'id'), isEmpty: isEmpty(others) })
-  if (results.length === 0) return [said]
+  const spoken = wireMessage(role, textOf(others), { calls: ids(calls, 'id'), isEmpty: isEmpty(others) })
+  if (results.length === 0) return [spoken]
   const text = results.map((block) => textOf(block['content'])).join('')
-  const answered = turn('tool', text, { results: ids(results, 'tool_use_id') })
+  const answered = wireMessage('tool', text, { results: ids(results, 'tool_use_id') })
   if (others.length === 0) return [answered]
-  // Anthropic refuses results behind a text: kept in order, the text stands between a call and its result.
-  return blocks[0]?.['type'] === 'tool_result' ? [answered, said] : [said, answered]
+  // Anthropic refuses results after a text. The order is kept, so that such a text separates a call from its result.
+  return blocks[0]?.['type'] === 'tool_result' ? [answered, spoken] : [spoken, answered]
 }
 
 function ids(blocks: JsonObject[], field: string): string[] {
   return blocks.map((block) => asString(block[field]) ?? '')
 }
 
-/** Anthropic refuses an empty text block even beside others. */
+/** Anthropic refuses an empty text block even next to other blocks. */
 function isEmpty(blocks: JsonObject[]): boolean {
   const isBlank = (block: JsonObject) => block['type'] === 'text' && textOf(block).trim() === ''
   return blocks.length === 0 || blocks.some(isBlank)
@@ -157,7 +157,7 @@ function* textDeltas(reply: PreparedReply): Generator<JsonObject> {
   for (const text of split(reply.refusal, reply.chunkSize)) yield { type: 'text_delta', text }
 }
 
-/** Anthropic starts the input by an empty delta, and sends nothing else for a call without arguments. */
+/** Anthropic begins the input with an empty delta, and sends nothing else for a call without arguments. */
 function* inputDeltas(reply: PreparedReply, call: PreparedToolCall): Generator<JsonObject> {
   yield { type: 'input_json_delta', partial_json: '' }
   if (call.json === '{}') return
@@ -190,7 +190,7 @@ function stopReason(reply: PreparedReply): string {
   return STOP_REASONS[reply.finishReason ?? (reply.refusal === '' ? 'stop' : 'content-filter')]
 }
 
-/** Anthropic counts cached tokens beside the input, not inside it. */
+/** Anthropic does not include cached tokens in the input tokens. */
 function usage(reply: PreparedReply): JsonObject {
   const { inputTokens, cachedInputTokens } = reply.usage
   return {

@@ -1,5 +1,6 @@
-/** What Anthropic's endpoints share: keys, error bodies, the list of models. */
-import { estimateTokens } from './reply.ts'
+/** The parts that Anthropic's endpoints share: keys, error bodies, the list of models. */
+import { estimateTokens } from './prepare-reply.ts'
+import { bearerToken } from './wire-format.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
 // https://docs.anthropic.com/en/api/errors
@@ -16,7 +17,7 @@ const ERRORS: Record<number, [type: string, message: string]> = {
   529: ['overloaded_error', 'Overloaded'],
 }
 
-/** The `error` object of a body or of an error event. */
+/** The `error` object of an error body or an error event. */
 export function anthropicError(problem: Problem): Record<string, unknown> {
   const [type, message] = ERRORS[problem.status] ?? [
     problem.status >= 500 ? 'api_error' : 'invalid_request_error',
@@ -30,7 +31,7 @@ export const anthropic: Vendor = {
   name: 'anthropic',
   defaultModels: ['claude-opus-4-5', 'claude-sonnet-4-5', 'claude-haiku-4-5'],
   overloadedStatus: 529,
-  key: (headers) => headers['x-api-key'] ?? /^Bearer (.*)$/i.exec(headers['authorization'] ?? '')?.[1],
+  key: (headers) => headers['x-api-key'] ?? bearerToken(headers),
   headers: (requestId) => ({ 'request-id': requestId }),
   error: (problem, requestId) => ({
     type: 'error',

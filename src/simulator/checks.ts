@@ -1,4 +1,4 @@
-/** Checks what users pass in, and says what is wrong with which value and how to put it right. */
+/** Checks options, replies and faults. The errors name the value that is wrong, and the values that are allowed. */
 import type { Fault, Reply, ScriptedReply, SimulatorOptions } from './types.ts'
 
 type Check = (name: string, value: unknown) => void
@@ -64,34 +64,30 @@ const OPTIONS: Checks = {
   strictMessages: boolean,
 }
 
-/**
- * Throws where a fault has an unknown field or a value out of its range.
- *
- * @throws TypeError or RangeError
- */
+/** @throws TypeError for an unknown field or a wrong type, RangeError for a number out of its range */
 export function checkFault(value: unknown): asserts value is Fault {
   fields('fault', value, FAULT)
   if (value['body'] !== undefined && value['status'] === undefined) {
-    throw new TypeError('[simulator] fault.body goes with fault.status. Give both, or script the reply.')
+    throw new TypeError('[simulator] fault.body needs fault.status. Give both, or script a reply.')
   }
 }
 
-/** @throws TypeError or RangeError */
+/** @throws TypeError or RangeError, as `checkFault` */
 export function checkReply(value: unknown): asserts value is Reply {
   if (typeof value === 'string') return
   fields('reply', value, REPLY)
   const { text, chunks } = value as ScriptedReply
   if (text !== undefined && chunks !== undefined && chunks.join('') !== text) {
-    throw new TypeError('[simulator] reply.text and reply.chunks differ. Give only one of them.')
+    throw new TypeError('[simulator] reply.text differs from reply.chunks. Give only one of them.')
   }
 }
 
-/** @throws TypeError or RangeError */
+/** @throws TypeError or RangeError, as `checkFault` */
 export function checkOptions(value: unknown): asserts value is SimulatorOptions {
   fields('options', value, OPTIONS)
 }
 
-/** @throws TypeError or RangeError */
+/** @throws TypeError or RangeError, as `checkFault` */
 export function checkTimes(value: unknown): asserts value is number {
   wholeNumber(1, Number.MAX_SAFE_INTEGER)('times', value)
 }
@@ -104,7 +100,7 @@ function fields(what: string, value: unknown, checks: Checks): asserts value is 
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
     if (check === undefined) {
       const known = Object.keys(checks).join(', ')
-      throw new TypeError(`[simulator] Unknown ${what}.${name}. Known are: ${known}.`)
+      throw new TypeError(`[simulator] Unknown field ${what}.${name}; fields are ${known}.`)
     }
     if (field !== undefined) check(`${what}.${name}`, field)
   }
@@ -129,7 +125,7 @@ function boolean(name: string, value: unknown): void {
 }
 
 function onlyTrue(name: string, value: unknown): void {
-  if (value !== true) refuse(name, 'true, or left out', value)
+  if (value !== true) refuse(name, 'true or absent', value)
 }
 
 function headerValues(name: string, value: unknown): void {
@@ -153,7 +149,7 @@ function toolCalls(name: string, value: unknown): void {
 }
 
 function milliseconds(name: string, value: unknown): void {
-  // setTimeout takes no more: it would fire at once.
+  // A longer timer would fire at once.
   numberWithin(name, value, 0, 2 ** 31 - 1, 'milliseconds from 0 to 2147483647')
 }
 

@@ -1,20 +1,20 @@
 /** Cohere's Chat API, version 2 (https://docs.cohere.com/reference/chat-stream). */
+import { readChatBody } from './chat-body.ts'
 import { cohereMessage } from './cohere.ts'
 import { asObjects, asString, textOf } from './json-value.ts'
-import { toolName } from './openai-chat.ts'
-import { madeUpId, split, textPieces } from './reply.ts'
-import type { PreparedReply, PreparedToolCall } from './reply.ts'
-import { turn } from './strict-messages.ts'
-import type { Turn } from './strict-messages.ts'
+import { madeUpId, split, textPieces } from './prepare-reply.ts'
+import type { PreparedReply, PreparedToolCall } from './prepare-reply.ts'
+import { wireMessage } from './wire-message.ts'
+import type { WireMessage } from './wire-message.ts'
 import { namedEvent } from './wire-format.ts'
 import type { JsonObject } from './json-value.ts'
-import type { Conversation, WireFormat } from './wire-format.ts'
+import type { WireFormat } from './wire-format.ts'
 
 const FINISH_REASONS = {
   stop: 'COMPLETE',
   length: 'MAX_TOKENS',
   'tool-calls': 'TOOL_CALL',
-  'content-filter': 'ERROR', // Cohere has no word of its own for it
+  'content-filter': 'ERROR', // Cohere has no finish reason for this case
 }
 
 export const cohereChat: WireFormat = {
@@ -22,7 +22,7 @@ export const cohereChat: WireFormat = {
   hasComments: true,
   openingEvents: 2,
   junkEvent: 'event: content-delta\ndata: {"type":"content-delta","index":0,"del\n\n',
-  read,
+  read: (body) => readChatBody(body, readMessage),
   json,
   events,
   errorEvent: (reply, message) =>
@@ -35,31 +35,19 @@ export const cohereChat: WireFormat = {
     }),
 }
 
-/** The plain text that `/v1/tokenize` gets, as a prompt. */
+/** Reads the plain text of `/v1/tokenize` as a prompt. */
 export const cohereText: WireFormat = {
   ...cohereChat,
   read: (body) => ({
     model: asString(body['model']) ?? '',
     stream: false,
     system: [],
-    turns: [turn('user', asString(body['text']) ?? '')],
+    messages: [wireMessage('user', asString(body['text']) ?? '')],
     tools: [],
   }),
 }
 
-function read(body: JsonObject): Conversation {
-  const messages = asObjects(body['messages'])
-  const isSystem = (message: JsonObject) => message['role'] === 'system' || message['role'] === 'developer'
-  return {
-    model: asString(body['model']) ?? '',
-    stream: body['stream'] === true,
-    system: messages.filter(isSystem).map((message) => textOf(message['content'])),
-    turns: messages.filter((message) => !isSystem(message)).map(readMessage),
-    tools: asObjects(body['tools']).map(toolName),
-  }
-}
-
-function readMessage(message: JsonObject): Turn {
+function readMessage(message: JsonObject): WireMessage {
   const role = asString(message['role']) ?? ''
   const content = message['content']
   const parts = asObjects(content)
@@ -68,12 +56,12 @@ function readMessage(message: JsonObject): Turn {
       textOf(document['data'] ?? document),
     )
     const results = [asString(message['tool_call_id']) ?? '']
-    return turn(role, textOf(content) + documents.join(''), { results })
+    return wireMessage(role, textOf(content) + documents.join(''), { results })
   }
   const text = (asString(message['tool_plan']) ?? '') + textOf(content)
   const calls = asObjects(message['tool_calls']).map((call) => asString(call['id']) ?? '')
   const hasMedia = parts.some((part) => part['type'] === 'image_url')
-  return turn(role, text, { calls, ...(hasMedia && { isEmpty: false }) })
+  return wireMessage(role, text, { calls, ...(hasMedia && { isEmpty: false }) })
 }
 
 function json(reply: PreparedReply): unknown {
@@ -125,7 +113,7 @@ function* callEvents(reply: PreparedReply): Generator<string> {
   for (const [index, call] of reply.toolCalls.entries()) {
     const tool_calls = toolCall(reply, call, index, '')
     yield event('tool-call-start', { index, delta: { message: { tool_calls } } })
-    // A call without arguments has no delta at all in Cohere's streams.
+    // Cohere's streams have no delta at all for a call without arguments.
     for (const piece of split(call.json === '{}' ? '' : call.json, reply.chunkSize)) {
       const delta = { message: { tool_calls: { function: { arguments: piece } } } }
       yield event('tool-call-delta', { index, delta })

@@ -1,5 +1,6 @@
-/** What Cohere's endpoints share: keys, error bodies, the list of models. */
-import { split } from './reply.ts'
+/** The parts that Cohere's endpoints share: keys, error bodies, the list of models. */
+import { split } from './prepare-reply.ts'
+import { bearerToken } from './wire-format.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
 // https://docs.cohere.com/reference/errors
@@ -19,10 +20,10 @@ const MESSAGES: Record<number, string> = {
   504: 'gateway timeout, please try again later',
 }
 
-/** As the counts of the other vendors have it here. */
+/** The same ratio as in the simulated counts of the other vendors. */
 const charactersPerToken = 4
 
-/** What Cohere says about a problem, in an error body or at the end of a stream. */
+/** Cohere's message for a problem, in an error body or at the end of a stream. */
 export function cohereMessage(problem: Problem): string {
   if (problem.message !== undefined) return problem.message
   if (problem.kind === 'model-not-found') {
@@ -38,7 +39,7 @@ export const cohere: Vendor = {
   name: 'cohere',
   defaultModels: ['command-a-03-2025', 'command-r-plus-08-2024', 'command-r7b-12-2024'],
   overloadedStatus: 503,
-  key: (headers) => /^Bearer (.*)$/i.exec(headers['authorization'] ?? '')?.[1],
+  key: bearerToken,
   headers: (requestId) => ({ 'x-debug-trace-id': requestId }),
   error: (problem, requestId) => ({ id: requestId, message: cohereMessage(problem) }),
   list: (models) => ({ models: models.map(modelObject) }),
@@ -47,7 +48,7 @@ export const cohere: Vendor = {
   maxCountedUnits: 65_536,
   count: (text) => {
     const token_strings = [...split(text, charactersPerToken)]
-    // Made up: who reads them counts them.
+    // The ids are made up, because clients only count them.
     const tokens = token_strings.map((_, index) => 5_000 + index)
     return { tokens, token_strings, meta: { api_version: { version: '1' } } }
   },

@@ -1,11 +1,12 @@
-/** The simulator's end of one response: writes that respect back-pressure, and waits that end on close. */
+/**
+ * The connection of one response: writes that respect back-pressure, and waits that end when the client disconnects.
+ */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** How long a client may read on before a reset: it throws away what was received and not yet read. */
+/** Time for the client to read before a reset, because a reset drops bytes that were received and not yet read. */
 const BEFORE_RESET_MS = 10
 
-/** One response on its way to a client, which may hang up at any moment. */
 export class Connection {
   readonly response: ServerResponse
   isClosed = false
@@ -21,31 +22,31 @@ export class Connection {
     response.on('drain', () => {
       if (this.#waiting?.forDrain === true) this.#waiting.go()
     })
-    // A client that hangs up in the middle of a write is no error of the simulator's.
+    // The client may disconnect in the middle of a write. That is no error of the simulator.
     response.on('error', () => undefined)
   }
 
-  /** Writes, and gives a promise to wait for where the client reads more slowly than that. */
+  /** Writes bytes of a body. Returns a promise to wait for when the client reads too slowly, else undefined. */
   write(text: string | Uint8Array): Promise<void> | undefined {
     if (this.isClosed || this.response.write(text)) return undefined
     return this.#wait(true, () => undefined)
   }
 
   /**
-   * The same for text of a body in chunks, framed here as one string: the response itself makes four writes of each
-   * chunk. What one turn writes goes out together.
+   * Like `write`, for a body with chunked encoding. The chunk is framed here, in one string, because Node's response
+   * makes four writes of it. All chunks of one iteration of the event loop are sent together.
    */
   writeChunk(text: string): Promise<void> | undefined {
     const { socket } = this.response
     if (this.isClosed || text === '') return undefined
-    // Not chunked for a client of HTTP/1.0, or under a fault's own headers.
+    // The encoding is not chunked for an HTTP/1.0 client, or when a fault has its own headers.
     if (socket === null || !this.response.chunkedEncoding) return this.write(text)
     if (!this.#isCorked) this.#cork(socket)
     if (socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)) return undefined
     return this.#wait(false, (go) => socket.once('drain', go))
   }
 
-  /** Waits, or less long where the client hangs up. */
+  /** Waits for some milliseconds, or until the client disconnects. */
   async pause(milliseconds: number): Promise<void> {
     if (milliseconds <= 0 || this.isClosed) return
     let timer: NodeJS.Timeout | undefined
@@ -53,7 +54,7 @@ export class Connection {
     clearTimeout(timer)
   }
 
-  /** Resets the socket, so that the client sees ECONNRESET, and not a clean end. */
+  /** Resets the socket, so that the client sees ECONNRESET instead of a clean end. */
   async reset(): Promise<void> {
     const { socket } = this.response
     if (this.response.headersSent) await this.pause(BEFORE_RESET_MS)

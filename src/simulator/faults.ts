@@ -1,15 +1,15 @@
-/** Which fault a request gets, and where in a reply it strikes. */
+/** Chooses the fault of a request, and where in the response it strikes. */
 import { checkFault } from './checks.ts'
 import { parseJson } from './json-value.ts'
 import type { Fault, FaultFunction, SimulatedRequest } from './types.ts'
 
-/** Asks for a fault by request header: a `Fault` as JSON. */
+/** The request header that asks for a fault: a `Fault` as JSON. */
 export const FAULT_HEADER = 'x-simulator-fault'
 
-/** How a reply is broken off. */
+/** How a response is broken off. */
 export type Break = 'stall' | 'cut' | 'end' | 'error'
 
-/** Where a fault strikes, in events of a stream or bytes of a body. */
+/** Where a fault strikes: an index of a stream's events, or of a body's bytes. */
 export interface FaultPlan {
   break?: { kind: Break; at: number }
   junkAt?: number
@@ -37,10 +37,10 @@ export class FaultQueue {
 }
 
 /**
- * The first of: queued, asked for by header, given by the simulator's options. A scripted reply's own fault
- * comes after these.
+ * Chooses the first fault of these: the next one in the queue, the one in the request's header, the one of the
+ * simulator's options. If there is none, the scripted reply may still have a fault of its own.
  *
- * @throws TypeError or RangeError when the header or the function's fault is not valid
+ * @throws TypeError or RangeError when the fault of the header or of the user's function is invalid
  */
 export function chooseFault(
   queue: FaultQueue,
@@ -50,21 +50,21 @@ export function chooseFault(
   const queued = queue.take()
   if (queued !== undefined) return queued
   const header = request.headers[FAULT_HEADER]
-  if (header !== undefined) return faultOfHeader(header)
+  if (header !== undefined) return parseFault(header)
   if (typeof given !== 'function') return given
   const chosen = given(request)
   if (chosen !== undefined) checkFault(chosen)
   return chosen
 }
 
-/** Whether a fault needs to know how long the reply is. */
+/** Whether a fault strikes after a share of the response, so that the length of the response must be known. */
 export function hasShare(fault: Fault | undefined): fault is Fault {
   if (fault === undefined) return false
   const { stallAfter, cutAfter, endAfter, junkAfter, errorAfter } = fault
   return [stallAfter, cutAfter, endAfter, junkAfter, errorAfter].some((share) => share !== undefined)
 }
 
-/** Turns shares into positions before the last of `total` events or bytes. The earliest break wins. */
+/** Turns shares into indexes, at most that of the last of `total` events or bytes. The earliest break wins. */
 export function planFault(fault: Fault, total: number): FaultPlan {
   const position = (share: number) => Math.max(0, Math.min(Math.floor(total * share), total - 1))
   const breaks: [Break, number | undefined][] = [
@@ -83,11 +83,11 @@ export function planFault(fault: Fault, total: number): FaultPlan {
   return plan
 }
 
-function faultOfHeader(header: string): Fault {
+function parseFault(header: string): Fault {
   const fault = parseJson(header)
   if (fault === undefined) {
     throw new TypeError(
-      `[simulator] The header ${FAULT_HEADER} is not JSON. Send a Fault, like {"status":429}.`,
+      `[simulator] The header ${FAULT_HEADER} is not JSON. Send a fault, such as {"status":429}.`,
     )
   }
   checkFault(fault)

@@ -1,17 +1,17 @@
 /** Gemini generateContent and streamGenerateContent (https://ai.google.dev/api/generate-content). */
 import { geminiError } from './gemini.ts'
 import { asObjects, asString, isObject, textOf } from './json-value.ts'
-import { estimateTokens, madeUpId, split, textPieces } from './reply.ts'
-import type { PreparedReply, PreparedToolCall } from './reply.ts'
-import { turn } from './strict-messages.ts'
-import type { Turn } from './strict-messages.ts'
+import { estimateTokens, madeUpId, split, textPieces } from './prepare-reply.ts'
+import type { PreparedReply, PreparedToolCall } from './prepare-reply.ts'
+import { wireMessage } from './wire-message.ts'
+import type { WireMessage } from './wire-message.ts'
 import type { JsonObject } from './json-value.ts'
 import type { Conversation, WireFormat } from './wire-format.ts'
 
 const FINISH_REASONS = {
   stop: 'STOP',
   length: 'MAX_TOKENS',
-  'tool-calls': 'STOP', // Gemini has no word of its own for it
+  'tool-calls': 'STOP', // Gemini has no finish reason for this case
   'content-filter': 'SAFETY',
 }
 
@@ -26,7 +26,7 @@ export const geminiGenerate: WireFormat = {
   errorEvent: (_reply, message) => dataFrame(errorObject(message)),
 }
 
-/** Without `alt=sse` a stream of Gemini is one JSON array, sent piece by piece. */
+/** Without `alt=sse` Gemini streams one JSON array, element by element. */
 export const geminiGenerateArray: WireFormat = {
   ...geminiGenerate,
   contentType: 'application/json; charset=UTF-8',
@@ -40,9 +40,9 @@ function read(body: JsonObject): Conversation {
   const system = body['systemInstruction'] ?? body['system_instruction']
   const contents = body['contents']
   return {
-    stream: false, // by the path, not by the body
+    stream: false, // the path decides, not the body
     system: system === undefined ? [] : [isObject(system) ? textOf(system['parts']) : textOf(system)],
-    turns: asObjects(Array.isArray(contents) ? contents : [contents]).map(readContent),
+    messages: asObjects(Array.isArray(contents) ? contents : [contents]).map(readContent),
     tools: asObjects(body['tools']).flatMap((tool) =>
       asObjects(tool['functionDeclarations'] ?? tool['function_declarations']).map(
         (declaration) => asString(declaration['name']) ?? '',
@@ -51,7 +51,7 @@ function read(body: JsonObject): Conversation {
   }
 }
 
-function readContent(content: JsonObject): Turn {
+function readContent(content: JsonObject): WireMessage {
   const parts = asObjects(content['parts'])
   const calls = keys(parts, 'functionCall')
   const results = keys(parts, 'functionResponse')
@@ -61,14 +61,14 @@ function readContent(content: JsonObject): Turn {
   const resultTexts = asObjects(parts.map((part) => part['functionResponse'])).map((result) =>
     JSON.stringify(result['response'] ?? {}),
   )
-  return turn(role, textOf(visible) + resultTexts.join(''), {
+  return wireMessage(role, textOf(visible) + resultTexts.join(''), {
     calls,
     results,
     ...(parts.some(isMedia) && { isEmpty: false }),
   })
 }
 
-/** Gemini matches a result with its call by the id where there is one, else by the name. */
+/** Gemini matches a result with its call by the id when there is one, else by the name. */
 function keys(parts: JsonObject[], field: string): string[] {
   return asObjects(parts.map((part) => part[field])).map(
     (call) => asString(call['id']) ?? asString(call['name']) ?? '',
@@ -82,7 +82,7 @@ function* frames(reply: PreparedReply, frame: (data: unknown) => string): Genera
     const tokensSoFar = Math.min(estimateTokens(visible), candidateTokens(reply))
     yield frame(response(reply, [part], tokensSoFar, false))
   }
-  // A signature without a call comes on an empty text at the end.
+  // A signature without a call is on an empty text at the end.
   const last = { text: '', ...(reply.toolCalls.length === 0 && signature(reply)) }
   yield frame(response(reply, [last], candidateTokens(reply), true))
 }
@@ -96,7 +96,7 @@ function* arrayFrames(reply: PreparedReply): Generator<string> {
   yield ']'
 }
 
-/** One part per stream event: thoughts, text, function calls. */
+/** The parts of a stream, one per event: thoughts, text, function calls. */
 function* parts(reply: PreparedReply): Generator<JsonObject> {
   for (const text of split(reply.reasoning, reply.chunkSize)) yield { text, thought: true }
   for (const text of textPieces(reply)) yield { text }
@@ -124,7 +124,7 @@ function callParts(reply: PreparedReply): JsonObject[] {
 function functionCall(reply: PreparedReply, call: PreparedToolCall, index: number): JsonObject {
   return {
     functionCall: { name: call.name, args: call.value, ...(call.id !== undefined && { id: call.id }) },
-    // Gemini signs the first of several parallel calls only.
+    // Gemini signs only the first of several parallel calls.
     ...(index === 0 && signature(reply)),
   }
 }
@@ -154,7 +154,7 @@ function finishReasonOf(reply: PreparedReply): string {
   return FINISH_REASONS[reply.finishReason ?? (reply.refusal === '' ? 'stop' : 'content-filter')]
 }
 
-/** Gemini counts thoughts beside the candidates, and both in the total. */
+/** Gemini counts thoughts separately from the candidates, and both in the total. */
 function usageMetadata(reply: PreparedReply, candidatesTokenCount: number): JsonObject {
   const { inputTokens, cachedInputTokens, reasoningTokens } = reply.usage
   return {
@@ -180,8 +180,8 @@ function dataFrame(data: unknown): string {
 }
 
 /**
- * Google's servers escape what could hurt inside of HTML or JavaScript. It matters: @google/generative-ai
- * cannot read a raw U+2028, and never meets one.
+ * Google's servers escape characters that are dangerous in HTML or JavaScript. Clients depend on it:
+ * @google/generative-ai cannot read a raw U+2028.
  */
 function googleJson(data: unknown): string {
   return JSON.stringify(data).replace(

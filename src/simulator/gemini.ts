@@ -1,5 +1,5 @@
-/** What Gemini's endpoints share: keys, error bodies, the list of models. */
-import { estimateTokens } from './reply.ts'
+/** The parts that Gemini's endpoints share: keys, error bodies, the list of models. */
+import { estimateTokens } from './prepare-reply.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
 // https://ai.google.dev/gemini-api/docs/troubleshooting and google.rpc.Code
@@ -23,7 +23,7 @@ const ERRORS: Record<number, [status: string, message: string]> = {
   504: ['DEADLINE_EXCEEDED', 'The deadline expired before the operation could complete.'],
 }
 
-/** The `error` object of a body or of an error event. */
+/** The `error` object of an error body or an error event. */
 export function geminiError(problem: Problem): Record<string, unknown> {
   const [status, message] = ERRORS[problem.status] ?? [
     'UNKNOWN',
@@ -39,7 +39,7 @@ export function geminiError(problem: Problem): Record<string, unknown> {
     code: problem.status,
     message: problem.message ?? unknownModel ?? message,
     status,
-    // Google's own hint: clients of Gemini read the delay here, not in a header.
+    // Clients of Gemini read the delay here, not in a header.
     ...(problem.retryAfter !== undefined &&
       Number.isFinite(seconds) && {
         details: [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: `${seconds}s` }],

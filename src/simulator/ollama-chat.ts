@@ -1,35 +1,38 @@
-/** Ollama's chat and generate (https://docs.ollama.com/api): lines of JSON, streamed unless told otherwise. */
+/** Ollama's chat and generate (https://docs.ollama.com/api). They stream lines of JSON by default. */
 import { asObjects, asString, isObject, textOf } from './json-value.ts'
 import { ollamaMessage } from './ollama.ts'
-import { toolName } from './openai-chat.ts'
-import { split, textPieces } from './reply.ts'
-import type { PreparedReply, PreparedToolCall } from './reply.ts'
-import { turn } from './strict-messages.ts'
-import type { Turn } from './strict-messages.ts'
+import { toolName } from './chat-body.ts'
+import { split, textPieces } from './prepare-reply.ts'
+import type { PreparedReply, PreparedToolCall } from './prepare-reply.ts'
+import { wireMessage } from './wire-message.ts'
+import type { WireMessage } from './wire-message.ts'
 import type { SimulatedRequest } from './types.ts'
 import type { JsonObject } from './json-value.ts'
+import { jsonLine } from './wire-format.ts'
 import type { Conversation, WireFormat } from './wire-format.ts'
 
-/** Puts text, thinking and calls where the endpoint has them. */
-type Place = (fields: { text: string; thinking?: string; tool_calls?: JsonObject[] }) => JsonObject
+/** Puts text, thinking and calls into the field that the endpoint has for them. */
+type WrapFields = (fields: { text: string; thinking?: string; tool_calls?: JsonObject[] }) => JsonObject
 
-const inMessage: Place = ({ text, ...more }) => ({ message: { role: 'assistant', content: text, ...more } })
-const inResponse: Place = ({ text, ...more }) => ({ response: text, ...more })
+const inMessage: WrapFields = ({ text, ...more }) => ({
+  message: { role: 'assistant', content: text, ...more },
+})
+const inResponse: WrapFields = ({ text, ...more }) => ({ response: text, ...more })
 
 export const ollamaChat: WireFormat = wireFormat(inMessage, readChat)
 export const ollamaGenerate: WireFormat = wireFormat(inResponse, readGenerate)
 
-function wireFormat(place: Place, read: WireFormat['read']): WireFormat {
+function wireFormat(wrap: WrapFields, read: WireFormat['read']): WireFormat {
   return {
     contentType: 'application/x-ndjson',
     hasComments: false,
     openingEvents: 0,
     junkEvent: '{"model":"junk","created_at":"20\n',
     read,
-    json: (reply, request) => json(reply, request, place),
-    events: (reply, request) => events(reply, request, place),
+    json: (reply, request) => json(reply, request, wrap),
+    events: (reply, request) => events(reply, request, wrap),
     errorEvent: (_reply, message) =>
-      line({ error: ollamaMessage({ status: 500, ...(message !== undefined && { message }) }) }),
+      jsonLine({ error: ollamaMessage({ status: 500, ...(message !== undefined && { message }) }) }),
   }
 }
 
@@ -40,7 +43,7 @@ function readChat(body: JsonObject): Conversation {
     model: asString(body['model']) ?? '',
     stream: body['stream'] !== false,
     system: systems.map((message) => textOf(message['content'])),
-    turns: messages.filter((message) => message['role'] !== 'system').map(readMessage),
+    messages: messages.filter((message) => message['role'] !== 'system').map(readMessage),
     tools: asObjects(body['tools']).map(toolName),
   }
 }
@@ -52,61 +55,62 @@ function readGenerate(body: JsonObject): Conversation {
     model: asString(body['model']) ?? '',
     stream: body['stream'] !== false,
     system: system === undefined ? [] : [system],
-    turns: prompt === undefined || prompt === '' ? [] : [turn('user', prompt)],
+    messages: prompt === undefined || prompt === '' ? [] : [wireMessage('user', prompt)],
     tools: [],
   }
 }
 
-/** Ollama's calls have no ids of old: a result says the tool's name, or nothing. */
-function readMessage(message: JsonObject): Turn {
+/** Older versions of Ollama have no ids for calls: a result names the tool, or nothing. */
+function readMessage(message: JsonObject): WireMessage {
   const role = asString(message['role']) ?? ''
   const text = textOf(message['content'])
   const calls = asObjects(message['tool_calls']).map(toolName)
-  if (role === 'tool') return turn(role, text, { results: [asString(message['tool_name']) ?? ''] })
+  if (role === 'tool') return wireMessage(role, text, { results: [asString(message['tool_name']) ?? ''] })
   const hasImages = Array.isArray(message['images']) && message['images'].length > 0
-  return turn(role, text, { calls, ...(hasImages && { isEmpty: false }) })
+  return wireMessage(role, text, { calls, ...(hasImages && { isEmpty: false }) })
 }
 
-function json(reply: PreparedReply, request: SimulatedRequest, place: Place): unknown {
-  if (isLoadRequest(request)) return loaded(reply, request, place)
+function json(reply: PreparedReply, request: SimulatedRequest, wrap: WrapFields): unknown {
+  if (isLoadRequest(request)) return loadResponse(reply, request, wrap)
   const calls = toolCalls(reply)
   const fields = {
     text: reply.text + reply.refusal + unparsedCalls(reply),
     ...(reply.reasoning !== '' && { thinking: reply.reasoning }),
     ...(calls.length > 0 && { tool_calls: calls }),
   }
-  return { ...head(reply), ...place(fields), ...end(reply) }
+  return { ...head(reply), ...wrap(fields), ...end(reply) }
 }
 
-function* events(reply: PreparedReply, request: SimulatedRequest, place: Place): Generator<string> {
+function* events(reply: PreparedReply, request: SimulatedRequest, wrap: WrapFields): Generator<string> {
   if (isLoadRequest(request)) {
-    yield line(loaded(reply, request, place))
+    yield jsonLine(loadResponse(reply, request, wrap))
     return
   }
-  const piece = (fields: Parameters<Place>[0]) => line({ ...head(reply), ...place(fields), done: false })
+  const piece = (fields: Parameters<WrapFields>[0]) =>
+    jsonLine({ ...head(reply), ...wrap(fields), done: false })
   for (const thinking of split(reply.reasoning, reply.chunkSize)) yield piece({ text: '', thinking })
   for (const text of textPieces(reply)) yield piece({ text })
   for (const text of split(reply.refusal + unparsedCalls(reply), reply.chunkSize)) yield piece({ text })
-  // Ollama sends each call whole, once its model has finished writing it.
+  // Ollama sends each call whole, after the model has finished writing it.
   for (const call of toolCalls(reply)) yield piece({ text: '', tool_calls: [call] })
-  yield line({ ...head(reply), ...place({ text: '' }), ...end(reply) })
+  yield jsonLine({ ...head(reply), ...wrap({ text: '' }), ...end(reply) })
 }
 
-/** A request without any prompt loads the model, or unloads it by `keep_alive: 0`. */
+/** Whether a request has no prompt. Such a request loads the model, or unloads it with `keep_alive: 0`. */
 function isLoadRequest(request: SimulatedRequest): boolean {
   return request.messages.length === 0 && request.system === undefined
 }
 
-function loaded(reply: PreparedReply, request: SimulatedRequest, place: Place): JsonObject {
+function loadResponse(reply: PreparedReply, request: SimulatedRequest, wrap: WrapFields): JsonObject {
   const isUnload = isObject(request.body) && request.body['keep_alive'] === 0
-  return { ...head(reply), ...place({ text: '' }), done: true, done_reason: isUnload ? 'unload' : 'load' }
+  return { ...head(reply), ...wrap({ text: '' }), done: true, done_reason: isUnload ? 'unload' : 'load' }
 }
 
 function head(reply: PreparedReply): JsonObject {
   return { model: reply.model, created_at: new Date(reply.createdMs).toISOString() }
 }
 
-/** Durations are nanoseconds; these only look alive. */
+/** The last fields of a reply. The durations are made-up nanoseconds. */
 function end(reply: PreparedReply): JsonObject {
   const { inputTokens, outputTokens } = reply.usage
   return {
@@ -128,7 +132,7 @@ function toolCalls(reply: PreparedReply): JsonObject[] {
   }))
 }
 
-/** A call that Ollama cannot parse stays in the text, as the model wrote it. */
+/** Calls that Ollama cannot parse. They stay in the text, as the model wrote them. */
 function unparsedCalls(reply: PreparedReply): string {
   const unparsed = reply.toolCalls.filter((call) => !isParsed(call))
   return unparsed.map((call) => `{"name": ${JSON.stringify(call.name)}, "arguments": ${call.json}`).join('')
@@ -136,8 +140,4 @@ function unparsedCalls(reply: PreparedReply): string {
 
 function isParsed(call: PreparedToolCall): boolean {
   return isObject(call.value)
-}
-
-function line(data: JsonObject): string {
-  return `${JSON.stringify(data)}\n`
 }

@@ -1,18 +1,19 @@
 /**
- * OpenAI Chat Completions (https://platform.openai.com/docs/api-reference/chat), which every
- * OpenAI-compatible server speaks too. Reasoning is given as those servers give it, in `reasoning_content`:
- * OpenAI itself has no field for it here.
+ * OpenAI Chat Completions (https://platform.openai.com/docs/api-reference/chat), the protocol of every
+ * OpenAI-compatible server too. Reasoning goes into `reasoning_content`, as those servers have it; OpenAI itself has no
+ * field for it here.
  */
+import { readChatBody } from './chat-body.ts'
 import { asObjects, asString, isObject, textOf } from './json-value.ts'
 import { openaiError } from './openai.ts'
-import { madeUpId, split, textPieces } from './reply.ts'
-import type { PreparedReply } from './reply.ts'
-import { turn } from './strict-messages.ts'
-import type { Turn } from './strict-messages.ts'
+import { madeUpId, split, textPieces } from './prepare-reply.ts'
+import type { PreparedReply } from './prepare-reply.ts'
+import { wireMessage } from './wire-message.ts'
+import type { WireMessage } from './wire-message.ts'
 import type { SimulatedRequest } from './types.ts'
 import { dataEvent, EVENT_STREAM } from './wire-format.ts'
 import type { JsonObject } from './json-value.ts'
-import type { Conversation, WireFormat } from './wire-format.ts'
+import type { WireFormat } from './wire-format.ts'
 
 const FINISH_REASONS = {
   stop: 'stop',
@@ -26,39 +27,21 @@ export const openaiChat: WireFormat = {
   hasComments: true,
   openingEvents: 1,
   junkEvent: 'data: {"id":"chatcmpl-junk","choices":[{"delta":{"cont\n\n',
-  read,
+  read: (body) => readChatBody(body, readMessage),
   json,
   events,
   errorEvent: (_reply, message) =>
     dataEvent({ error: openaiError({ status: 500, ...(message !== undefined && { message }) }) }),
 }
 
-function read(body: JsonObject): Conversation {
-  const messages = asObjects(body['messages'])
-  const isSystem = (message: JsonObject) => message['role'] === 'system' || message['role'] === 'developer'
-  return {
-    model: asString(body['model']) ?? '',
-    stream: body['stream'] === true,
-    system: messages.filter(isSystem).map((message) => textOf(message['content'])),
-    turns: messages.filter((message) => !isSystem(message)).map(readMessage),
-    tools: asObjects(body['tools']).map(toolName),
-  }
-}
-
-/** Cohere and Ollama name tools in the same way. */
-export function toolName(tool: JsonObject): string {
-  const named = isObject(tool['function']) ? tool['function'] : tool
-  return asString(named['name']) ?? ''
-}
-
-function readMessage(message: JsonObject): Turn {
+function readMessage(message: JsonObject): WireMessage {
   const role = asString(message['role']) ?? ''
   const content = message['content']
   const text = textOf(content) + (asString(message['refusal']) ?? '')
   const calls = asObjects(message['tool_calls']).map((call) => asString(call['id']) ?? '')
-  if (role === 'tool') return turn(role, text, { results: [asString(message['tool_call_id']) ?? ''] })
+  if (role === 'tool') return wireMessage(role, text, { results: [asString(message['tool_call_id']) ?? ''] })
   const hasMedia = asObjects(content).some((part) => part['type'] !== 'text')
-  return turn(role, text, { calls, ...(hasMedia && { isEmpty: false }) })
+  return wireMessage(role, text, { calls, ...(hasMedia && { isEmpty: false }) })
 }
 
 function json(reply: PreparedReply): unknown {
@@ -79,7 +62,7 @@ function json(reply: PreparedReply): unknown {
 
 function* events(reply: PreparedReply, request: SimulatedRequest): Generator<string> {
   const withUsage = wantsUsage(request.body)
-  // OpenAI sends `usage: null` in every chunk, but only where the last one will carry the counts.
+  // OpenAI sends `usage: null` in every chunk when the last chunk is going to carry the counts.
   const start = head(reply, 'chat.completion.chunk')
   const end = withUsage && { usage: null }
   const chunk = (delta: JsonObject, finish_reason: string | null = null) =>
@@ -120,7 +103,7 @@ function toolCall(reply: PreparedReply, at: number): JsonObject {
   }
 }
 
-/** A reply of tool calls or a refusal alone has `content: null`, not an empty text. */
+/** False for a reply of nothing but tool calls or a refusal, whose `content` is null instead of an empty text. */
 function hasText(reply: PreparedReply): boolean {
   return reply.text !== '' || (reply.toolCalls.length === 0 && reply.refusal === '')
 }

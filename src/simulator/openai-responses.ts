@@ -1,10 +1,10 @@
 /** OpenAI Responses (https://platform.openai.com/docs/api-reference/responses). */
 import { asObjects, asString, isObject, textOf } from './json-value.ts'
 import { openaiError } from './openai.ts'
-import { madeUpId, split, textPieces } from './reply.ts'
-import type { PreparedReply } from './reply.ts'
-import { turn } from './strict-messages.ts'
-import type { Turn } from './strict-messages.ts'
+import { madeUpId, split, textPieces } from './prepare-reply.ts'
+import type { PreparedReply } from './prepare-reply.ts'
+import { wireMessage } from './wire-message.ts'
+import type { WireMessage } from './wire-message.ts'
 import type { SimulatedRequest } from './types.ts'
 import { EVENT_STREAM, namedEvent } from './wire-format.ts'
 import type { JsonObject } from './json-value.ts'
@@ -31,9 +31,9 @@ function read(body: JsonObject): Conversation {
   const inputItems = asObjects(typeof input === 'string' ? [{ role: 'user', content: input }] : input)
   const instructions = asString(body['instructions'])
   const systemItems = inputItems.filter((item) => SYSTEM_ROLES.has(item['role']))
-  const turns: Turn[] = []
+  const messages: WireMessage[] = []
   for (const item of inputItems) {
-    if (!SYSTEM_ROLES.has(item['role'])) readItem(item, turns)
+    if (!SYSTEM_ROLES.has(item['role'])) readItem(item, messages)
   }
   return {
     model: asString(body['model']) ?? '',
@@ -42,30 +42,32 @@ function read(body: JsonObject): Conversation {
       ...(instructions === undefined ? [] : [instructions]),
       ...systemItems.map((item) => textOf(item['content'])),
     ],
-    turns,
+    messages,
     isContinuation: typeof body['previous_response_id'] === 'string',
     tools: asObjects(body['tools']).map((tool) => asString(tool['name']) ?? asString(tool['type']) ?? ''),
   }
 }
 
-/** A text and its calls are items of their own here; together they are one turn of the assistant. */
-function readItem(item: JsonObject, turns: Turn[]): void {
+/**
+ * Adds an item to the messages. A text and its calls are separate items here; they become one message of the assistant.
+ */
+function readItem(item: JsonObject, messages: WireMessage[]): void {
   const type = item['type'] ?? 'message'
-  const last = turns.at(-1)
+  const last = messages.at(-1)
   if (type === 'function_call') {
     const call = asString(item['call_id']) ?? ''
     if (last?.role !== 'assistant') {
-      turns.push(turn('assistant', '', { calls: [call] }))
+      messages.push(wireMessage('assistant', '', { calls: [call] }))
     } else {
       last.calls.push(call)
       last.isEmpty = false
     }
   } else if (type === 'function_call_output') {
-    turns.push(turn('tool', textOf(item['output']), { results: [asString(item['call_id']) ?? ''] }))
+    messages.push(wireMessage('tool', textOf(item['output']), { results: [asString(item['call_id']) ?? ''] }))
   } else if (type === 'message') {
     const hasMedia = asObjects(item['content']).some((part) => !/text|refusal/.test(String(part['type'])))
     const text = textOf(item['content']) + refusalOf(item['content'])
-    turns.push(turn(asString(item['role']) ?? '', text, hasMedia ? { isEmpty: false } : {}))
+    messages.push(wireMessage(asString(item['role']) ?? '', text, hasMedia ? { isEmpty: false } : {}))
   }
 }
 
@@ -97,15 +99,15 @@ function* reasoningEvents(
   output_index: number,
   emit: Emit,
 ): Generator<string> {
-  const place = { item_id: item.id, output_index, summary_index: 0 }
+  const position = { item_id: item.id, output_index, summary_index: 0 }
   const opened = { id: item.id, type: 'reasoning', summary: [] }
   yield emit('response.output_item.added', { output_index, item: opened })
-  const part = (text: string) => ({ ...place, part: { type: 'summary_text', text } })
+  const part = (text: string) => ({ ...position, part: { type: 'summary_text', text } })
   yield emit('response.reasoning_summary_part.added', part(''))
   for (const delta of split(reply.reasoning, reply.chunkSize)) {
-    yield emit('response.reasoning_summary_text.delta', { ...place, delta })
+    yield emit('response.reasoning_summary_text.delta', { ...position, delta })
   }
-  yield emit('response.reasoning_summary_text.done', { ...place, text: reply.reasoning })
+  yield emit('response.reasoning_summary_text.done', { ...position, text: reply.reasoning })
   yield emit('response.reasoning_summary_part.done', part(reply.reasoning))
 }
 
@@ -120,55 +122,55 @@ function* messageEvents(
     item: { ...item, status: 'in_progress', content: [] },
   })
   for (const [content_index, part] of asObjects(item['content']).entries()) {
-    const place = { item_id: item.id, output_index, content_index }
+    const position = { item_id: item.id, output_index, content_index }
     const isRefusal = part['type'] === 'refusal'
     const empty = isRefusal ? { ...part, refusal: '' } : { ...part, text: '' }
-    yield emit('response.content_part.added', { ...place, part: empty })
+    yield emit('response.content_part.added', { ...position, part: empty })
     if (isRefusal) {
       for (const delta of split(reply.refusal, reply.chunkSize)) {
-        yield emit('response.refusal.delta', { ...place, delta })
+        yield emit('response.refusal.delta', { ...position, delta })
       }
-      yield emit('response.refusal.done', { ...place, refusal: reply.refusal })
+      yield emit('response.refusal.done', { ...position, refusal: reply.refusal })
     } else {
       for (const delta of textPieces(reply)) {
-        yield emit('response.output_text.delta', { ...place, delta, logprobs: [] })
+        yield emit('response.output_text.delta', { ...position, delta, logprobs: [] })
       }
-      yield emit('response.output_text.done', { ...place, text: reply.text, logprobs: [] })
+      yield emit('response.output_text.done', { ...position, text: reply.text, logprobs: [] })
     }
-    yield emit('response.content_part.done', { ...place, part })
+    yield emit('response.content_part.done', { ...position, part })
   }
 }
 
 function* callEvents(reply: PreparedReply, item: Item, output_index: number, emit: Emit): Generator<string> {
-  const place = { item_id: item.id, output_index }
+  const position = { item_id: item.id, output_index }
   const opened = { ...item, status: 'in_progress', arguments: '' }
   yield emit('response.output_item.added', { output_index, item: opened })
   const argumentsText = asString(item['arguments']) ?? ''
   for (const delta of split(argumentsText, reply.chunkSize)) {
-    yield emit('response.function_call_arguments.delta', { ...place, delta })
+    yield emit('response.function_call_arguments.delta', { ...position, delta })
   }
   yield emit('response.function_call_arguments.done', {
-    ...place,
+    ...position,
     name: item['name'],
     arguments: argumentsText,
   })
 }
 
-/** OpenAI sends the error, and then a last response object that repeats it. */
+/** OpenAI sends the error, and then a final response object that repeats it. */
 function errorEvent(reply: PreparedReply, message?: string): string {
   const error = openaiError({ status: 500, ...(message !== undefined && { message }) })
   const failed = {
     ...responseObject(reply, undefined, 'failed', []),
     error: { code: 'server_error', message: error['message'] },
   }
-  // The real sequence numbers go on from the last event; nobody is known to read them after an error.
+  // OpenAI continues its sequence numbers here. No client is known to read them after an error.
   return (
     namedEvent('error', { type: 'error', sequence_number: 0, error }) +
     namedEvent('response.failed', { type: 'response.failed', sequence_number: 1, response: failed })
   )
 }
 
-/** The output items, complete: reasoning, message, function calls. */
+/** The complete output items: reasoning, message, function calls. */
 function items(reply: PreparedReply): Item[] {
   const status = endStatus(reply)
   const all: Item[] = []

@@ -1,5 +1,6 @@
-/** What OpenAI's endpoints share: keys, error bodies, the list of models. */
-import { estimateTokens } from './reply.ts'
+/** The parts that OpenAI's endpoints share: keys, error bodies, the list of models. */
+import { estimateTokens } from './prepare-reply.ts'
+import { bearerToken } from './wire-format.ts'
 import type { Problem, Vendor } from './wire-format.ts'
 
 const MESSAGES: Record<number, string> = {
@@ -18,7 +19,7 @@ const MESSAGES: Record<number, string> = {
   503: 'The engine is currently overloaded, please try again later.',
 }
 
-/** The `error` object of a body or of an error event. */
+/** The `error` object of an error body or an error event. */
 export function openaiError(problem: Problem): Record<string, unknown> {
   const { status, kind, model } = problem
   const isUnknownModel = kind === 'model-not-found'
@@ -38,7 +39,7 @@ export const openai: Vendor = {
   name: 'openai',
   defaultModels: ['gpt-4o', 'gpt-4o-mini', 'gpt-5', 'gpt-5-mini', 'o4-mini'],
   overloadedStatus: 503,
-  key: (headers) => /^Bearer (.*)$/i.exec(headers['authorization'] ?? '')?.[1],
+  key: bearerToken,
   headers: (requestId) => ({
     'x-request-id': requestId,
     'openai-version': '2020-10-01',

@@ -1,11 +1,10 @@
-/** What the simulator remembers of its requests, within bounds. */
+/** Remembers the last requests, within limits of number and size. */
 import { createHash } from 'node:crypto'
 import type { RequestRecord } from './types.ts'
 
 const MAX_RECORDS = 10_000
 const MAX_BODY_BYTES = 256 * 1024 * 1024
 
-/** The last requests, and how often each body came. */
 export class RequestLog {
   readonly records: RequestRecord[] = []
   #bodyBytes: number[] = []
@@ -13,11 +12,11 @@ export class RequestLog {
   #count = 0
   #attempts = new Map<string, number>()
 
-  /** The next request's number, and how often its body came to its path, this time included. */
+  /** The number of the next request, and how often its body came to its path, this time included. */
   next(method: string, path: string, body: string): { number: number; attempt: number } {
     const key = createHash('sha1').update(`${method} ${path}\n`).update(body).digest('base64')
     const attempt = (this.#attempts.get(key) ?? 0) + 1
-    // Set again, a key becomes the youngest: the map forgets the bodies that stopped coming.
+    // Deleted and set again, so that the key becomes the newest and the map drops bodies that no longer come.
     this.#attempts.delete(key)
     this.#attempts.set(key, attempt)
     if (this.#attempts.size > MAX_RECORDS) this.#attempts.delete(this.#attempts.keys().next().value ?? '')

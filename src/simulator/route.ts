@@ -1,4 +1,4 @@
-/** Which vendor and which endpoint a request is for. */
+/** Finds the vendor and the endpoint of a request. */
 import { anthropicMessages } from './anthropic-messages.ts'
 import { anthropic } from './anthropic.ts'
 import { cohereChat, cohereText } from './cohere-chat.ts'
@@ -13,15 +13,15 @@ import { openai } from './openai.ts'
 import type { SimulatedApi } from './types.ts'
 import type { Vendor, WireFormat } from './wire-format.ts'
 
-/** Where a request goes. */
+/** The endpoint of a request. */
 export interface Route {
   vendor: Vendor
   api: SimulatedApi
-  /** The endpoints that answer by a reply, and those that read a conversation, have one. */
+  /** How to read a conversation and to write a reply. Absent for endpoints that do neither. */
   format?: WireFormat
-  /** From the path, where the vendor puts it there. */
+  /** The model in the path, for vendors that put it there. */
   model?: string
-  /** From the path, where the vendor puts it there. */
+  /** Whether the path asks for a stream, for vendors that put it there. */
   stream?: boolean
 }
 
@@ -55,12 +55,12 @@ const FIXED: Record<string, Route> = {
   'DELETE /api/delete': { vendor: ollama, api: 'delete' },
 }
 
-/** Of the Gemini API, and of Vertex AI, which says whose models they are. */
+/** Calls of the Gemini API, and of Vertex AI, whose paths also name the publisher of the model. */
 const GEMINI_CALL =
   /^\/v1(?:beta1?|alpha)?\/(?:(?:projects\/[^/]+\/locations\/[^/]+\/)?publishers\/google\/)?(?:models|tunedModels)\/(.+):(\w+)$/
 const MODELS = /^\/(v1|v1beta|v1alpha)\/models(?:\/(.+))?$/
 
-/** Finds the endpoint; one that nobody has is `unknown`, of the vendor that its headers look like. */
+/** Finds the endpoint. For a path that no vendor has it is `unknown`, of the vendor that the headers look like. */
 export function findRoute(method: string, path: string, query: URLSearchParams, headers: Headers): Route {
   const fixed = FIXED[`${method} ${path}`]
   if (fixed !== undefined) return fixed
@@ -86,7 +86,7 @@ function geminiCall(model: string, verb: string | undefined, query: URLSearchPar
   return { ...route, format, api: 'generate', stream: true }
 }
 
-/** Several vendors have `/v1/models`; their SDKs give themselves away by their headers. */
+/** Tells vendors apart by the headers of their SDKs, because several of them have `/v1/models`. */
 function vendorOfHeaders(headers: Headers, query: URLSearchParams): Vendor {
   if (headers['anthropic-version'] !== undefined) return anthropic
   if (headers['x-goog-api-key'] !== undefined || query.has('key')) return gemini
@@ -98,6 +98,6 @@ function decode(segment: string): string {
   try {
     return decodeURIComponent(segment)
   } catch {
-    return segment // a malformed escape: the model will be unknown, which says enough
+    return segment // a malformed escape, whose model will be unknown
   }
 }

@@ -1,38 +1,36 @@
-/**
- * A local server that speaks the wire protocols of OpenAI, Anthropic, Gemini, Cohere and Ollama, with replies
- * and faults that a script decides.
- */
+/** Starts simulators: local servers with the wire protocols of OpenAI, Anthropic, Gemini, Cohere and Ollama. */
 import { createServer } from 'node:http'
 import type { Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { checkFault, checkOptions, checkReply, checkTimes } from './checks.ts'
-import { handle } from './exchange.ts'
-import type { SimulatorState } from './exchange.ts'
+import { handleRequest } from './handle-request.ts'
+import type { SimulatorState } from './handle-request.ts'
 import { FaultQueue } from './faults.ts'
-import { ModelShelf } from './model-shelf.ts'
+import { ModelCatalog } from './model-catalog.ts'
 import { RequestLog } from './request-log.ts'
 import type { Fault, Reply, ReplyFunction, RequestRecord, Simulator, SimulatorOptions } from './types.ts'
 
-/** Thousands of clients may connect within one turn of the event loop. */
+/** Large, because thousands of clients may connect within one iteration of the event loop. */
 const LISTEN_BACKLOG = 8192
 
-/** Longer than the clients' own limits, so that it is never the server that drops an idle connection. */
+/** Longer than the limits of the clients, so that the server never closes an idle connection first. */
 const KEEP_ALIVE_MS = 120_000
 
-/** A fault may ride in a header, with a body in it. */
+/** Large, because a header may hold a fault with a body in it. */
 const MAX_HEADER_BYTES = 64 * 1024
 
-/** Vendors whose SDKs add the version to the base URL themselves. */
+/** Vendors whose SDKs append the API version to the base URL themselves. */
 const ROOT_PROVIDERS = new Set(['anthropic', 'gemini', 'google', 'cohere', 'ollama'])
 
 /**
- * Starts a simulator, which runs until it is closed.
+ * Starts a simulator, which runs until it is closed. Point any SDK at `simulator.baseURL(vendor)`, with any API key.
  *
  * @example
- * await using simulator = await startSimulator({ reply: 'Hello' })
+ * await using simulator = await startSimulator({ reply: ({ prompt }) => `You said: ${prompt}` })
  * const client = new OpenAI({ apiKey: 'any', baseURL: simulator.baseURL('openai') })
+ * simulator.failNext({ status: 429, retryAfter: 1 })
  *
- * @throws TypeError or RangeError where an option is not valid, and Node's own error where it cannot listen
+ * @throws TypeError or RangeError when an option is invalid; Node's own error when the port cannot be opened
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   checkOptions(options)
@@ -54,13 +52,13 @@ class RunningSimulator implements Simulator {
       reply: options.reply,
       log: new RequestLog(),
       faults: new FaultQueue(),
-      models: new ModelShelf(options.models),
+      models: new ModelCatalog(options.models),
       openStreams: 0,
     }
     this.#server = createServer(
       { keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: MAX_HEADER_BYTES },
       (incoming, response) => {
-        void handle(this.#state, incoming, response)
+        void handleRequest(this.#state, incoming, response)
       },
     )
     this.#server.on('connection', (socket) => {
@@ -123,12 +121,12 @@ class RunningSimulator implements Simulator {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#closeNow()
+    this.#closed ??= this.#closeServer()
     return this.#closed
   }
 
-  /** Waits for the sockets too: their close events complete the records, and come after the server's own. */
-  async #closeNow(): Promise<void> {
+  /** Waits for the sockets too, because their close events complete the records and come after the server's. */
+  async #closeServer(): Promise<void> {
     const closed = (emitter: Server | Socket) => new Promise((resolve) => emitter.once('close', resolve))
     const closing = [closed(this.#server), ...[...this.#sockets].map(closed)]
     this.#server.close()

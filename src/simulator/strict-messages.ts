@@ -1,63 +1,36 @@
-/** The rules of the strictest vendor about what a conversation may look like. */
+/** The rules of the strictest vendor about the order of messages, calls and results in a conversation. */
+import type { WireMessage } from './wire-message.ts'
 
-/** One message of a conversation, with what the rules look at. */
-export interface Turn {
-  role: 'user' | 'assistant' | 'tool' | 'unknown'
-  /** The role as the vendor's request has it. */
-  givenRole: string
-  text: string
-  /** Ids of its tool calls; names where the vendor has no ids. */
-  calls: string[]
-  /** Ids of the calls that it answers; names where the vendor has no ids, `''` where it says neither. */
-  results: string[]
-  /** Nothing in it: no text but white space, no image, no call, no result. */
-  isEmpty: boolean
-}
-
-/** A turn of a role, with nothing in it but a text. */
-export function turn(givenRole: string, text: string, more: Partial<Turn> = {}): Turn {
-  const calls = more.calls ?? []
-  const results = more.results ?? []
-  const isEmpty = text.trim() === '' && calls.length === 0 && results.length === 0
-  return { role: roleOf(givenRole), givenRole, text, calls, results, isEmpty, ...more }
-}
-
-/** What is wrong with a conversation, in a sentence; undefined where nothing is. */
-export function findBrokenRule(turns: readonly Turn[]): string | undefined {
-  if (turns.length === 0) return 'messages: at least one message is required'
+/** The first rule that a conversation breaks, as the vendor's message; undefined when it breaks none. */
+export function findBrokenRule(messages: readonly WireMessage[]): string | undefined {
+  if (messages.length === 0) return 'messages: at least one message is required'
   let open: { calls: string[]; at: number } | undefined
-  for (const [index, current] of turns.entries()) {
-    const broken = brokenAlone(current, index) ?? brokenOrder(turns, index)
+  for (const [index, current] of messages.entries()) {
+    const broken = brokenByItself(current, index) ?? brokenOrder(messages, index)
     if (broken !== undefined) return broken
     if (current.results.length > 0) {
-      if (open === undefined) return orphan(current, index)
+      if (open === undefined) return orphanMessage(current, index)
       const left = withoutAnswered(open.calls, current.results)
-      if (left === undefined) return orphan(current, index)
+      if (left === undefined) return orphanMessage(current, index)
       open = left.length > 0 ? { calls: left, at: open.at } : undefined
     } else if (open !== undefined) {
-      return unanswered(open)
+      return unansweredMessage(open)
     }
     if (current.calls.length > 0) open = { calls: current.calls, at: index }
   }
-  return open === undefined ? undefined : unanswered(open)
+  return open === undefined ? undefined : unansweredMessage(open)
 }
 
-function roleOf(role: string): Turn['role'] {
-  if (role === 'user' || role === 'assistant' || role === 'tool') return role
-  if (role === 'model' || role === 'chatbot') return 'assistant'
-  return role === 'function' ? 'tool' : 'unknown'
-}
-
-function brokenAlone(current: Turn, index: number): string | undefined {
+function brokenByItself(current: WireMessage, index: number): string | undefined {
   if (current.role === 'unknown') return `messages.${index}: Unexpected role "${current.givenRole}"`
   if (current.isEmpty) return `messages.${index}: all messages must have non-empty content`
   return undefined
 }
 
-/** Results belong to the user's side: they may come in several messages, and the user may speak after them. */
-function brokenOrder(turns: readonly Turn[], index: number): string | undefined {
-  const role = turns[index]?.role
-  const before = turns[index - 1]?.role
+/** Results count as the user's side: they may fill several messages, and a user message may follow them. */
+function brokenOrder(messages: readonly WireMessage[], index: number): string | undefined {
+  const role = messages[index]?.role
+  const before = messages[index - 1]?.role
   if (index === 0) return role === 'user' ? undefined : 'messages: first message must use the "user" role'
   if (role !== before || role === 'tool') return undefined
   return (
@@ -66,7 +39,7 @@ function brokenOrder(turns: readonly Turn[], index: number): string | undefined 
   )
 }
 
-/** The calls that stay open after some results; undefined where a result answers none of them. */
+/** The calls that are still open after some results; undefined when a result answers none of them. */
 function withoutAnswered(calls: readonly string[], results: readonly string[]): string[] | undefined {
   const left = [...calls]
   for (const result of results) {
@@ -77,7 +50,7 @@ function withoutAnswered(calls: readonly string[], results: readonly string[]): 
   return left
 }
 
-function orphan(current: Turn, index: number): string {
+function orphanMessage(current: WireMessage, index: number): string {
   return (
     `messages.${index}: unexpected \`tool_use_id\` found in \`tool_result\` blocks: ` +
     `${current.results.join(', ')}. Each \`tool_result\` block must have a corresponding ` +
@@ -85,7 +58,7 @@ function orphan(current: Turn, index: number): string {
   )
 }
 
-function unanswered(open: { calls: string[]; at: number }): string {
+function unansweredMessage(open: { calls: string[]; at: number }): string {
   return (
     `messages.${open.at}: \`tool_use\` ids were found without \`tool_result\` blocks immediately after: ` +
     `${open.calls.join(', ')}. Each \`tool_use\` block must have a corresponding \`tool_result\` block ` +

@@ -1,18 +1,18 @@
-/** What users of the simulator type: its options, scripted replies, faults, and what it recorded. */
+/** The public types of the simulator: options, scripted replies, faults, and recorded requests. */
 
 /** A vendor whose wire protocol the simulator speaks. */
 export type SimulatedProvider = 'openai' | 'anthropic' | 'gemini' | 'cohere' | 'ollama'
 
-/** Which of a vendor's endpoints was called; `unknown` for a path that no vendor has. */
+/** The endpoint that a request called. `unknown`: no vendor has such a path. */
 export type SimulatedApi =
   | 'chat' // OpenAI Chat Completions, Cohere v2, Ollama /api/chat
   | 'responses' // OpenAI
   | 'messages' // Anthropic
   | 'generate' // Gemini generateContent, Ollama /api/generate
   | 'count-tokens' // OpenAI, Anthropic, Gemini; Cohere's /v1/tokenize, which counts a plain text
-  | 'models'
-  | 'model'
-  | 'tags'
+  | 'models' // the list of models; not Ollama's
+  | 'model' // one model; not Ollama's
+  | 'tags' // this and the following are Ollama's
   | 'ps'
   | 'version'
   | 'show'
@@ -20,245 +20,265 @@ export type SimulatedApi =
   | 'delete'
   | 'unknown'
 
-/** Why a scripted reply ends; each vendor gets its own word for it. */
+/** Why a scripted reply ends. Each vendor's response gets the vendor's own word for it. */
 export type SimulatedFinishReason = 'stop' | 'length' | 'tool-calls' | 'content-filter'
 
 /**
- * Token counts of a scripted reply, in one arithmetic for all vendors: `inputTokens` includes the cached
- * ones and `outputTokens` includes the reasoning ones. Each vendor is then given its own arithmetic
- * (Anthropic counts cached tokens beside the input, Gemini counts thoughts beside the output).
+ * Token counts of a scripted reply, by the same rules for all vendors: `inputTokens` includes the cached tokens, and
+ * `outputTokens` includes the reasoning tokens. Each vendor's response then follows that vendor's rules: Anthropic's
+ * input excludes cached tokens, and Gemini's output excludes thoughts.
  */
 export interface ScriptedUsage {
-  /** @default an estimate: characters of the conversation / 4 */
+  /** @default a quarter of the characters of the conversation */
   inputTokens?: number
-  /** @default an estimate: characters of the reply / 4 */
+  /** @default a quarter of the characters of the reply, reasoning included */
   outputTokens?: number
   /** @default 0 */
   cachedInputTokens?: number
-  /** @default an estimate where the reply reasons, else 0 */
+  /** @default a quarter of the characters of the reasoning */
   reasoningTokens?: number
 }
 
-/** A tool call that a scripted reply makes. */
+/** A tool call in a scripted reply. */
 export interface ScriptedToolCall {
-  /** @default made up, in the vendor's style; Gemini and Ollama send an id only when one is given */
+  /** @default made up in the vendor's style, except for Gemini and Ollama, which send an id only when one is given */
   id?: string
   name: string
   /**
-   * An object, or a string that is sent as it is, even if it is cut-off JSON. Where the wire has no room for
-   * a string (Gemini, Ollama, Anthropic's plain JSON) a string is parsed; one that does not parse is sent as
-   * those vendors send it: Gemini's MALFORMED_FUNCTION_CALL, text from Ollama, `{}` from Anthropic.
+   * An object, or a string that is sent as it is, even if it is cut-off JSON. Some protocols have no strings here
+   * (Gemini, Ollama, Anthropic without streaming): for them a string is parsed. If it does not parse, the response is
+   * what those vendors send in such a case: MALFORMED_FUNCTION_CALL from Gemini, text from Ollama, `{}` from Anthropic.
    *
    * @default {}
    */
   arguments?: unknown
 }
 
-/** A reply in full. An empty one (`{}`, or one that sets no content) gives the default sentence. */
+/**
+ * A reply with all its details. All fields are optional; a reply without text, reasoning, refusal and tool calls gets
+ * the default sentence as its text.
+ *
+ * @example
+ * const simulator = await startSimulator({ reply: { text: 'Paris.', usage: { inputTokens: 12, outputTokens: 3 } } })
+ * simulator.setReply({ toolCalls: [{ name: 'weather', arguments: { city: 'Oslo' } }] })
+ * simulator.setReply(({ prompt }) => ({ text: `You said: ${prompt}`, paceMs: 20 }))
+ */
 export interface ScriptedReply {
-  /** The visible text. Cohere gives the text before tool calls as its tool plan. */
+  /** The visible text. When there are tool calls, Cohere's response has it as the tool plan. */
   text?: string
-  /** Exact pieces of the text, one per stream event, instead of cutting `text` by `chunkSize`. */
+  /** The exact pieces of the text, one per stream event, in place of `text` and `chunkSize`. */
   chunks?: string[]
-  /** Thinking, sent before the text. */
+  /** The model's thinking, sent before the text. */
   reasoning?: string
   /**
-   * Signs the reasoning: Anthropic's signature, Gemini's thoughtSignature, `encrypted_content` of OpenAI
-   * Responses; the others have none.
+   * The signature of the reasoning: Anthropic's signature, Gemini's thoughtSignature, or `encrypted_content` of
+   * OpenAI's Responses API. Other vendors have none.
    *
-   * @default a made-up one for Anthropic, where reasoning never comes without; none elsewhere
+   * @default a made-up one for Anthropic, which signs all reasoning; none for the others
    */
   signature?: string
-  /** OpenAI's refusal. Vendors without such a field give it as text that ends by their content filter. */
+  /** OpenAI's refusal. Vendors without such a field send it as text that their content filter ended. */
   refusal?: string
+  /** Tool calls, sent after the text. */
   toolCalls?: ScriptedToolCall[]
-  /** @default by content: `tool-calls` where there are any, else `stop` */
+  /** @default `tool-calls` when there are any, else `stop` */
   finishReason?: SimulatedFinishReason
   usage?: ScriptedUsage
-  /** The model that the reply says it ran. @default the model that was asked for */
+  /** The model that the response names. @default the model of the request */
   model?: string
-  /** @default made up, in the vendor's style */
+  /** The id of the response. @default made up in the vendor's style */
   id?: string
-  /** Wins over the simulator's own. */
+  /** Characters of text per stream event. @default the simulator's option */
   chunkSize?: number
-  /** Milliseconds; wins over the simulator's own. */
+  /** Milliseconds between stream events. @default the simulator's option */
   paceMs?: number
-  /** Milliseconds; wins over the simulator's own. */
+  /** Milliseconds before the headers. @default the simulator's option */
   latencyMs?: number
-  /** Used where no fault was queued, asked for by header, or given by the simulator's options. */
+  /** A fault for this reply. Faults of the queue, of the request's header and of the simulator's options come first. */
   fault?: Fault
 }
 
-/** A text, or a scripted reply in full. */
+/** A text, or a reply with more details. */
 export type Reply = string | ScriptedReply
 
-/** Makes a reply for each request. One that throws is answered by status 500 with its message. */
+/** Makes a reply for each request. When it throws, the response is status 500 with the error's message. */
 export type ReplyFunction = (request: SimulatedRequest) => Reply | Promise<Reply>
 
 /**
- * Something that goes wrong with one request. `reset` wins over `status`, and `status` over the faults below
- * it.
+ * Something that goes wrong with one request. When several fields are set, `reset` wins over `status`, and `status`
+ * wins over the `…After` faults.
  *
- * The `…After` faults take a share, 0 to 1, of the reply's stream events: so many are sent, and then it
- * strikes. It always strikes before the last event, so that a share of 1 means "all but the terminal event".
- * In a plain JSON reply the share is of the body's bytes; there `junkAfter` replaces the whole body, and
- * `errorAfter` gives the vendor's error of the same kind by status.
+ * The `…After` faults take a share from 0 to 1 of the reply's stream events. That share is sent, and then the fault
+ * strikes, at the latest before the last event: a share of 1 means "all but the terminal event". For a reply without
+ * streaming it is a share of the body's bytes; there `junkAfter` replaces the whole body, and `errorAfter` answers with
+ * the status of the vendor's overload error.
+ *
+ * @example
+ * simulator.failNext({ status: 429, retryAfter: 2 })
+ * simulator.failNext({ endAfter: 0.5 }) // half a stream, then a clean end without its terminal event
  */
 export interface Fault {
-  /** Milliseconds to wait before the headers; wins over the reply's and the simulator's own. */
+  /** Milliseconds to wait before the headers. @default the reply's, else the simulator's */
   latencyMs?: number
-  /** The socket is reset before any header. */
+  /** Resets the socket before any header. */
   reset?: true
-  /** Answers with this status and the vendor's error body. */
+  /** Answers with this HTTP status and the vendor's error body. */
   status?: number
-  /** The `retry-after` header, verbatim: seconds or an HTTP date. */
+  /** The value of the `retry-after` header: seconds or an HTTP date. */
   retryAfter?: string | number
   /** More response headers. */
   headers?: Record<string, string>
-  /** The message in the vendor's error body or error event. @default what the vendor says */
+  /** The message in the vendor's error body or error event. @default the vendor's own message */
   message?: string
-  /** The raw body that goes with `status`, instead of the vendor's error JSON. */
+  /** The raw body to send with `status`, in place of the vendor's error body. */
   body?: string
-  /** Then nothing more comes, with the socket open. */
+  /** After this share nothing more is sent, and the socket stays open. */
   stallAfter?: number
-  /** Then the socket is reset. */
+  /** After this share the socket is reset. */
   cutAfter?: number
-  /** Then the response ends cleanly, without the vendor's terminal event. */
+  /** After this share the response ends cleanly, without the vendor's terminal event. */
   endAfter?: number
-  /** Then one event that is not JSON comes, and the reply goes on. */
+  /** After this share one event is sent that is not JSON, and then the rest of the reply. */
   junkAfter?: number
-  /** Then the vendor's own error event comes, and the response ends. */
+  /** After this share the vendor's error event is sent, and the response ends. */
   errorAfter?: number
-  /** `: keep-alive` comments stand between the events (SSE only, so not in Ollama's). */
+  /**
+   * Sends `: keep-alive` comments between the events. No effect for Ollama, whose streams are not server-sent events.
+   */
   comments?: boolean
 }
 
-/** Chooses a fault for each request, or none. */
+/** Chooses a fault for each request; undefined for none. */
 export type FaultFunction = (request: SimulatedRequest) => Fault | undefined
 
 /** A message of a request, in one form for all vendors. */
 export interface SimulatedMessage {
-  /** `user`, `assistant` or `tool`, whatever the vendor calls it; system messages are in `system`. */
+  /** `user`, `assistant` or `tool`, whatever the vendor calls it. System messages are in `system` instead. */
   role: string
-  /** All its text, joined; the result's text for a tool message. */
+  /** All text of the message, joined; for a tool message, the text of the result. */
   text: string
 }
 
-/** A request as the simulator understood it. */
+/** A request, in one form for all vendors. */
 export interface SimulatedRequest {
   provider: SimulatedProvider
   api: SimulatedApi
   method: string
-  /** Without the query. */
+  /** The path without the query. */
   path: string
-  /** Names in lower case; keys are not hidden, so that a test can look at them. */
+  /** Headers by their names in lower case. API keys are not redacted, so that tests can check them. */
   headers: Record<string, string>
-  /** The parsed body; `undefined` where there was none or it is not JSON. */
+  /** The parsed body; undefined when there is none, or when it is not JSON. */
   body: unknown
-  /** `''` where the request names none. */
+  /** The model; '' when the request names none. */
   model: string
-  /** Whether a stream is asked for. */
+  /** Whether the request asks for a stream. */
   stream: boolean
-  /** The system prompt, wherever the vendor puts it; several are joined by an empty line. */
+  /** The system prompt, wherever the vendor puts it. Several are joined by an empty line. Absent when there is none. */
   system?: string
+  /** The messages without the system prompt, oldest first. */
   messages: SimulatedMessage[]
-  /** The text of the last user message; `''` where there is none. */
+  /** The text of the last user message; '' when there is none. */
   prompt: string
-  /** Names of the tools on offer. */
+  /** The names of the tools that the request offers. */
   tools: string[]
-  /** How often this very body was sent to this path, from 1: the attempt that a retry makes. */
+  /** How often the same body was sent to the same path, from 1: the number of the attempt, if a client retries. */
   attempt: number
-  /** Counts all requests, from 1. */
+  /** The number of the request, from 1. */
   number: number
 }
 
 /**
- * How a request ended: `open` while it runs, `complete`, `error` (the simulator refused it: a wrong key, an
- * unknown model), `fault` (an injected fault struck), `client-closed` (its socket closed first; this is
- * how a stall ends too).
+ * How a request ended. `open`: it still runs. `complete`: it was answered in full. `error`: the simulator refused it,
+ * for a wrong key or an unknown model, for example. `fault`: a fault struck. `client-closed`: the client closed the
+ * socket first, which is also how a stall ends.
  */
 export type RequestOutcome = 'open' | 'complete' | 'error' | 'fault' | 'client-closed'
 
-/** A request and what became of it. Updated in place while it runs. */
+/** A request and its outcome. The record is updated in place while the request runs. */
 export interface RequestRecord extends SimulatedRequest {
-  /** By `performance.now()`, in milliseconds: the request's headers were read. */
+  /** When the request's headers were read: `performance.now()`, in milliseconds. */
   startedAt: number
-  /** By `performance.now()`, in milliseconds: the response ended or its socket closed. */
+  /** When the response ended or its socket closed: `performance.now()`, in milliseconds. Absent while it runs. */
   endedAt?: number
-  /** Stream events of the reply that were written; 1 for a plain reply in full. */
+  /** The stream events that were written; 1 for a complete reply without streaming. */
   eventsSent: number
   outcome: RequestOutcome
-  /** The status that was sent; 0 before that, and where the socket was reset first. */
+  /** The HTTP status that was sent; 0 until then, and when the socket was reset before. */
   status: number
 }
 
-/** How a simulator is started. */
+/** Options of a simulator. */
 export interface SimulatorOptions {
-  /** @default 0: a free port */
+  /** The port to listen on; 0 takes a free one. @default 0 */
   port?: number
-  /** @default '127.0.0.1' */
+  /** The address to listen on. @default '127.0.0.1' */
   host?: string
-  /** @default a friendly sentence that names the model and echoes the prompt */
+  /**
+   * The reply to every request, or a function that makes one for each.
+   * @default a sentence that names the model and repeats the prompt
+   */
   reply?: Reply | ReplyFunction
   /** Characters (code points) of text per stream event. @default 4 */
   chunkSize?: number
-  /** Milliseconds between stream events; those that open a reply come with its first piece. @default 0 */
+  /** Milliseconds between stream events. The events that open a reply are sent with its first piece. @default 0 */
   paceMs?: number
   /** Milliseconds before the headers. @default 0 */
   latencyMs?: number
-  /** What goes wrong with every request, or a function that chooses for each. */
+  /** A fault for every request, or a function that chooses one for each. @default none */
   fault?: Fault | FaultFunction
-  /** What every vendor's list of models gives. @default a few of each vendor's own */
+  /** The models that every vendor lists. @default a few of each vendor's own */
   models?: string[]
-  /** Answers a model that is not in the list by the vendor's 404. @default false: any name is answered */
+  /** Answers requests for a model that is not listed with the vendor's 404. @default false, so any name is answered */
   strictModels?: boolean
   /**
-   * Answers any other key by the vendor's 401. It is looked for where the vendor's SDK puts it:
-   * `authorization: Bearer` (OpenAI, Cohere, Ollama), `x-api-key` or `authorization` (Anthropic),
-   * `x-goog-api-key` or `?key=` (Gemini).
+   * The only valid API key; requests with another key, or none, get the vendor's 401. The key is read from where the
+   * vendor's SDK puts it: `authorization: Bearer` (OpenAI, Cohere, Ollama), `x-api-key` or `authorization` (Anthropic),
+   * `x-goog-api-key` or `?key=` (Gemini). @default any key is valid
    */
   apiKey?: string
   /**
-   * Refuses by 400, in every vendor's name, what the strictest vendor or model template would refuse: a tool
-   * call without its result, a result without its call, a conversation that does not start with the user or
-   * in which a side speaks twice in a row, an empty message.
-   *
-   * @default false
+   * Answers conversations that the strictest vendor or model template would refuse with 400, for every vendor: a tool
+   * call without its result, a result without its call, a conversation that does not begin with the user, two messages
+   * of the same side in a row, an empty message. @default false
    */
   strictMessages?: boolean
 }
 
-/** A running simulator. `await using` closes it. */
+/** A running simulator. Close it with `close()`, or declare it with `await using`. */
 export interface Simulator extends AsyncDisposable {
   /** `http://127.0.0.1:PORT`, without a path. */
   readonly url: string
+  /** The port that it listens on. */
   readonly port: number
   /**
-   * What the vendor's SDK takes as its base URL: `url` itself for `anthropic`, `gemini`, `google`, `cohere` and
-   * `ollama`; `url` and `/v1` for `openai` and every other name, as OpenAI-compatible servers have it.
+   * The base URL for a vendor's SDK: `url` itself for `anthropic`, `gemini`, `google`, `cohere` and `ollama`; `url`
+   * with `/v1` for `openai` and every other name, as on OpenAI-compatible servers.
    */
   baseURL(provider: string): string
   /** The last 10,000 requests (fewer where their bodies exceed 256 MiB), oldest first. */
   readonly requests: readonly RequestRecord[]
-  /** Streams that are being answered now. */
+  /** The number of streams that are being answered now. */
   readonly openStreams: number
-  /** Connections of clients, idle ones included. */
+  /** The number of open connections, idle ones included. */
   readonly openSockets: number
   /**
-   * Queues a fault for the next requests, before any other fault.
+   * Queues a fault for the next requests. Queued faults come before all others.
    *
-   * @param times how many requests get it. @default 1
-   * @throws TypeError or RangeError when the fault or the number is not valid
+   * @param times the number of requests that get it. @default 1
+   * @throws TypeError or RangeError when the fault or the number is invalid
    */
   failNext(fault: Fault, times?: number): void
   /**
-   * Replaces the reply that the simulator was started with.
+   * Replaces the option `reply`, from the next request on.
    *
-   * @throws TypeError or RangeError when it is not valid
+   * @throws TypeError or RangeError when the reply is invalid
    */
   setReply(reply: Reply | ReplyFunction): void
-  /** Forgets the requests, their counts and the queued faults. Running replies go on. */
+  /**
+   * Clears `requests`, the counts of attempts, and the queued faults. Running requests go on. The reply stays as it is.
+   */
   reset(): void
-  /** Stops listening and destroys every open socket. May be called again. */
+  /** Stops listening and destroys every open socket. A second call does nothing more. */
   close(): Promise<void>
 }

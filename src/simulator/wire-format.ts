@@ -1,73 +1,80 @@
-/** The contract of the files that know a vendor's wire, and what several of them need. */
+/** The contract of the files that know a vendor's wire protocol, and helpers that several of them need. */
 import type { JsonObject } from './json-value.ts'
-import type { PreparedReply } from './reply.ts'
-import type { Turn } from './strict-messages.ts'
+import type { PreparedReply } from './prepare-reply.ts'
+import type { WireMessage } from './wire-message.ts'
 import type { SimulatedProvider, SimulatedRequest } from './types.ts'
 
-/** What went wrong, before a vendor puts it into its own words. */
+/** An error, before a vendor's format is applied to it. */
 export interface Problem {
   status: number
-  /** @default what the vendor says for this status */
+  /** @default the vendor's own message for this status */
   message?: string
-  /** Where the vendor has a more exact code than the status alone. */
+  /** Set when the vendor has a more exact code than the status alone. */
   kind?: 'model-not-found'
   model?: string
-  /** Seconds, where the server names them; Gemini repeats them in the body. */
+  /** The value of the `retry-after` header; Gemini repeats it in the body. */
   retryAfter?: string | number
 }
 
-/** What all endpoints of one vendor share. */
+/** The parts that all endpoints of one vendor share. */
 export interface Vendor {
   readonly name: SimulatedProvider
   readonly defaultModels: readonly string[]
-  /** The status that an overloaded server of this vendor answers by. */
+  /** The status of this vendor's overloaded servers. */
   readonly overloadedStatus: number
-  /** The key that a request carries, or undefined. */
+  /** The API key in a request; undefined when there is none. */
   key(headers: Record<string, string>, query: URLSearchParams): string | undefined
   /** Headers of every response, errors included. */
   headers(requestId: string): Record<string, string>
+  /** The body of an error. */
   error(problem: Problem, requestId: string): unknown
-  /** The list endpoint's body. */
+  /** The body of the list of models. */
   list(models: readonly string[]): unknown
-  /** One model's own body. */
+  /** The body that describes one model. */
   model(id: string): unknown
-  /** The answer to how many tokens a text has; absent where the vendor does not say. */
+  /** The body that tells the tokens of a text. Absent for vendors without such an endpoint. */
   count?(text: string): unknown
   /** The longest text that it counts, in UTF-16 units. @default no limit */
   readonly maxCountedUnits?: number
 }
 
-/** What a request's body says, in one form for all vendors. */
+/** The conversation in a request's body, in one form for all vendors. */
 export interface Conversation {
   model?: string
   stream: boolean
   system: string[]
-  turns: Turn[]
-  /** The turns go on from some that the server keeps, so they cannot be judged alone. */
+  messages: WireMessage[]
+  /** True when the messages continue a conversation that the server keeps, so that their order cannot be checked. */
   isContinuation?: boolean
+  /** The names of the tools. */
   tools: string[]
 }
 
-/** One endpoint that answers by a model's reply, as JSON or as a stream. */
+/** An endpoint that answers with a model's reply, as JSON or as a stream. */
 export interface WireFormat {
-  /** Of streams. */
+  /** The content type of streams. */
   readonly contentType: string
-  /** Server-sent events may carry comments; NDJSON may not. */
+  /** Whether the stream may contain comments. Server-sent events may, NDJSON may not. */
   readonly hasComments: boolean
-  /** Events that say nothing yet, in a reply of text: vendors send them together with its first piece. */
+  /** The number of events before the first piece of a text reply. Vendors send them together with that piece. */
   readonly openingEvents: number
-  /** An event of this stream whose data is not JSON. */
+  /** An event of this format whose data is not JSON. */
   readonly junkEvent: string
   read(body: JsonObject): Conversation
   json(reply: PreparedReply, request: SimulatedRequest): unknown
-  /** The framed events. Called twice where a fault needs their number, so it must be repeatable. */
+  /** The framed events. A fault by share counts them first, so a second call must give the same events. */
   events(reply: PreparedReply, request: SimulatedRequest): Iterable<string>
-  /** The event by which this vendor reports an error in the middle of a stream. */
+  /** The event that reports an error in the middle of a stream. */
   errorEvent(reply: PreparedReply, message?: string): string
 }
 
 /** The content type of server-sent events. */
 export const EVENT_STREAM = 'text/event-stream; charset=utf-8'
+
+/** The key in `authorization: Bearer …`; undefined when there is none. */
+export function bearerToken(headers: Record<string, string>): string | undefined {
+  return /^Bearer (.*)$/i.exec(headers['authorization'] ?? '')?.[1]
+}
 
 /** A server-sent event with a name, as Anthropic, Cohere and OpenAI Responses send them. */
 export function namedEvent(name: string, data: unknown): string {
@@ -77,4 +84,9 @@ export function namedEvent(name: string, data: unknown): string {
 /** A server-sent event without a name, as OpenAI Chat Completions sends them. */
 export function dataEvent(data: unknown): string {
   return `data: ${JSON.stringify(data)}\n\n`
+}
+
+/** A line of JSON. Ollama's streams consist of them. */
+export function jsonLine(data: JsonObject): string {
+  return `${JSON.stringify(data)}\n`
 }

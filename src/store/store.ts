@@ -1,4 +1,11 @@
-/** The contract of a store: where conversations live. Plain data in and out, so that a store may live in another thread. */
+/**
+ * The contract of a store: where conversations are kept. Everything that goes in and out is plain data, so that a store may
+ * do its work in another thread or on another machine.
+ *
+ * Words used here: a *branch* is a line of messages, each of which names the one before it; a *session* reads one branch,
+ * and its *head* is the branch's last message. A *fork* is a session whose branch shares its beginning with another one's.
+ * A *turn* is a prompt and the reply to it. Its *writer* is the open store, in one thread of one process, that writes it.
+ */
 import type { ErrorCode } from '../errors.ts'
 import type {
   AssistantPart,
@@ -13,20 +20,21 @@ import type {
 } from '../types.ts'
 
 /**
- * `streaming` while its writer is at it; `interrupted` when the writer died in the middle. `cancelled` and `failed` have
- * what had arrived.
+ * `streaming`: the reply is being written. `complete`: it ended as the vendor meant it to. `interrupted`: its writer died
+ * before the end. `cancelled` and `failed`: the caller or an error ended it. Each of the last three keeps the content that
+ * had arrived. Messages that are not replies are `complete`.
  */
 export type MessageStatus = 'streaming' | 'complete' | 'interrupted' | 'cancelled' | 'failed'
 
-/** What a message says. Bytes of pictures and files are base64 text here. */
+/** The role and the parts of a message. Bytes of images and files are base64 text here. */
 export type StoredContent =
   | { role: 'user'; content: (TextPart | ImagePart | FilePart)[] }
   | { role: 'assistant'; content: AssistantPart[] }
   | { role: 'tool'; content: ToolResultPart[] }
-  /** What a compaction made of the messages before it; sent as part of the system prompt. */
+  /** A compaction's summary of the messages before it. It is sent as part of the system prompt. */
   | { role: 'summary'; content: TextPart[] }
 
-/** What is known of a reply beside its content. */
+/** What is known about a reply besides its content. */
 export interface ReplyFields {
   provider?: string
   model?: string
@@ -36,40 +44,44 @@ export interface ReplyFields {
   rawFinishReason?: string
   refusal?: string
   usage?: Usage
+  /** US dollars. */
   costUsd?: number
   timing?: Timing
   warnings?: Warning[]
-  /** What ended a failed or cancelled reply. */
+  /** The error that ended a failed or cancelled reply. */
   error?: { code: ErrorCode; message: string }
 }
 
-/** One message as it stands in the store. */
+/** One message, as the store gives it. */
 export type StoredMessage = StoredContent &
   ReplyFields & {
     id: string
-    /** The message before it, of which there may be several children: branches. */
+    /** The message before it on its branch. Several messages may have the same parent: their branches part there. */
     parentId?: string
-    /** The session that wrote it. A fork reads those of its origin. */
+    /** The session that wrote it. Forks of that session read the same message. */
     sessionId: string
-    /** The order of writing in the whole store. Clocks step back, this does not. */
+    /** Grows with each message that is written to the store. Times may step back when a clock is set; this never does. */
     sequence: number
-    /** From 1 within the branch; all messages of one turn share it. */
+    /** The number of its turn on the branch, from 1. All messages of one turn have the same. */
     turn: number
     status: MessageStatus
     createdAt: Date
-    /** Given to the turn by the caller, on its reply. */
+    /** On a reply: the `operationId` that its turn was given. */
     operationId?: string
   }
 
-/** A message to be written. Its id is made by the caller, so that a write that is repeated lands once. */
+/** A message to be written. The caller makes its id, so that a write that is repeated is recognised. */
 export type NewMessage = StoredContent & { id: string }
 
-/** A message that was said elsewhere, with what is known of it. */
+/** A message that was written elsewhere (an import, say), with what is known about it. */
 export type AddedMessage = NewMessage &
   ReplyFields & {
     /** @default 'complete' */
     status?: Exclude<MessageStatus, 'streaming'>
-    /** Messages of one number are one turn; the store counts on from its last. @default all are one turn */
+    /**
+     * Neighbours with the same number become one turn, a new number begins the next. The store replaces the numbers by
+     * those that follow the branch's last. @default all messages are one turn
+     */
     turn?: number
   }
 
@@ -77,102 +89,111 @@ export interface SessionRecord {
   id: string
   /** The system prompt. */
   system?: string
-  /** The last message of its branch, but for a turn that is running; undefined when nothing was said. */
+  /** The last message of the branch, without those of a turn that is running; undefined when there is none. */
   headId?: string
-  /** The session it was forked from. */
+  /** The session that this one was forked from. */
   forkedFrom?: string
-  /** The summary that stands for the messages up to and including `compactedTo`. */
+  /** The summary that replaces the messages up to and including `compactedTo`. */
   summaryId?: string
   compactedTo?: string
   createdAt: Date
+  /** When the session or its branch was last changed. */
   updatedAt: Date
-  /** The turns of its branch. */
+  /** How many turns the branch has, up to the head. */
   turns: number
   metadata?: Record<string, unknown>
 }
 
 export interface NewSession {
   id: string
+  /** The system prompt. */
   system?: string
+  /** Any object that JSON can hold. */
   metadata?: Record<string, unknown>
 }
 
-/** A turn that is about to begin: its messages, and the reply that will follow them. */
+/** A turn that is about to begin. */
 export interface TurnRequest {
   sessionId: string
-  /** Of the reply, which is written at once as `streaming`. */
+  /** The id of the reply, which is written at once: empty, and with status `streaming`. */
   replyId: string
+  /** The messages of the prompt, in order. They are written before the reply. */
   messages: NewMessage[]
-  /** Who writes it: while that process lives and beats, the turn is taken. */
+  /** The process and thread that write this turn. The session is busy until the turn ends or its writer dies. */
   writer: Writer
+  /** Identifies the turn to its caller. A turn of the session that completed under the same id is not run again. */
   operationId?: string
   /**
-   * Repeats the turn of this reply, the branch's last, that was not finished: the new reply stands beside it, takes its
-   * place, and has its `operationId`.
+   * The id of a reply to be repeated: the last of the branch, with status `interrupted`, `cancelled` or `failed`. The new
+   * reply gets its parent, its turn number and its `operationId`, and takes its place on the branch; the old one stays in
+   * the store beside the branch. `messages` is empty then.
    */
   repeats?: string
 }
 
-/** A process that writes turns. */
+/** An open store as a writer of turns, described so that others can tell whether it still lives. */
 export interface Writer {
-  /** Made at random when the store is opened; it ends with the thread, `@0` for the main one. */
+  /** A random id of the open store, followed by `@` and the id of its thread (`@0` for the main thread). */
   id: string
   pid: number
-  /** Of the machine: the id of a process says nothing to others. */
+  /** The host name. A process id means nothing on another host. */
   host: string
-  /** When the process was started, as its system counts: ids of processes come again. '' where it does not say. */
+  /** The start of the process as its system counts it, since process ids are reused. '' where the system does not say. */
   started: string
 }
 
 export type TurnAnswer =
+  /** The turn has this number, and its reply may be written. */
   | { kind: 'begun'; turn: number }
-  /** Another turn of this session is running; `beat` changes while its writer lives. */
+  /** Another turn of the session is running: its reply, operation and writer. `beat` changes while that writer lives. */
   | { kind: 'busy'; replyId: string; operationId?: string; writer: Writer; beat: number }
-  /** The operation has been done before: its reply. */
+  /** The operation completed before: its reply. Nothing was written. */
   | { kind: 'done'; reply: StoredMessage }
-  /** The reply that was to be repeated is not the branch's last any more, or is whole. */
+  /** The reply to be repeated is no longer the branch's last, or is complete. Nothing was written. */
   | { kind: 'stale' }
 
-/** A piece of a reply that streams. Without parts it only says that its writer lives. */
+/** A piece of a reply that streams. One without parts only shows that the writer lives. */
 export interface Delta {
-  /** From 0, so that one that is written twice lands once. */
+  /** Counts a reply's deltas from 0, so that a delta that is sent twice is stored once. */
   number: number
+  /** The content that arrived since the last delta. */
   parts: AssistantPart[]
-  /** What came before is void: the reply began anew. */
+  /** The reply began anew: the deltas with lower numbers are dropped. @default false */
   isAnew?: boolean
 }
 
-/** The end of a reply. Its content replaces what the deltas had gathered. */
+/** The end of a reply. Its content replaces all deltas. */
 export type TurnEnd = ReplyFields & {
   status: 'complete' | 'cancelled' | 'failed'
   content: AssistantPart[]
 }
 
 export interface ReadOptions {
-  /** The last so many. @default all */
+  /** Give at most this many messages: the last ones. @default all */
   limit?: number
-  /** Only messages before this one on the branch. */
+  /** Give only messages before this one (its id) on the branch. */
   before?: string
-  /** Also what a compaction replaced. @default false: the summary stands for it */
+  /** Give the messages that a compaction replaced, in place of the summary. @default false */
   includeCompacted?: boolean
-  /** The summary comes first also where `limit` ends before it, and does not count. @default false */
+  /** Give the summary first, also where `limit` ends before it. It does not count towards `limit`. @default false */
   includeSummary?: boolean
 }
 
 export interface SearchHit {
   message: StoredMessage
   /**
-   * A session that has it in its history: the one that was searched, or the one that wrote it; where that was deleted or
-   * cleared, a fork of it.
+   * A session whose history has the message: the one that was searched; otherwise the one that wrote it or, where that was
+   * deleted or cleared, a fork of it.
    */
   sessionId: string
-  /** A piece of its text, with the words that were found in `**bold**`. */
+  /** A part of the message's text, with the words that were found in `**bold**`. */
   snippet: string
 }
 
-/** What `check` found. */
+/** The result of `check`. */
 export interface StoreCheck {
   isOk: boolean
+  /** A sentence for each problem that was found. */
   problems: string[]
 }
 
@@ -181,70 +202,129 @@ export interface StorePlace {
   /** Absolute. */
   path: string
   durability: 'full' | 'normal'
+  /** Milliseconds. */
   busyTimeoutMs: number
 }
 
 /**
- * A place for conversations. Every promise that settles stands for what is on disk, as far as the store's durability
- * goes; every write lands once, however often it is repeated.
+ * A store of conversations.
  *
- * All methods reject with ConvokeError: `session_not_found`, `store_full`, `store_corrupt`, `store_locked`,
- * `store_failed` or `worker_lost`.
+ * A write's promise settles when the write is as durable as the store promises, and a later read sees it. A write that is
+ * repeated lands once: sessions, messages, deltas and replies are recognised by the ids (and numbers) that the caller gave
+ * them, and the repetition gets the first one's answer. A write that fails has changed nothing, unless its error leaves
+ * that open (`worker_lost`). Methods may be called in parallel; writes land in the order of the calls, but an import may land
+ * later.
+ *
+ * Every method rejects with a ConvokeError:
+ * - `session_not_found`: there is no session of this id, or the reply's session was deleted
+ * - `store_failed`: an id, a count or a value cannot be used, an id is taken, or the store was closed
+ * - `store_full`, `store_locked` (may be repeated), `store_corrupt`: the disk, other processes, or the data
+ * - `worker_lost`: the store's thread died; whether the write landed is not known, and repeating it is safe
  */
 export interface Store extends AsyncDisposable {
-  /** What errors and logs call it: the path of its file, say. */
+  /** How errors and logs call the store: the path of its file, say. */
   readonly name: string
+  /** This open store as a writer of turns. Give it in each `TurnRequest`. */
   readonly writer: Writer
-  /** Where another thread can open the same file; without one, its sessions make no blocking calls. */
+  /** The file that another thread can open as the same store. Without it, sessions cannot use the blocking `generate()`. */
   readonly place?: StorePlace
-  /** The session of this id; made, where there is none. An existing one keeps its fields. */
+  /** Gives the session of this id, and makes it where there is none. A session that exists keeps its fields. */
   open(session: NewSession): Promise<SessionRecord>
+  /** Gives the session of this id; undefined when there is none. */
   find(id: string): Promise<SessionRecord | undefined>
-  /** Newest first, by their last change. */
+  /**
+   * Gives sessions, the one that was changed last first. Each write to a session or its branch is a change.
+   * @param options `limit`: most sessions, @default all; `offset`: how many to skip, @default 0
+   */
   list(options?: { limit?: number; offset?: number }): Promise<SessionRecord[]>
+  /**
+   * Replaces the given fields; an undefined one stays as it is.
+   * @throws ConvokeError `session_not_found`
+   */
   updateSession(
     id: string,
     fields: { system?: string; metadata?: Record<string, unknown> },
   ): Promise<SessionRecord>
   /**
-   * A session that shares the messages up to `at` (@default the head), and copies nothing. At its summary: one whose
-   * history is that summary.
+   * Makes a session whose branch ends at the message `at` of this one's branch (@default its head). No message is copied.
+   * Without a system prompt of its own it takes this session's. `at` may be the session's summary: the fork's branch is
+   * then that summary alone. The same fork again gives the session that was made first.
+   * @throws ConvokeError `session_not_found`; `store_failed` when `at` is not on the branch, or the fork's id is taken
    */
   forkSession(id: string, fork: NewSession, at?: string): Promise<SessionRecord>
-  /** With its messages, but for those that a fork still reads. */
+  /** Deletes a session, and its messages except those that a fork still reads. Does nothing when there is none. */
   deleteSession(id: string): Promise<void>
-  /** Forgets the messages of the branch; forks keep theirs. */
+  /**
+   * Empties the branch. Forks keep what they share with it. A turn that is running goes on, and begins the new branch.
+   * @throws ConvokeError `session_not_found`
+   */
   clearSession(id: string): Promise<void>
-  /** The messages of the branch, oldest first, those of a turn that is running included. */
+  /**
+   * Gives the messages of the branch, oldest first, and behind the head those of a running turn, whose reply has the
+   * content of its deltas. All of them are of one state of the branch, also when it is changed meanwhile.
+   * @throws ConvokeError `session_not_found`; `store_failed` when `before` is not on the branch, or the branch was cleared
+   * or compacted again and again while it was read
+   */
   readMessages(sessionId: string, options?: ReadOptions): Promise<StoredMessage[]>
-  /** Messages behind the head. */
+  /**
+   * Adds messages behind the head: all or none. A turn that is running is put behind them, and its number raised.
+   * @returns the messages as they are stored, in the same order
+   * @throws ConvokeError `session_not_found`; `store_failed` when an id is taken
+   */
   addMessages(sessionId: string, messages: readonly AddedMessage[]): Promise<StoredMessage[]>
   /**
-   * A session with messages that were said elsewhere, in one step. One of this id that has no messages takes the fields;
-   * `invalid_request` when it has some.
+   * Makes a session with these messages, in one step. A session of this id that has no messages yet is used, and takes the
+   * given fields. A first message of role `summary` becomes the session's summary.
+   * @throws ConvokeError `invalid_request` when the session of this id has messages or a running turn
    */
   importSession(session: NewSession, messages: readonly AddedMessage[]): Promise<SessionRecord>
-  /** Lets the summary stand for the messages up to and including `upTo`. */
+  /**
+   * Stores a summary that replaces the messages up to and including `upTo` in later reads. The messages stay in the store.
+   * @throws ConvokeError `session_not_found`; `store_failed` when `upTo` is not on the branch
+   */
   compact(sessionId: string, summary: NewMessage & ReplyFields, upTo: string): Promise<SessionRecord>
-  /** The reply of an operation of this session that was done. */
+  /** Gives the complete reply of an operation of this session; undefined when the operation has not completed. */
   findOperation(sessionId: string, operationId: string): Promise<StoredMessage | undefined>
-  /** Commits the messages and an empty reply before the vendor is called. */
+  /**
+   * Begins a turn, unless another turn of the session is running. In one transaction it looks for the operation's complete
+   * reply (`done`), for a running turn whose writer is not known to be dead (`busy`), marks a turn whose writer is dead as
+   * interrupted, and writes the messages and an empty reply behind the head (`begun`). The vendor is called after that, so
+   * no prompt is lost.
+   * @throws ConvokeError `session_not_found`; `store_failed` when an id is taken
+   */
   beginTurn(request: TurnRequest): Promise<TurnAnswer>
-  /** What has arrived of a reply since the last delta. Cheap, and in order. */
+  /**
+   * Stores what has arrived of a reply since its last delta, and changes the turn's `beat`. It is called a few times a
+   * second for each reply that streams, so it must be cheap. After the reply's end it does nothing.
+   * @throws ConvokeError `session_not_found` when the reply is gone; `store_failed` when it was marked as interrupted
+   */
   appendDelta(replyId: string, delta: Delta): Promise<void>
+  /**
+   * Ends a turn: stores the reply's final content and fields, and makes it the head. A reply that was marked as interrupted
+   * still gets its content, but a branch that went on without it keeps its head. A reply that has ended stays as it is.
+   * @throws ConvokeError `session_not_found` when the reply is gone
+   */
   endTurn(replyId: string, end: TurnEnd): Promise<void>
-  /** Marks the reply of a writer that is known to be dead. `beat` is the one that did not change. */
+  /**
+   * Marks a running reply as interrupted, with the content of its deltas, and makes it the head. Does nothing when the
+   * turn's beat is no longer `beat`: then its writer lives.
+   */
   interruptTurn(replyId: string, beat: number): Promise<void>
   /**
-   * Messages that have all the words, newest first. Without a session: what a search of any of them would find, each once.
-   * @default limit 20
+   * Gives messages that have all the words of the query, newest first. Marks and operators in it mean nothing. With a
+   * session, its history is searched; without one, the histories of all sessions, and each message is given once.
+   * @param options `limit`: most hits, @default 20
    */
   search(query: string, options?: { sessionId?: string; limit?: number }): Promise<SearchHit[]>
-  /** Copies the store to a new file while it is in use. */
+  /**
+   * Copies the store to a new file, while it is in use.
+   * @throws ConvokeError `store_failed` when the path is taken or cannot be written
+   */
   backup(path: string): Promise<void>
-  /** Gives unused space back to the disk. */
+  /** Returns unused space to the disk. */
   vacuum(): Promise<void>
+  /** Looks for damage in the stored data. */
   check(): Promise<StoreCheck>
-  /** Waits for what was written, then lets go. */
+  /** Waits until all writes so far have settled, then releases files and threads. Further calls are refused. */
   close(): Promise<void>
 }

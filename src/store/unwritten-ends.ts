@@ -1,6 +1,6 @@
 /**
- * Ends of replies that their store could not write: its disk was full for a while, its file locked or away. They are
- * tried again by the next turn of their session, and once as the session or the store is closed.
+ * Ends of replies that the store could not write, because its disk was full or its file locked or missing for a while.
+ * The next turn of their session tries again, and so do the session and the store when they are closed.
  */
 import { isConvokeError } from '../errors.ts'
 import type { Store, TurnEnd } from './store.ts'
@@ -11,29 +11,30 @@ interface UnwrittenEnd {
   end: TurnEnd
 }
 
-/** Of a store; the oldest goes first. Of one that goes on failing no turn begins, so that there are few. */
+/** Most ends kept per store; past that the oldest is dropped. A failing store starts no turns, so the list stays small. */
 const maxKept = 1_000
 
-const stores = new WeakMap<Store, Map<string, UnwrittenEnd>>()
+const endsByStore = new WeakMap<Store, Map<string, UnwrittenEnd>>()
 
+/** Keeps the end of a reply, to be written later. */
 export function keepUnwritten(store: Store, unwritten: UnwrittenEnd): void {
-  let ends = stores.get(store)
-  if (!ends) stores.set(store, (ends = new Map()))
+  let ends = endsByStore.get(store)
+  if (!ends) endsByStore.set(store, (ends = new Map()))
   for (const oldest of ends.keys()) if (ends.size >= maxKept) ends.delete(oldest)
   ends.set(unwritten.replyId, unwritten)
 }
 
 /**
- * Tries each once more, those of one session or of all. A reply that others have settled takes its end or needs none; one
- * that is gone with its session is forgotten.
- * @throws ConvokeError that of the store, when one could still not be written
+ * Writes the ends that are kept, of one session or of all. A reply that was marked as interrupted meanwhile gets its end,
+ * and the end of a reply whose session was deleted is dropped.
+ * @throws ConvokeError the store's error, when an end could again not be written; it stays kept
  */
 export async function writeUnwritten(store: Store, sessionId?: string): Promise<void> {
-  const ends = [...(stores.get(store)?.values() ?? [])].filter(
+  const ends = [...(endsByStore.get(store)?.values() ?? [])].filter(
     (unwritten) => sessionId === undefined || unwritten.sessionId === sessionId,
   )
   if (ends.length === 0) return
-  // All are handed over at once: a store that is being closed takes nothing later, and they share one commit.
+  // All are handed over at once: a store that is being closed accepts nothing later, and one commit serves them all.
   const settled = await Promise.allSettled(ends.map((unwritten) => writeOne(store, unwritten)))
   const failed = settled.find(({ status }) => status === 'rejected')
   if (failed?.status === 'rejected') throw failed.reason
@@ -45,5 +46,5 @@ async function writeOne(store: Store, { replyId, end }: UnwrittenEnd): Promise<v
   } catch (error) {
     if (!isConvokeError(error) || error.code !== 'session_not_found') throw error
   }
-  stores.get(store)?.delete(replyId)
+  endsByStore.get(store)?.delete(replyId)
 }

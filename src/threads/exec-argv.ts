@@ -1,11 +1,12 @@
-/** The command line that a thread of convoke's is given. */
+/** Node's command-line flags for the library's threads. */
 
-/** What decides which code is loaded; all else concerns the process, or the script on its command line. */
+/** Flags that decide which code is loaded. All others concern the process, or the script on its command line. */
 const passed = /^(-C|-r|--(conditions|require|import|loader|experimental-loader)(=|$))/
 
 /**
- * Nothing, so that a thread inherits it all, but for a module that came as text (`node --input-type=module`): its flag
- * would end a thread that runs a file, and Node takes no list with flags of the process.
+ * The `execArgv` option of a thread. It is left out, so that the thread inherits all flags, unless the program came as text
+ * (`node --input-type=module`). That flag would end a thread that runs a file, so a list without it is given; flags of the
+ * whole process are left out of the list, since Node refuses them.
  */
 export function threadExecArgv(given: readonly string[] = process.execArgv): { execArgv?: string[] } {
   if (!given.some((word) => word.startsWith('--input-type'))) return {}

@@ -1,4 +1,4 @@
-/** Errors as data, and values that hold some: they lose their class between threads. */
+/** Errors as data, and back: errors lose their class between threads. */
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { ConvokeErrorOptions, ErrorCode } from '../errors.ts'
 
@@ -11,7 +11,7 @@ export interface SerializedError {
   fields: Omit<ConvokeErrorOptions, 'cause'>
 }
 
-/** What an error comes from: another ConvokeError, any other error, or what was given for a reason. */
+/** A cause: a ConvokeError, another error, or any other value that was thrown or given as a reason. */
 export type SerializedCause = { convoke: SerializedError } | { error: SerializedOther } | { value: unknown }
 
 interface SerializedOther {
@@ -19,15 +19,16 @@ interface SerializedOther {
   message: string
   stack?: string
   cause?: SerializedCause
-  /** Of an AggregateError: a connection that was tried at several addresses, say. */
+  /** The errors of an AggregateError: those of a connection that was tried at several addresses, say. */
   errors?: SerializedCause[]
-  /** Its own: a code, or the vendor's status, headers and body. */
+  /** Its own properties: a code, or the vendor's status, headers and body. */
   fields: Record<string, unknown>
 }
 
-/** A chain of causes may be a circle. */
+/** Causes deeper than this are left out: a chain of causes may be a circle. */
 const maxDepth = 8
 
+/** An error that is not a ConvokeError becomes the cause of one with code `worker_lost`. */
 export function serializeError(error: unknown, depth = 0): SerializedError {
   if (isConvokeError(error)) {
     const { code, message, stack, cause, name: _name, ...fields } = error
@@ -44,7 +45,7 @@ export function serializeError(error: unknown, depth = 0): SerializedError {
 }
 
 export function deserializeError({ code, message, stack, cause, fields }: SerializedError): ConvokeError {
-  // The message has its provider's name in front already.
+  // The provider is set afterwards: given to the constructor, its name would be put before the message a second time.
   const { provider, ...rest } = fields
   const error = new ConvokeError(code, message, {
     ...rest,
@@ -63,7 +64,7 @@ function causeOf(cause: unknown, depth: number): { cause?: SerializedCause } {
 
 function serializeCause(value: unknown, depth: number): SerializedCause {
   if (isConvokeError(value)) return { convoke: serializeError(value, depth) }
-  if (!(value instanceof Error)) return { value: canCross(value) ? value : String(value) }
+  if (!(value instanceof Error)) return { value: canClone(value) ? value : String(value) }
   const { name, message, stack, cause } = value
   const { errors, code } = value as Partial<AggregateError> & { code?: unknown }
   return {
@@ -80,10 +81,10 @@ function serializeCause(value: unknown, depth: number): SerializedCause {
   }
 }
 
-function deserializeCause(plain: SerializedCause): unknown {
-  if ('convoke' in plain) return deserializeError(plain.convoke)
-  if ('value' in plain) return plain.value
-  const { name, message, stack, cause, errors, fields } = plain.error
+function deserializeCause(serialized: SerializedCause): unknown {
+  if ('convoke' in serialized) return deserializeError(serialized.convoke)
+  if ('value' in serialized) return serialized.value
+  const { name, message, stack, cause, errors, fields } = serialized.error
   const options = cause === undefined ? undefined : { cause: deserializeCause(cause) }
   const error = errors
     ? new AggregateError(errors.map(deserializeCause), message, options)
@@ -92,14 +93,17 @@ function deserializeCause(plain: SerializedCause): unknown {
   return Object.assign(error, fields, stack === undefined ? {} : { stack })
 }
 
-const told = new Set(['name', 'message', 'stack', 'cause', 'errors'])
+/** Fields that are serialized by name. */
+const namedFields = new Set(['name', 'message', 'stack', 'cause', 'errors'])
 
 function ownFields(error: Error): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(error).filter(([key, value]) => !told.has(key) && canCross(value)))
+  return Object.fromEntries(
+    Object.entries(error).filter(([key, value]) => !namedFields.has(key) && canClone(value)),
+  )
 }
 
-/** What cannot be cloned is not worth an error about an error. */
-function canCross(value: unknown): boolean {
+/** Whether a value can be sent to another thread. One that cannot is left out, since the error itself matters more. */
+function canClone(value: unknown): boolean {
   try {
     structuredClone(value)
     return true
@@ -108,29 +112,30 @@ function canCross(value: unknown): boolean {
   }
 }
 
-/** What no data of users or vendors is called. */
-const serializedErrorKey = '\0plain error'
+/** The key that marks an error in data. The NUL character keeps it apart from keys of users and vendors. */
+const serializedErrorKey = '\0serialized error'
 
-/** A value with errors anywhere inside, as data: they lose their class between threads. */
+/** A copy of a value in which each ConvokeError, however deep, is data. */
 export function serializeErrorsIn(value: unknown): unknown {
-  return replaced(value, (inner) =>
+  return mapObjects(value, (inner) =>
     isConvokeError(inner) ? { [serializedErrorKey]: serializeError(inner) } : undefined,
   )
 }
 
+/** Undoes `serializeErrorsIn`. */
 export function deserializeErrorsIn(value: unknown): unknown {
-  return replaced(value, (inner) => {
-    const plain = (inner as { [serializedErrorKey]?: SerializedError })[serializedErrorKey]
-    return plain && deserializeError(plain)
+  return mapObjects(value, (inner) => {
+    const serialized = (inner as { [serializedErrorKey]?: SerializedError })[serializedErrorKey]
+    return serialized && deserializeError(serialized)
   })
 }
 
-/** A copy of lists and plain objects in which something stands for some of the objects. */
-function replaced(value: unknown, replace: (inner: object) => unknown): unknown {
+/** A deep copy in which `replace` may give another value for each object. Only lists and plain objects are copied. */
+function mapObjects(value: unknown, replace: (inner: object) => unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
-  const other = replace(value)
-  if (other !== undefined) return other
-  if (Array.isArray(value)) return value.map((inner) => replaced(inner, replace))
+  const replacement = replace(value)
+  if (replacement !== undefined) return replacement
+  if (Array.isArray(value)) return value.map((inner) => mapObjects(inner, replace))
   if (Object.getPrototypeOf(value) !== Object.prototype) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, replaced(inner, replace)]))
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, mapObjects(inner, replace)]))
 }

@@ -1,6 +1,7 @@
 /**
- * Worker threads, by piscina, which nothing else imports. A task is plain data; it may run more than once (its thread may
- * die after the work and before the answer), so a worker makes each land once. Idle threads never hold the process open.
+ * Pools of worker threads, on piscina, which only this file imports. A task is plain data. It may run more than once, since
+ * its thread may die after the work and before the answer, so workers make a repeated task land once. Idle threads never
+ * keep the process from exiting.
  */
 import type { Piscina } from 'piscina'
 import type { Transferable } from 'node:worker_threads'
@@ -9,24 +10,28 @@ import { deserializeError } from './serialize-error.ts'
 import type { Answer } from './answer.ts'
 import { threadExecArgv } from './exec-argv.ts'
 
+/** A file of `workers/`, without its extension. */
 export type WorkerName = 'tokenize' | 'sqlite'
 
 export interface PoolOptions {
-  /** Threads are started on demand, up to so many. */
+  /** Most threads. They are started on demand. */
   maxThreads: number
-  /** An idle thread ends after this, in milliseconds. `Infinity` keeps one. */
+  /** Milliseconds after which an idle thread ends. `Infinity` keeps it. */
   idleMs: number
 }
 
-/** What ends all threads at once may reach the one that goes on as well; a task that ends each of its threads is lost. */
+/**
+ * Threads that one task may lose. One retry is not enough, since what ended the first thread may end the second as well. A
+ * task that itself ends its threads is lost after three.
+ */
 const maxAttempts = 3
 
-/** Threads that run one of the files in `workers/`. Nothing is loaded or started before the first task. */
+/** Threads that run one file of `workers/`. Nothing is loaded or started before the first task. */
 export class WorkerPool<Task, Value> {
   readonly #worker: WorkerName
   readonly #options: PoolOptions
   #piscina: Promise<Piscina<Task, Answer<Value>>> | undefined
-  /** Why a thread died outside of a task, which its tasks are not told. */
+  /** The error by which a thread last died outside of a task. Piscina does not give it to the tasks that are lost with it. */
   #lastDeath: unknown
   #isClosed = false
 
@@ -36,23 +41,23 @@ export class WorkerPool<Task, Value> {
   }
 
   /**
-   * Never takes a signal: piscina ends the thread to obey it, with all that runs there.
-   * @throws ConvokeError the worker's own error, `worker_lost` when three threads died over this task, one after the
-   * other, or `missing_dependency` when what it needs is not installed
+   * Runs a task. It takes no signal, because piscina would end the thread, with all that runs there, to obey it.
+   * @param transfer objects to be moved to the thread. Such a task is tried once, since they are lost with the thread
+   * @throws ConvokeError the worker's own error; `worker_lost` when three threads died over this task, one after the
+   * other; `missing_dependency` when a package that the worker needs is not installed
    */
   async run(task: Task, transfer: readonly Transferable[] = []): Promise<Value> {
     if (this.#isClosed)
       throw new ConvokeError('worker_lost', `The pool of ${this.#worker} threads was closed.`)
-    // What was handed over is gone with its thread; it cannot be sent again.
     const attempts = transfer.length === 0 ? maxAttempts : 1
     for (let attempt = 1; ; attempt++) {
       let answer: Answer<Value>
-      // Asked again for each attempt: the first may have been the end of the threads that there were.
+      // The pool is taken anew for each attempt, since the last one may have ended it.
       const piscina = await this.#started()
       try {
         answer = await piscina.run(task, transfer.length === 0 ? {} : { transferList: transfer })
       } catch (cause) {
-        // A worker answers errors as data: what is thrown is the thread's end, or a task that cannot be cloned.
+        // Workers return errors as data. An exception means that the thread ended, or that the task cannot be cloned.
         if (cause instanceof DOMException) throw cause
         if (attempt < attempts && !this.#isClosed) continue
         throw this.#lost(cause)
@@ -63,9 +68,9 @@ export class WorkerPool<Task, Value> {
     }
   }
 
-  #lost(ending: unknown): ConvokeError {
-    const cause = this.#lastDeath ?? ending
-    if (isMissing(cause)) return missing(this.#worker, cause)
+  #lost(error: unknown): ConvokeError {
+    const cause = this.#lastDeath ?? error
+    if (isMissingPackage(cause)) return missingPackage(this.#worker, cause)
     const message = `A ${this.#worker} thread ended before its task was done: ${messageOf(cause)}`
     return new ConvokeError('worker_lost', message, { cause })
   }
@@ -75,35 +80,35 @@ export class WorkerPool<Task, Value> {
     try {
       return await starting
     } catch (cause) {
-      // Tried anew by the next task: what was missing may be there by then.
+      // The next task tries again: the missing package may be installed by then.
       if (this.#piscina === starting) this.#piscina = undefined
-      throw isMissing(cause) ? missing(this.#worker, cause) : cause
+      throw isMissingPackage(cause) ? missingPackage(this.#worker, cause) : cause
     }
   }
 
   async #start(): Promise<Piscina<Task, Answer<Value>>> {
     const piscina = await start<Task, Value>(this.#worker, this.#options)
-    // Unheard, the event would end the process.
+    // Without a listener the event would end the process.
     piscina.on('error', (error) => (this.#lastDeath = error))
     piscina.on('workerDestroy', () => {
-      // By then the tasks of the dead thread were given again, and so have threads.
-      setImmediate(() => this.#giveUp(piscina))
+      // By then the tasks of the dead thread have been repeated, and have threads.
+      setImmediate(() => this.#dropIfStuck(piscina))
     })
     return piscina
   }
 
-  /** Piscina forgets what waits for a thread that dies while it starts: it would wait for ever. */
-  #giveUp(piscina: Piscina<Task, Answer<Value>>): void {
+  /** Tasks that wait for a thread which dies while it starts are forgotten by piscina, and would wait for ever. */
+  #dropIfStuck(piscina: Piscina<Task, Answer<Value>>): void {
     if (piscina.threads.length > 0 || piscina.queueSize === 0) return
     if (!this.#isClosed) this.#piscina = undefined
-    // Rejects all that waits; `run` gives it to new threads.
+    // This rejects the waiting tasks, and `run` gives them to new threads.
     void piscina.destroy()
   }
 
-  /** Finishes what was given, then ends the threads. */
+  /** Waits for all tasks, then ends the threads. */
   async close(): Promise<void> {
     this.#isClosed = true
-    // One that never started has nothing to close.
+    // A pool that never started has nothing to close.
     await (await this.#piscina?.catch(() => undefined))?.close()
   }
 }
@@ -120,19 +125,19 @@ async function start<Task, Value>(
     maxThreads,
     idleTimeout: idleMs,
     maxQueue: Infinity,
-    // Piscina's default would freeze the event loop of an idle worker, with its timers and check-points.
+    // With piscina's default an idle worker would block its event loop, and so its timers and the checkpoints of its log.
     atomics: 'disabled',
     recordTiming: false,
     ...threadExecArgv(),
   })
 }
 
-function isMissing(error: unknown): boolean {
+function isMissingPackage(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown }
   return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND' || code === 'ERR_DLOPEN_FAILED'
 }
 
-function missing(worker: WorkerName, cause: unknown): ConvokeError {
-  const message = `A ${worker} thread cannot start, since a part of its packages is missing: ${messageOf(cause)}. Install them again, for this platform and this version of Node.`
+function missingPackage(worker: WorkerName, cause: unknown): ConvokeError {
+  const message = `A ${worker} thread cannot start, since a package that it needs is missing: ${messageOf(cause)}. Install the packages again, for this platform and this version of Node.`
   return new ConvokeError('missing_dependency', message, { cause })
 }

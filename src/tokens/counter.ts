@@ -1,4 +1,4 @@
-/** Where texts are counted: few characters at once on the calling thread, more of them by worker threads. */
+/** Counts texts: short ones on the calling thread, long ones in worker threads. */
 import { availableParallelism } from 'node:os'
 import { estimateTokenCount } from 'tokenx'
 import { WorkerPool } from '../threads/worker-pool.ts'
@@ -8,48 +8,52 @@ import { Slices } from './bpe/slices.ts'
 import { Tokenizer } from './bpe/tokenizer.ts'
 
 /**
- * So many UTF-16 units are counted on the calling thread within one turn of its event loop. What is beyond that in the
- * same turn goes to the pool, so that a loop over many short texts does not hold up the thread either. Measured on two
- * cores (test/bench/tokens.ts): 4 000 take 0.17 ms inline, 0.26 ms by the pool. The pool never answers sooner up to
- * 16 000 (0.57 against 0.73 ms); the border is where the event loop's time begins to matter.
+ * The UTF-16 units that are counted on the calling thread per iteration of its event loop. Further texts in the same
+ * iteration go to the pool, so that a loop over many short texts does not block the thread either. Measured on two
+ * cores (test/bench/tokens.ts): 4 000 units take 0.17 ms on the calling thread and 0.26 ms in the pool. Up to 16 000
+ * units the pool is never faster (0.57 against 0.73 ms); the limit is lower because the event loop's time matters more.
  */
 const inlineUnits = 4_096
-/** A task holds about so many units, of one text or of several. */
+/** The approximate units of a task, from one text or from several. */
 const taskUnits = 65_536
-/** What a text costs beside its characters, as units: a task holds about a thousand texts at most. */
+/** The fixed cost of a text, in units. It limits a task to about a thousand texts. */
 const textUnits = 64
-/** Searches for a place to cut, each of a slice's length and 0.2 ms, before the event loop goes round. */
-const searchesPerTurn = 4
+/** Failed searches for a place to cut, of 0.2 ms each, after which the event loop gets its turn. */
+const searchesPerIteration = 4
+/** How long an unused thread stays alive. */
 const idleMs = 30_000
 
 const threads = availableParallelism()
 const pool = new WorkerPool<TokenizeTask, TokenizeValue>('tokenize', { maxThreads: threads, idleMs })
 
-/** One count that waits for worker threads. */
+/** One call of `count` that needs worker threads. */
 interface Job {
   slices: Slices
-  /** Slices that are with a thread. */
-  out: number
+  /** Slices that were sent to a thread and not counted yet. */
+  inFlight: number
+  /** The sum of the slices that are counted. */
   tokens: number
   hasFailed: boolean
   resolve(tokens: number): void
   reject(error: unknown): void
 }
 
-/** Counts by one vocabulary. */
+/** Counts with one vocabulary. */
 class Counter {
   readonly #vocabulary: Vocabulary
   #table: SharedArrayBuffer | undefined
   #loading: Promise<void> | undefined
   #count: ((text: string) => number) | undefined
   #inlineLeft = inlineUnits
-  /** Jobs take turns, a slice in each: a long text holds up no short one. */
+  /** Jobs are served round-robin, one slice at a time, so that a long text does not delay a short one. */
   #round: (Job | undefined)[] = []
-  #at = 0
+  /** The index in `#round` of the job that is served next. */
+  #nextIndex = 0
   #nextRound: Job[] = []
-  #tasks = 0
-  #searches = 0
-  #isResting = false
+  #runningTasks = 0
+  #failedSearches = 0
+  /** True while no slices are cut, so that the event loop gets its turn. */
+  #isYielding = false
 
   constructor(vocabulary: Vocabulary) {
     this.#vocabulary = vocabulary
@@ -63,12 +67,12 @@ class Counter {
     if (units <= this.#inlineLeft) return this.#countInline(texts, units)
     return new Promise((resolve, reject) => {
       const slices = new Slices(texts, taskUnits)
-      this.#nextRound.push({ slices, out: 0, tokens: 0, hasFailed: false, resolve, reject })
+      this.#nextRound.push({ slices, inFlight: 0, tokens: 0, hasFailed: false, resolve, reject })
       this.#send()
     })
   }
 
-  /** The table is built in a thread, once for all. A failure is forgotten: the next count tries again. */
+  /** Lets a thread build the merge table, once. After a failure the next count tries again. */
   async #load(): Promise<void> {
     const vocabulary = this.#vocabulary as Exclude<Vocabulary, 'estimate'>
     try {
@@ -88,28 +92,28 @@ class Counter {
     return texts.reduce((sum, text) => sum + count(text), 0)
   }
 
-  /** Keeps two tasks for each thread under way: one that runs, and one to follow at once. */
+  /** Keeps two tasks per thread in flight: one that runs, and one that can follow without a pause. */
   #send(): void {
-    while (this.#tasks < 2 * threads && !this.#isResting) {
-      const parts = this.#gather()
+    while (this.#runningTasks < 2 * threads && !this.#isYielding) {
+      const parts = this.#nextTask()
       if (parts.length > 0) void this.#run(parts)
-      if (this.#isResting || parts.length === 0) return
+      if (this.#isYielding || parts.length === 0) return
     }
   }
 
-  /** The slices of a task. */
-  #gather(): { job: Job; text: string }[] {
+  /** Cuts the slices of one task; empty when no job has any left. */
+  #nextTask(): { job: Job; text: string }[] {
     const parts: { job: Job; text: string }[] = []
-    for (let units = 0; units < taskUnits && !this.#isResting;) {
-      const job = this.#next()
+    for (let units = 0; units < taskUnits && !this.#isYielding;) {
+      const job = this.#nextJob()
       if (!job) break
       if (job.hasFailed) continue
       const text = job.slices.next()
       if (text === undefined) {
-        this.#searched()
+        this.#countFailedSearch()
       } else {
         parts.push({ job, text })
-        job.out++
+        job.inFlight++
         units += text.length + textUnits
       }
       if (!job.slices.isDone) this.#nextRound.push(job)
@@ -117,30 +121,30 @@ class Counter {
     return parts
   }
 
-  #next(): Job | undefined {
-    if (this.#at === this.#round.length) {
+  #nextJob(): Job | undefined {
+    if (this.#nextIndex === this.#round.length) {
       this.#round = this.#nextRound
       this.#nextRound = []
-      this.#at = 0
+      this.#nextIndex = 0
     }
-    const job = this.#round[this.#at]
-    // What has had its turn may hold megabytes of text.
-    if (job) this.#round[this.#at++] = undefined
+    const job = this.#round[this.#nextIndex]
+    // Dropped at once, because a job may hold megabytes of text.
+    if (job) this.#round[this.#nextIndex++] = undefined
     return job
   }
 
-  #searched(): void {
-    if (++this.#searches < searchesPerTurn) return
-    this.#isResting = true
+  #countFailedSearch(): void {
+    if (++this.#failedSearches < searchesPerIteration) return
+    this.#isYielding = true
     setImmediate(() => {
-      this.#isResting = false
-      this.#searches = 0
+      this.#isYielding = false
+      this.#failedSearches = 0
       this.#send()
     })
   }
 
   async #run(parts: readonly { job: Job; text: string }[]): Promise<void> {
-    this.#tasks++
+    this.#runningTasks++
     try {
       const { counts } = await pool.run({
         vocabulary: this.#vocabulary,
@@ -149,8 +153,8 @@ class Counter {
       })
       for (const [index, { job }] of parts.entries()) {
         job.tokens += counts[index] as number
-        job.out--
-        if (job.out === 0 && job.slices.isDone) job.resolve(job.tokens)
+        job.inFlight--
+        if (job.inFlight === 0 && job.slices.isDone) job.resolve(job.tokens)
       }
     } catch (error) {
       for (const { job } of parts) {
@@ -158,7 +162,7 @@ class Counter {
         job.reject(error)
       }
     }
-    this.#tasks--
+    this.#runningTasks--
     this.#send()
   }
 }
@@ -166,8 +170,9 @@ class Counter {
 const counters = new Map<Vocabulary, Counter>()
 
 /**
- * Tokens of texts, each counted by itself.
- * @throws ConvokeError `missing_dependency` without the vocabulary's file, `worker_lost` when threads keep dying
+ * The sum of the tokens of several texts, each counted by itself.
+ * @throws ConvokeError `missing_dependency` when the vocabulary's file cannot be read, `worker_lost` when threads keep
+ * dying
  */
 export function countTexts(texts: readonly string[], vocabulary: Vocabulary): Promise<number> {
   let counter = counters.get(vocabulary)

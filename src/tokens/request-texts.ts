@@ -1,16 +1,17 @@
-/** What there is to count in a request. */
+/** Collects the parts of a request that its model reads as tokens. */
 import type { ChatRequest } from '../provider.ts'
 
-/** The parts of a request that its model reads. */
+/** The fields of a request that become input tokens. */
 export type CountedRequest = Pick<ChatRequest, 'model' | 'system' | 'messages' | 'tools' | 'outputSchema'>
 
 export interface RequestTexts {
-  /** Tools, calls and results as JSON among them; never the bytes of media. */
+  /** All texts; tools, tool calls and results are among them as JSON, but never the bytes of media. */
   texts: string[]
+  /** The number of messages. */
   messages: number
-  /** Pictures and files. */
+  /** The number of pictures and files. */
   media: number
-  /** True for nothing but one text in each message. */
+  /** True when every message is a single text, and there are neither tools nor a schema. */
   isPlain: boolean
 }
 

@@ -102,7 +102,8 @@ export class Connection {
     this.#response = undefined
     this.#throttle?.end()
     const others = idle.get(this.#key) ?? []
-    if (!socket?.writable || this.#isDestroyed || keepMs <= 0 || others.length >= maxIdle) return this.destroy()
+    if (!socket?.writable || this.#isDestroyed || keepMs <= 0 || others.length >= maxIdle)
+      return this.destroy()
     idle.set(this.#key, others)
     others.push(this)
     this.unref()

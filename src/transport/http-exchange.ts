@@ -5,7 +5,6 @@ import { maxTimerMs } from '../policies/deadline.ts'
 import { ResponseBody } from './response-body.ts'
 import type { Connection } from './connection.ts'
 import { lendHold, returnHold } from './hold-process.ts'
-import type { HttpRequest } from './http-fetch.ts'
 import { headerOf, HttpResponse } from './http-response.ts'
 import { inflated } from './inflate.ts'
 import { proxyHeaders } from './proxy.ts'
@@ -91,9 +90,7 @@ export class HttpExchange {
     this.#connection.beginBody(response, isStream(response))
     const body = new ResponseBody(response, (reason) => this.#end(reason))
     this.#body = body
-    response
-      .on('end', () => this.#onEnd())
-      .on('error', (error) => this.#end(this.#error ?? error))
+    response.on('end', () => this.#onEnd()).on('error', (error) => this.#end(this.#error ?? error))
     this.#resolve(new HttpResponse(response, inflated(body, headerOf(response, 'content-encoding'))))
   }
 
@@ -162,4 +159,16 @@ function forwardingHeaders(route: Route): Record<string, string> {
 /** Whether the body comes event by event, by its content type. */
 function isStream(response: IncomingMessage): boolean {
   return /event-stream|ndjson/.test(headerOf(response, 'content-type') ?? '')
+}
+
+/** What an SDK may pass to a fetch; `connectMs` and `proxy` are convoke's own. */
+export interface HttpRequest {
+  method?: string
+  headers?: unknown
+  body?: string | undefined
+  signal?: AbortSignal | null
+  /** Milliseconds until the socket is connected, TLS included. */
+  connectMs?: number
+  /** The proxy's address; `false` for none. @default that of the environment */
+  proxy?: string | false | undefined
 }

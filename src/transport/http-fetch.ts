@@ -1,22 +1,11 @@
 import { takeConnection } from './connection.ts'
-import { HttpExchange, StaleConnectionError } from './http-exchange.ts'
 import type { HttpResponse } from './http-response.ts'
 import { proxyFor } from './proxy.ts'
 import { requestHeaders, withoutSecrets } from './request-headers.ts'
 import type { RequestHeaders } from './request-headers.ts'
 import type { Route } from './route.ts'
-
-/** What an SDK may pass to a fetch; `connectMs` and `proxy` are convoke's own. */
-export interface HttpRequest {
-  method?: string
-  headers?: unknown
-  body?: string | undefined
-  signal?: AbortSignal | null
-  /** Milliseconds until the socket is connected, TLS included. */
-  connectMs?: number
-  /** The proxy's address; `false` for none. @default that of the environment */
-  proxy?: string | false | undefined
-}
+import { HttpExchange, StaleConnectionError } from './http-exchange.ts'
+import type { HttpRequest } from './http-exchange.ts'
 
 const maxRedirects = 5
 

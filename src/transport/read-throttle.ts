@@ -88,7 +88,8 @@ export class ReadThrottle {
   }
 
   readonly #onRead = (bytes: Buffer): void => {
-    if (++this.#reads <= freeReads || bytes.length >= largeReadBytes || this.#isTired || restMs() === 0) return
+    if (++this.#reads <= freeReads || bytes.length >= largeReadBytes || this.#isTired || restMs() === 0)
+      return
     this.#isTired = true
     if (tired.push(this) === 1) setImmediate(restAll)
   }

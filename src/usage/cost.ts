@@ -1,9 +1,13 @@
-/** What a reply cost, and how much a model reads, by the list of @pydantic/genai-prices, loaded with the first call. */
+/**
+ * Prices and context windows of models, from @pydantic/genai-prices, which is loaded with the first call.
+ *
+ * The room `usage` adds up tokens and computes prices. Every room above `tokens` may import it; it imports only types.
+ */
 import type { Usage } from '../types.ts'
 
-/** The list's names of the providers that go by another name here. */
+/** Providers that the price list knows by another name. */
 const listNames: Readonly<Record<string, string>> = { gemini: 'google', xai: 'x-ai' }
-/** Servers of the user's own: nobody sends a bill. */
+/** Servers that users run themselves; no price applies to them. */
 const free = new Set(['ollama', 'lmstudio', 'mlx', 'vllm', 'llamacpp'])
 
 type Prices = typeof import('@pydantic/genai-prices')
@@ -11,16 +15,22 @@ type ListProvider = NonNullable<ReturnType<Prices['calcPrice']>>['provider']
 
 let calcPrice: Prices['calcPrice'] | undefined
 
-/** The list's entry by provider and model, `null` where there is none: a look-up takes dozens of patterns, 20 µs. */
+/**
+ * Found entries of the list by provider and model; `null`: the list has none. A search tries dozens of patterns: 20 µs.
+ */
 const entries = new Map<string, ListProvider | null>()
-/** A server that answers with a new model's name every time must not fill the memory. */
+/** Bounds the cache: a server may answer with a new model name every time. */
 const maxEntries = 1_000
 
+/** Loads the price list once. `costUsd` knows no prices before. */
 export async function loadPrices(): Promise<void> {
   calcPrice ??= (await import('@pydantic/genai-prices')).calcPrice
 }
 
-/** US dollars; undefined while the list is not loaded, or for a model that it does not know. */
+/**
+ * The price of some usage in US dollars. Undefined before `loadPrices`, for a model that the list does not know, and
+ * for servers that users run themselves.
+ */
 export function costUsd(provider: string, model: string, usage: Usage): number | undefined {
   if (free.has(provider) || !calcPrice) return undefined
   const key = `${provider} ${model}`
@@ -41,12 +51,12 @@ export function costUsd(provider: string, model: string, usage: Usage): number |
     }
     return price?.total_price
   } catch {
-    // A price is a courtesy: a list that cannot count this usage must not cost the reply.
+    // The list cannot price this usage. A missing price must not fail the call.
     return undefined
   }
 }
 
-/** Tokens that a model takes in all; undefined where the list does not say. */
+/** The most tokens that a model reads and writes together; undefined when the list does not say. */
 export async function contextWindow(provider: string, model: string): Promise<number | undefined> {
   await loadPrices()
   try {

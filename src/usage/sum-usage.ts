@@ -1,27 +1,29 @@
-/** Sums of what calls took. */
+/** Sums of the usage of several calls. */
 import type { Usage } from '../types.ts'
 
+/** The usage of a call that sent nothing. */
 export const noUsage: Usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0, source: 'provider' }
 
-/** Of those that are known; nothing where none is. */
-export function sumUsage(values: readonly (number | undefined)[]): number | undefined {
+/** The sum of the known values; undefined when none is known. */
+export function sumKnown(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined)
   return known.length ? known.reduce((sum, value) => sum + value, 0) : undefined
 }
 
-const detailed = ['cachedInputTokens', 'cacheWriteInputTokens', 'reasoningTokens'] as const
+/** Fields that vendors may leave out; the sum has those that any part has. */
+const optionalFields = ['cachedInputTokens', 'cacheWriteInputTokens', 'reasoningTokens'] as const
 
-/** All together; `estimated` where a part of it is. */
-export function usageOf(parts: readonly (Usage | undefined)[]): Usage {
+/** The sum of all usages. Its source is `estimated` when that of any part with tokens is. */
+export function sumUsage(parts: readonly (Usage | undefined)[]): Usage {
   const known = parts.filter((part) => part !== undefined)
-  const sum = (name: Exclude<keyof Usage, 'source'>) => sumUsage(known.map((part) => part[name])) ?? 0
+  const sum = (name: Exclude<keyof Usage, 'source'>) => sumKnown(known.map((part) => part[name])) ?? 0
   const isEstimated = known.some(({ source, totalTokens }) => source === 'estimated' && totalTokens > 0)
   return {
     inputTokens: sum('inputTokens'),
     outputTokens: sum('outputTokens'),
     totalTokens: sum('totalTokens'),
     ...Object.fromEntries(
-      detailed
+      optionalFields
         .filter((name) => known.some((part) => part[name] !== undefined))
         .map((name) => [name, sum(name)]),
     ),

@@ -1,12 +1,12 @@
 /**
- * `npm run bench:blocking`: what a call that blocks costs beside the same call awaited, the bare SDK, synckit and
- * spawnSync, held to the goals.
+ * `npm run bench:blocking`: the cost of a blocking call, compared with the same call awaited, the bare SDK, synckit and
+ * spawnSync, and with the goals.
  *
  * node test/bench/blocking.ts [--only call,pinned,first,stream,throughput] [--vendors openai,ollama]
  *   [--callers blocking,awaited,bare,synckit,spawn] [--rounds 3] [--markdown]
  *
- * The table goes to stdout, the progress to stderr; only the ratios within one run are to be trusted. The exit code is
- * not 0 where something could not be measured, whatever becomes of the goals.
+ * The table goes to stdout, the progress to stderr. Only ratios within one run are reliable. The exit code is not 0
+ * when something could not be measured; missed goals do not change it.
  */
 import { parseArgs } from 'node:util'
 import { callers, loadNames, loads } from './blocking/loads.ts'
@@ -42,7 +42,7 @@ console.log(`${machine()}; medians of ${rounds} rounds\n`)
 console.log(`${values.markdown ? asMarkdown(table) : asText(table)}\n`)
 for (const doubt of blockingDoubts(outcomes)) console.log(doubt)
 
-/** Round by round, each caller once: a drift of the machine strikes them all. */
+/** Measures each caller once per round, so that a drift of the machine affects all of them. */
 async function runLoad(load: LoadName): Promise<void> {
   const tasks = plan(load)
   for (let round = 1; round <= rounds * loads[load].processes; round++) {
@@ -52,14 +52,14 @@ async function runLoad(load: LoadName): Promise<void> {
         outcomes.push(await runTask(task))
       } catch (error) {
         process.stderr.write(`: ${String(error)}\n`)
-        // A cell that could not be measured is an error; a goal that is not met is a result.
+        // A failed measurement is an error; a missed goal is a result.
         process.exitCode = 1
       }
     }
   }
 }
 
-/** What calls by OpenAI's SDK calls OpenAI alone. */
+/** Callers that use OpenAI's SDK can only call OpenAI. */
 function plan(load: LoadName): Omit<BlockingTask, 'baseURL'>[] {
   return chosenVendors.flatMap((vendor) =>
     loads[load].callers

@@ -1,4 +1,4 @@
-/** convoke as its users get it: built. Types come from the sources, so that the type check needs no build. */
+/** The built library, as users get it. The types come from the sources, so that the type check needs no build. */
 
 const dist = new URL('../../dist/src/', import.meta.url)
 
@@ -8,6 +8,6 @@ export const importConvoke = () =>
 export const importSimulator = () =>
   import(new URL('simulator/index.js', dist).href) as Promise<typeof import('../../src/simulator/index.ts')>
 
-/** The ids that sessions give their messages. */
+/** The function that makes the ids of messages in sessions. */
 export const importMessageId = () =>
   import(new URL('store/message-id.js', dist).href) as Promise<typeof import('../../src/store/message-id.ts')>

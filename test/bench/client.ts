@@ -1,4 +1,4 @@
-/** The measured process: one subject under one scenario. Started by measure.ts. */
+/** The measured process: one subject in one scenario. Started by measure.ts. */
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientSays } from './measure.ts'
@@ -32,7 +32,7 @@ const subject = await loadSubject(task)
 await warm(subject)
 tell({ kind: 'started' })
 const { figures, firstError } = await measure(subject)
-// Some SDKs leave timers behind that would hold the process for minutes.
+// Some SDKs leave timers behind that would keep the process alive for minutes.
 process.send?.({ kind: 'result', figures, firstError }, () => process.exit())
 
 async function warm(subject: Subject): Promise<void> {
@@ -46,7 +46,7 @@ async function measure(subject: Subject): Promise<{ figures: ClientFigures; firs
   const tally: Tally = { firstChunkMs: [], lost: 0 }
   const loop = monitorEventLoopDelay()
   if (scenario.atOnce > 1 && scenario.isStream) loop.enable()
-  await sleep(20) // its first interval is not recorded
+  await sleep(20) // the histogram does not record its first interval
   const startedAt = performance.now()
   const cpu = process.cpuUsage()
   await pool(scenario, () => attempt(subject, tally))
@@ -68,7 +68,7 @@ async function measure(subject: Subject): Promise<{ figures: ClientFigures; firs
   return { figures, ...(tally.firstError !== undefined && { firstError: tally.firstError }) }
 }
 
-/** As many at once as the scenario says; the next starts where one has ended. */
+/** Keeps `atOnce` requests in flight: when one ends, the next begins. */
 async function pool({ total, atOnce, rampMs }: Scenario, attempt: () => Promise<void>): Promise<void> {
   let started = 0
   const lane = async (_: unknown, at: number) => {

@@ -1,17 +1,20 @@
 /**
- * What estimates are worth: `node --conditions=convoke-source test/bench/estimates.ts FOLDER`. The folder holds recorded
- * replies, one JSON file for each: `{ id, expected: { text, model, usage: { output } } }`. Of every reply that is text
- * alone, the estimate of its text is held against the output tokens that the vendor counted, with and without the scale
- * of its model.
+ * Measures the error of estimates: `node --conditions=convoke-source test/bench/estimates.ts FOLDER`. The folder holds
+ * recorded replies, one JSON file for each: `{ id, expected: { text, model, usage: { output } } }`. For every reply of
+ * nothing but text, it compares the estimate with the output tokens that the vendor counted, with and without the factor
+ * of the model.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { scaleOf } from '../../src/tokens/estimate-scale.ts'
-import { estimateTokens, scaled } from '../../src/tokens/count-tokens.ts'
+import { estimateTokens, scaleForModel } from '../../src/tokens/count-tokens.ts'
 
-/** In shorter ones, the tokens that end a reply weigh too much. */
+/** Shorter replies are skipped, because the tokens that end a reply weigh too much in them. */
 const minUnits = 100
-/** Characters for a token of English. Beyond that, tokens were counted that are not in the text, or it was cut by hand. */
+/**
+ * Characters per token in English. Outside of this range the vendor counted tokens that are not in the text, or the
+ * recording was shortened by hand.
+ */
 const plausible = { least: 2, most: 6.5 }
 
 interface Recording {
@@ -41,7 +44,7 @@ const families: [RegExp, string][] = [
   [/gemini/, 'Gemini'],
   [/^(gpt|o\d|chatgpt)/, 'OpenAI'],
 ]
-/** Whatever is in a reply beside text costs tokens, too. Gemini counts its thoughts apart. */
+/** Fields of a reply that cost tokens besides its text. Gemini counts its thoughts separately. */
 const beside = ['toolCalls', 'serverToolCalls', 'refusal', 'citations', 'toolPlan']
 const partsBeside = /executableCode|codeExecutionResult|inlineData|functionCall/
 
@@ -67,14 +70,14 @@ function spread(errors: number[]): string {
 }
 
 const folder = process.argv[2]
-if (folder === undefined) throw new Error('Which recordings? Pass their folder.')
+if (folder === undefined) throw new Error('No folder. Pass the folder of the recordings.')
 const samples = readdirSync(folder)
   .filter((name) => name.endsWith('.json'))
   .map((name) => sampleOf(JSON.parse(readFileSync(join(folder, name), 'utf8')) as Recording))
   .filter((sample) => sample !== undefined)
 for (const [family, found] of Map.groupBy(samples, (sample) => sample.family)) {
   const raw = found.map((sample) => sample.raw / sample.told - 1)
-  const own = found.map((sample) => scaled(sample.raw, sample.model) / sample.told - 1)
+  const own = found.map((sample) => scaleForModel(sample.raw, sample.model) / sample.told - 1)
   console.log(
     `${family}: ${found.length} replies; least, middle, most: ${spread(raw)}, scaled ${spread(own)}`,
   )

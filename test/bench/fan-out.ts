@@ -1,7 +1,7 @@
 /**
- * `npm run bench:fanout`: what a fan-out over five vendors takes beside its slowest member. Each vendor answers after
- * 200 ms; in every round each is asked by itself, then all at once. Goal: at most 1.03 × the slowest of that round. The
- * simulator runs in a process of its own.
+ * `npm run bench:fanout`: the time of a fan-out over five vendors, compared with its slowest member. Each vendor
+ * answers after 200 ms. In every round each vendor is asked by itself, and then all at once. Goal: at most 1.03 × the
+ * slowest of that round. The simulator runs in a process of its own.
  *
  * node test/bench/fan-out.ts [--rounds 21]
  */
@@ -45,7 +45,7 @@ async function run(rounds: number): Promise<void> {
         createLLM(name, { model: 'm', apiKey: 'k', baseURL: baseURLs[name] ?? '' }),
       ]),
     )
-    // The SDKs are loaded, and the connections open.
+    // Loads the SDKs and opens the connections.
     await fanOut(llms, 'What is the capital of France?')
     const figures: { slowestMs: number; togetherMs: number }[] = []
     for (let round = 0; round < rounds; round++) {

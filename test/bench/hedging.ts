@@ -1,6 +1,6 @@
 /**
- * What hedging does to a heavy tail, and what it costs: `npm run bench:hedging`, half a minute. One reply in twenty takes
- * twenty times as long; the vendors are simulators in threads of their own, whose tails know nothing of each other.
+ * `npm run bench:hedging`: the effect of hedging on a heavy tail, and its cost, in half a minute. One reply in twenty
+ * takes twenty times as long. The vendors are simulators in separate threads, and their slow replies are independent.
  */
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
@@ -13,7 +13,7 @@ const atOnce = 20
 const warmUp = 100
 const slowShare = 0.05
 const slowFactor = 20
-/** Of a usual reply, at least; a third is added by chance. */
+/** The shortest time of a usual reply, in milliseconds; up to a third is added at random. */
 const latencyMs = 24
 
 if (isMainThread) await main()
@@ -24,8 +24,8 @@ async function main(): Promise<void> {
   const [first, second] = vendors.map(({ baseURL }) => llmAt(baseURL)) as [LLM, LLM]
   const subjects: [string, LLM][] = [
     ['one LLM', first],
-    ['hedge, afterMs 60', hedge(first, second, { afterMs: 60 })],
-    ['hedge, afterQuantile 0.94', hedge(first, second, { afterQuantile: 0.94 })],
+    ['hedge, afterMs 60', hedge([first, second], { afterMs: 60 })],
+    ['hedge, afterQuantile 0.94', hedge([first, second], { afterQuantile: 0.94 })],
   ]
   const rows = []
   for (const [name, llm] of subjects) {
@@ -67,7 +67,7 @@ function llmAt(baseURL: string): LLM {
   return createLLM('openai', { model: 'm', apiKey: 'bench', baseURL, maxConcurrent: 100 })
 }
 
-/** How long each call took. */
+/** The time of each call, in milliseconds. */
 async function run(llm: LLM, kind: 'call' | 'stream', count: number): Promise<number[]> {
   const elapsedMs: number[] = []
   let begun = 0

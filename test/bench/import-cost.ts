@@ -1,6 +1,7 @@
 /**
- * What `import 'convoke'` costs over a bare Node: whole processes in turn, bare and importing, so that a drift of the
- * machine strikes both; medians. Goal: at most 40 ms, and no vendor SDK loaded.
+ * The cost of `import 'convoke'`: the median time of whole processes with the import, minus that of bare Node. The two
+ * kinds of processes alternate, so that a drift of the machine affects both. Goal: at most 40 ms, and no vendor SDK
+ * loaded.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
-/** One measured run: a fresh simulator process and a fresh client process, and what they say. */
+/** One measured run, with a fresh simulator process and a fresh client process. */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,23 +10,26 @@ import type { ServerMessage, ServerOrder } from './server-orders.ts'
 
 export interface Measured<Figures> {
   figures: Figures
-  /** Of the requests that were lost. */
+  /** The error of the first request that failed. */
   firstError?: string
 }
 
-/** What a client process says: when its warm-up is over, and what it measured. */
+/** The messages of a client process: the end of its warm-up, and its measurements. */
 export type ClientSays<Own> =
   { kind: 'started' } | { kind: 'result'; figures: Own; firstError?: string | undefined }
 
-/** The two files of a run, and what each process is told. */
+/** The files of the two processes of a run, and their arguments. */
 export interface Run {
   server: { file: string; parameters: string[] }
   client: { file: string; task: object }
-  /** Each process stays on a core of its own (Linux). @default the scheduler's choice */
+  /** Pins each process to a core of its own (Linux). @default the scheduler decides */
   isPinned?: boolean
 }
 
-/** CPU of the simulator over the time that passed, and of everything else over what the machine has. */
+/**
+ * The CPU time of the simulator as a share of the elapsed time, and that of other processes as a share of the
+ * machine's.
+ */
 interface Shares {
   serverShare: number
   othersShare: number
@@ -61,7 +64,7 @@ async function measureClient<Own extends { cpuMs: number }>(
   const order = (word: ServerOrder) => server.send(word)
   try {
     const ended = message<ClientSays<Own>, 'result'>(client, 'result')
-    ended.catch(() => undefined) // it is awaited below, unless the start fails with it
+    ended.catch(() => undefined) // awaited below, unless the start fails for the same reason
     await message<ClientSays<Own>, 'started'>(client, 'started')
     order('start')
     const busyBefore = machineMs()
@@ -69,7 +72,7 @@ async function measureClient<Own extends { cpuMs: number }>(
     const used = message<ServerMessage, 'used'>(server, 'used')
     order('stop')
     const { cpuMs: serverMs, wallMs } = await used
-    // The machine counts in ticks of 10 ms, so that nothing may come out as less than nothing.
+    // The machine counts in ticks of 10 ms, so the difference may be slightly negative.
     const othersMs = Math.max(0, machineMs() - busyBefore - serverMs - figures.cpuMs)
     const shares = { serverShare: serverMs / wallMs, othersShare: othersMs / wallMs / cpus().length }
     return { figures: { ...figures, ...shares }, ...(firstError !== undefined && { firstError }) }
@@ -78,12 +81,12 @@ async function measureClient<Own extends { cpuMs: number }>(
   }
 }
 
-/** Milliseconds that all cores were busy since they were started, for whomever. */
+/** The milliseconds that all cores were busy since the start of the machine, with any process. */
 export function machineMs(): number {
   return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)
 }
 
-/** Without the user's variables: a proxy, a key or a tracer of theirs would be measured too. */
+/** An environment without the user's variables, because a proxy, a key or a tracer would change the measurement. */
 export function start(file: string, parameters: string[], core?: number): ChildProcess {
   return fork(join(import.meta.dirname, file), parameters, {
     execArgv: [],

@@ -1,4 +1,4 @@
-/** The peers are heavy (200 MB), so that they are installed here, and only where they are measured. */
+/** Installs the peers in this folder, and only when they are measured, because they take 200 MB. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,10 +1,10 @@
-/** Figures to tables: medians, ratios of the medians, goals met. */
+/** Turns measurements into tables: medians, ratios of medians, and whether the goals are met. */
 import { cpus, totalmem } from 'node:os'
 import type { ImportCost } from './import-cost.ts'
 import { scenarioNames, scenarios, subjects } from './scenarios.ts'
 import type { Figures, Goal, Measure, ScenarioName, SubjectName, Vendor } from './scenarios.ts'
 
-/** What the rounds of one scenario on one vendor gave. */
+/** The measurements of one scenario on one vendor, in all rounds. */
 export interface Outcome {
   scenario: ScenarioName
   vendor: Vendor
@@ -13,7 +13,7 @@ export interface Outcome {
 
 export interface Table {
   title: string
-  /** How many columns come before the figures. */
+  /** The number of columns before the figures. */
   names: number
   head: string[]
   rows: string[][]
@@ -37,7 +37,7 @@ export function machine(): string {
   return `${rest.length + 1} × ${first?.model ?? 'unknown'}, ${gb} GB, Node ${process.version}, ${date}`
 }
 
-/** One table for all scenarios; a line for each measure and vendor. */
+/** One table for all scenarios, with a row for each measure and vendor. */
 export function speedTable(outcomes: readonly Outcome[]): Table {
   const names = scenarioNames.filter((name) => outcomes.some(({ scenario }) => scenario === name))
   const ratios = others.map((subject) => `÷ ${titles[subject]}`)
@@ -71,7 +71,7 @@ export function importTable(costs: readonly ImportCost[]): Table {
   }
 }
 
-/** What makes wall times untrustworthy: a simulator short of CPU, or a machine that is not ours alone. */
+/** Warnings about unreliable wall times: the simulator lacked CPU, or other processes were busy. */
 export function doubts(outcomes: readonly Outcome[]): string[] {
   const busy = outcomes.flatMap(({ scenario, vendor, rounds }) =>
     subjects

@@ -1,11 +1,11 @@
 /**
- * `npm run bench`: what convoke costs beside the bare SDK it wraps and beside its peers, held to the goals.
+ * `npm run bench`: the cost of convoke, compared with the bare SDK that it wraps, with its peers, and with the goals.
  *
  * node test/bench/run.ts [--only call,stream,paced,many,relaxed,import] [--vendors openai,ollama]
  *   [--subjects bare,convoke,ai,langchain,undici] [--rounds 3] [--markdown]
  *
- * The tables go to stdout, the progress to stderr. Only the ratios within one run are to be trusted. The exit code is
- * not 0 where something could not be measured, whatever becomes of the goals.
+ * The tables go to stdout, the progress to stderr. Only ratios within one run are reliable. The exit code is not 0 when
+ * something could not be measured; missed goals do not change it.
  */
 import { parseArgs } from 'node:util'
 import { importCost } from './import-cost.ts'
@@ -60,7 +60,7 @@ function plan(): Cell[] {
     .filter((cell) => cell.subjects.length > 0)
 }
 
-/** Vendors that are named on the command line are measured on every subject that has them. */
+/** Vendors that the command line names are measured on every subject that supports them. */
 function subjectsOf(
   scenario: ScenarioName,
   vendor: Vendor,
@@ -73,7 +73,7 @@ function subjectsOf(
   })
 }
 
-/** Round by round, each subject once: a drift of the machine strikes them all. */
+/** Measures each subject once per round, so that a drift of the machine affects all of them. */
 async function runCell({ scenario, vendor, subjects }: Cell): Promise<Outcome> {
   const outcome: Outcome = { scenario, vendor, rounds: {} }
   for (let round = 1; round <= rounds; round++) {
@@ -88,7 +88,7 @@ async function runCell({ scenario, vendor, subjects }: Cell): Promise<Outcome> {
         ;(outcome.rounds[subject] ??= []).push(figures)
       } catch (error) {
         process.stderr.write(`: ${String(error)}\n`)
-        // A cell that could not be measured is an error; a goal that is not met is a result.
+        // A failed measurement is an error; a missed goal is a result.
         process.exitCode = 1
       }
     }

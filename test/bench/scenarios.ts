@@ -1,65 +1,72 @@
-/** What is measured, on whom, and what convoke is held to. */
+/** The scenarios, their subjects, and the goals of convoke. */
 
 export const vendors = ['openai', 'anthropic', 'gemini', 'cohere', 'ollama'] as const
 export type Vendor = (typeof vendors)[number]
 
-/** Who makes the same requests: the vendor's SDK as it is, convoke over it, the peers, and undici without any SDK. */
+/**
+ * The subjects, which make the same requests: the vendor's bare SDK, convoke, the peers, and undici without any SDK.
+ */
 export const subjects = ['bare', 'convoke', 'ai', 'langchain', 'undici'] as const
 export type SubjectName = (typeof subjects)[number]
 
 export const scenarioNames = ['call', 'stream', 'paced', 'many', 'relaxed'] as const
 export type ScenarioName = (typeof scenarioNames)[number]
 
-/** One load: `total` requests, at most `atOnce` of them in flight, each answered by the same reply. */
+/** A scenario: `total` requests, at most `atOnce` of them in flight, which all get the same reply. */
 export interface Scenario {
   title: string
   isStream: boolean
   total: number
   atOnce: number
-  /** Milliseconds over which the first `atOnce` arrive, evenly; 0: all in one turn of the event loop. */
+  /**
+   * Milliseconds over which the first `atOnce` requests are spread; 0 sends them in one iteration of the event loop.
+   */
   rampMs: number
-  /** Pieces of text in a reply; a stream has one event for each. */
+  /** The pieces of text in a reply. A stream has one event for each. */
   chunks: number
-  /** Milliseconds between them. */
+  /** Milliseconds between two pieces. */
   paceMs: number
-  /** Requests one after the other, unpaced, before the clock starts: modules are loaded then, and hot code compiled. */
+  /** The number of requests before the measurement, one after the other, which load modules and compile hot code. */
   warmUp: { requests: number; chunks: number }
-  /** On whom it runs where the command line names none; the bare SDK and convoke, and the peers. */
+  /**
+   * The vendors to measure when the command line names none: those for the bare SDK and convoke, and those for the
+   * peers.
+   */
   vendors: { bare: readonly Vendor[]; peers: readonly Vendor[] }
   measures: Measure[]
 }
 
-/** What one process of one subject measured. */
+/** The measurements of one process of one subject. */
 export interface Figures {
-  /** Of the whole client process, its garbage collection included; per call or per chunk. */
+  /** CPU time of the whole client process, garbage collection included, per call or per chunk. */
   cpuMsPerCall: number
   cpuUsPerChunk: number
   callsPerSecond: number
   firstChunkP50Ms: number
   firstChunkP99Ms: number
-  /** Of `monitorEventLoopDelay`, whose own interval of 10 ms is included. */
+  /** From `monitorEventLoopDelay`, whose own interval of 10 ms is included. */
   loopP99Ms: number
-  /** The highest of the process. */
+  /** The peak of the process. */
   rssMb: number
-  /** Requests that failed, or whose text was not the text that was sent. */
+  /** The number of requests that failed, or whose text was wrong. */
   lost: number
-  /** CPU of the simulator's process over the time that passed: near 1, the simulator is what was measured. */
+  /** The CPU time of the simulator as a share of the elapsed time. Near 1, the simulator was the bottleneck. */
   serverShare: number
-  /** CPU of everything else on the machine over what the machine has: what spoils wall times. */
+  /** The CPU time of other processes as a share of the machine's. It makes wall times unreliable. */
   othersShare: number
 }
 
-/** A line of the table for each vendor. */
+/** A measure, which gets a row of the table for each vendor. */
 export interface Measure {
   key: keyof Figures
   title: string
   digits: number
-  /** The highest of the rounds, not their median: what failed in one of them has failed. */
+  /** Takes the highest round in place of the median, because a failure in any round is a failure. */
   isWorst?: true
   goal?: (vendor: Vendor) => Goal
 }
 
-/** Upper bounds: of convoke's figure over another's in the same run, or of the figure itself. */
+/** Upper limits: for the ratio of convoke's figure to another subject's in the same run, or for the figure itself. */
 export interface Goal {
   ofBare?: number
   ofPeers?: number
@@ -69,7 +76,7 @@ export interface Goal {
 const everyone = { bare: vendors, peers: vendors }
 const peersOnOpenAI = { bare: vendors, peers: ['openai'] } as const
 const cpuPerChunk = { key: 'cpuUsPerChunk', title: 'CPU per chunk, µs', digits: 1 } as const
-/** In every load: a subject that fails fast must not look cheap. */
+/** Measured in every scenario, because a subject that fails fast must not look cheap. */
 const lost = (what: 'calls' | 'streams'): Measure => ({
   key: 'lost',
   title: `${what} lost, worst round`,
@@ -77,7 +84,7 @@ const lost = (what: 'calls' | 'streams'): Measure => ({
   isWorst: true,
   goal: () => ({ atMost: 0 }),
 })
-/** A process that holds a thousand streams is no fresh one. */
+/** The warm-up of scenarios with a thousand streams. A process with so many streams is warm in practice, too. */
 const warmUp = { requests: 200, chunks: 50 }
 
 function underLoad(
@@ -156,7 +163,7 @@ export const scenarios: Record<ScenarioName, Scenario> = {
     isStream: true,
     total: 4_000,
     atOnce: 4_000,
-    // All in one turn would measure the simulator's accepting as much as the client.
+    // Spread, because connections in a single burst would measure the simulator's accept loop as much as the client.
     rampMs: 3_000,
     chunks: 25,
     paceMs: 200,
@@ -178,7 +185,7 @@ export const scenarios: Record<ScenarioName, Scenario> = {
   },
 }
 
-/** Known names: of others the peers warn at each call, and convoke has no price. */
+/** Real model names, because for unknown ones the peers warn at each call, and convoke has no price. */
 export const models: Record<Vendor, string> = {
   openai: 'gpt-4o-mini',
   anthropic: 'claude-haiku-4-5',
@@ -192,7 +199,7 @@ export const warmUpPrompt = 'Warm up, please.'
 
 const words = ['one', ' river', ' of', ' light', ' größer', ', and', ' small', ' things', '.', ' 数']
 
-/** About five characters each, as tokens are; numbered now and then, so that a lost or swapped one shows. */
+/** Pieces of about five characters, like tokens. Some have numbers, so that lost or swapped pieces are noticed. */
 export function replyChunks(count: number): string[] {
   return Array.from({ length: count }, (_, at) => (at % 10 === 9 ? ` ${at}` : (words[at % 10] ?? '')))
 }

@@ -1,6 +1,6 @@
-/** How a simulator's process talks to the one that started it, measure.ts. */
+/** The messages between a simulator's process and measure.ts, which started it. */
 
-/** Where it listens, and what its CPU did between `start` and `stop`. */
+/** The answers of the simulator: its address, and its CPU time between `start` and `stop`. */
 export type ServerMessage =
   { kind: 'listening'; baseURL: string } | { kind: 'used'; cpuMs: number; wallMs: number }
 export type ServerOrder = 'start' | 'stop'

@@ -1,4 +1,4 @@
-/** The simulator in a process of its own, so that its CPU is not the client's. Started by measure.ts. */
+/** The simulator in a process of its own, so that the client's CPU time excludes it. Started by measure.ts. */
 import { importSimulator } from './built.ts'
 import { replyChunks, scenarios, warmUpPrompt } from './scenarios.ts'
 import type { ScenarioName, Vendor } from './scenarios.ts'

@@ -1,13 +1,13 @@
 /**
- * `npm run bench:store`: what it costs to keep conversations, beside better-sqlite3 by hand and LangChain's history in a
- * file, held to the goals.
+ * `npm run bench:store`: the cost of storing conversations, compared with better-sqlite3 by hand, with LangChain's
+ * history in a file, and with the goals.
  *
  * node test/bench/store.ts [--only append,loop,open,turns] [--keepers convoke,batched,inline,langchain] [--rounds 3]
  *   [--folder /var/tmp] [--markdown]
  *
- * The folder decides about the disk, and so about all that is synced to it. The table goes to stdout, the progress to
- * stderr; only the ratios within one run are to be trusted. The exit code is not 0 where something could not be
- * measured, whatever becomes of the goals.
+ * The folder decides which disk is used, and so the time of every sync. The table goes to stdout, the progress to
+ * stderr. Only ratios within one run are reliable. The exit code is not 0 when something could not be measured; missed
+ * goals do not change it.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
@@ -56,7 +56,7 @@ try {
   rmSync(folder, { recursive: true })
 }
 
-/** Round by round, each keeper once: a drift of the machine strikes them all. */
+/** Measures each keeper once per round, so that a drift of the machine affects all of them. */
 async function runLoad(name: LoadName): Promise<StoreOutcome[]> {
   const outcomes: StoreOutcome[] = []
   const tasks = plan(name)
@@ -71,7 +71,7 @@ async function runLoad(name: LoadName): Promise<StoreOutcome[]> {
         outcomes.push({ load: name, keeper, durability, callers, figures })
       } catch (error) {
         process.stderr.write(`: ${String(error)}\n`)
-        // A cell that could not be measured is an error; a goal that is not met is a result.
+        // A failed measurement is an error; a missed goal is a result.
         process.exitCode = 1
       }
     }
@@ -92,7 +92,7 @@ function plan(name: LoadName): StoreTask[] {
   )
 }
 
-/** A fresh process, and a fresh file but for the long session. */
+/** Runs a fresh process, with a fresh file, except that `open` uses the file of the long session. */
 async function runTask(task: StoreTask): Promise<StoreFigures> {
   const startedAt = performance.now()
   const busyBefore = machineMs()

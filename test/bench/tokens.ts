@@ -1,7 +1,7 @@
 /**
- * Token counting by itself: `node --conditions=convoke-source test/bench/tokens.ts`. Speed beside gpt-tokenizer on texts
- * that neither has seen, the time of one long run, the event loop while 10 MB are counted, what threads cost, and from
- * where on the pool is faster than the calling thread. About ten seconds.
+ * Measures token counting alone: `node --conditions=convoke-source test/bench/tokens.ts`, for about ten seconds. It prints
+ * the speed compared with gpt-tokenizer on texts that neither has seen before, the time for one long run, the delay of the
+ * event loop while 10 MB are counted, the memory of a thread, and the times of the calling thread and of the pool.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -16,7 +16,7 @@ import { loadMergeTable } from '../../src/tokens/bpe/vocabulary.ts'
 const packages = resolve(import.meta.dirname, '../../node_modules')
 const model = 'gpt-4o'
 
-/** Text of the installed packages, one flat string. */
+/** Texts of the installed packages, joined into one flat string. */
 function gathered(pattern: RegExp, units: number): string {
   let text = ''
   for (const entry of readdirSync(packages, { recursive: true, withFileTypes: true })) {
@@ -49,9 +49,9 @@ const corpora = {
 
 function speed(): void {
   const loadMs = timed(() => loadMergeTable('o200k_base'))
-  const pairs = loadMergeTable('o200k_base')
-  console.log(`table: ${loadMs.toFixed(0)} ms, ${(pairs.memory.byteLength / 1e6).toFixed(1)} MB`)
-  const tokenizer = new Tokenizer('o200k_base', pairs)
+  const table = loadMergeTable('o200k_base')
+  console.log(`table: ${loadMs.toFixed(0)} ms, ${(table.memory.byteLength / 1e6).toFixed(1)} MB`)
+  const tokenizer = new Tokenizer('o200k_base', table)
   const theirs = (text: string) => theirCount(text, { disallowedSpecial: new Set() })
   for (const text of Object.values(corpora)) {
     const warm = text.slice(0, text.length / 3)
@@ -89,7 +89,7 @@ async function eventLoop(): Promise<void> {
   for (const [name, run] of Object.entries(runs)) {
     const histogram = monitorEventLoopDelay({ resolution: 1 })
     histogram.enable()
-    // The first interval is not recorded.
+    // The histogram does not record its first interval.
     await delay(20)
     const start = performance.now()
     await run()
@@ -110,7 +110,7 @@ async function border(): Promise<void> {
     for (let index = 0; index < 60; index++) {
       const text = corpora.prose.slice(index * units, index * units + units)
       inline.push(timed(() => tokenizer.count(text)))
-      // Beyond what one turn counts inline, so that it goes to the pool.
+      // Uses up the units of this iteration for the calling thread, so that the next text goes to the pool.
       void countTexts([corpora.code.slice(0, 4_096)], 'o200k_base')
       const start = performance.now()
       await countTexts([text], 'o200k_base')
@@ -122,7 +122,7 @@ async function border(): Promise<void> {
   }
 }
 
-/** Threads that count, beside threads that do nothing. */
+/** The memory of a counting thread, compared with a thread that does nothing. */
 async function memory(): Promise<void> {
   const table = loadMergeTable('o200k_base').memory
   const texts = [corpora.code.slice(0, 300_000)]

@@ -1,10 +1,12 @@
 /** Where generate() refuses to block, and what it says. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { consensus, createLLM, createSession, fallback, fanOut, registerProvider, sqliteStore } from 'convoke'
+import { consensus, createLLM, createSession, fallback, fanOut, sqliteStore } from 'convoke'
+import { registerProvider } from 'convoke/provider'
 import type { LLM, LLMOptions, Store } from 'convoke'
 import OpenAI from 'openai'
+import { test } from 'vitest'
 import { z } from 'zod'
+import { targetOf } from '../../src/blocking/generate.ts'
 import { limitOf, limitOfMany } from '../../src/blocking/call-limit.ts'
 import { serializeMembers } from '../../src/blocking/serialize-arguments.ts'
 import { blockingLLM, rejected, thrown } from '../support/blocking-kit.ts'
@@ -139,7 +141,7 @@ test('an error is one of ours whatever becomes of stacks in this process', () =>
 test('blocking is no option of a call that is awaited', async () => {
   const { code, message } = await rejected(llmOf().agenerate('Hi', { blocking: 'allow' } as object))
   assert.equal(code, 'invalid_request')
-  assert.match(message, /blocking is one of createLLM and of generate\(\), not of an awaited call/)
+  assert.match(message, /blocking belongs to createLLM and to generate\(\), not to an awaited call/)
 })
 
 test('what cannot cross a thread is refused, with the remedy', async () => {
@@ -194,11 +196,12 @@ test('bad input is the error that it is on the async side', () => {
 test('a call has the time of all that may be asked one after the other, unless it has its own', () => {
   const hour = { timeouts: { totalMs: 3_600_000 } }
   const [one, patient] = [llmOf(), llmOf(hour)]
-  const of = (llm: LLM, options = {}) => limitOf(llm.blocker().target(), { ...llm.defaults, ...options })
+  const of = (llm: LLM, options = {}) =>
+    limitOf(targetOf({ llm: llm.backend }), { ...llm.defaults, ...options })
   assert.deepEqual([of(one), of(patient)], [600_000, 3_600_000])
-  assert.equal(of(fallback(one, patient)), 4_200_000)
-  assert.equal(of(fallback(one, patient), { timeouts: { totalMs: 5 } }), 5)
-  const members = serializeMembers([one, fallback(one, patient)])
+  assert.equal(of(fallback([one, patient])), 4_200_000)
+  assert.equal(of(fallback([one, patient]), { timeouts: { totalMs: 5 } }), 5)
+  const members = serializeMembers([one, fallback([one, patient])])
   const given = [{}, { timeoutMs: 7 }, { rounds: 2 }, { timeouts: { totalMs: 9 } }]
   assert.deepEqual(
     given.map((options) => limitOfMany('consensus', members, options)),

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
 import { balance, createLLM, createSession, fallback, hedge, withDefaults } from 'convoke'
 import type { LLM, LLMOptions } from 'convoke'
 import OpenAI from 'openai'
+import { afterAll, test } from 'vitest'
 import { z } from 'zod'
 import { blockingLLM, thrown } from '../support/blocking-kit.ts'
 import type { Vendor } from '../support/blocking-kit.ts'
@@ -18,14 +18,15 @@ const slow = await simulatorThread({ latencyMs: 3_000 })
 const works = (vendor: Vendor = 'anthropic', options?: LLMOptions) => blockingLLM(good, vendor, options)
 const fails = () => blockingLLM(down, 'openai')
 const folder = mkdtempSync(join(tmpdir(), 'convoke-combined-'))
-after(() => rmSync(folder, { recursive: true }))
+afterAll(() => rmSync(folder, { recursive: true }))
 
 const combined: Record<string, () => LLM> = {
-  fallback: () => fallback(fails(), works()),
-  hedge: () => hedge(blockingLLM(slow, 'openai'), works(), { afterMs: 20 }),
+  fallback: () => fallback([fails(), works()]),
+  hedge: () => hedge([blockingLLM(slow, 'openai'), works()], { afterMs: 20 }),
   balance: () => balance([fails(), works()]),
   withDefaults: () => withDefaults(works(), { maxTokens: 9 }),
-  nested: () => fallback(balance([fails()]), hedge(withDefaults(works(), { seed: 1 }), { afterMs: 1_000 })),
+  nested: () =>
+    fallback([balance([fails()]), hedge([withDefaults(works(), { seed: 1 })], { afterMs: 1_000 })]),
 }
 for (const [name, make] of Object.entries(combined)) {
   test(`${name} blocks: a reply, a stream, a session, a count`, () => {
@@ -51,15 +52,15 @@ test('the members have one twin each: the turn of a balance goes on from call to
 })
 
 test('errors cross with what was lost before them', () => {
-  const error = thrown(() => fallback(fails(), fails()).generate('Hi'))
+  const error = thrown(() => fallback([fails(), fails()]).generate('Hi'))
   assert.deepEqual([error.code, error.attempts, error.partial?.otherAttempts?.length], ['server_error', 2, 1])
 })
 
 test('a schema among the defaults is judged on this side', () => {
   const schema = z.string()
-  const llm = withDefaults(fallback(fails(), works()), { schema })
+  const llm = withDefaults(fallback([fails(), works()]), { schema })
   assert.equal(thrown(() => llm.generate('Hi')).code, 'invalid_output')
-  const apart = fallback(works('openai', { schema }), works())
+  const apart = fallback([works('openai', { schema }), works()])
   const error = thrown(() => apart.generate('Hi'))
   assert.deepEqual([error.code, /have a schema each/.test(error.message)], ['blocking_unavailable', true])
 })
@@ -74,13 +75,13 @@ test('of two replies that are judged at once each has its own verdict', async ()
   })
   const of = async (vendor: Vendor) =>
     blockingLLM(await simulatorThread({ reply: JSON.stringify({ from: vendor }) }), vendor)
-  const reply = hedge(await of('openai'), await of('anthropic'), { afterMs: 0 }).generate('Hi', { schema })
+  const reply = hedge([await of('openai'), await of('anthropic')], { afterMs: 0 }).generate('Hi', { schema })
   assert.deepEqual(reply.output, judged[1])
   assert.equal((reply.output as { from: string }).from, reply.provider)
 })
 
 test('what cannot cross is refused with the remedy: functions, clients', () => {
-  const error = thrown(() => fallback(fails(), works(), { on: () => true }).generate('Hi'))
+  const error = thrown(() => fallback([fails(), works()], { on: () => true }).generate('Hi'))
   assert.equal(error.code, 'blocking_unavailable')
   assert.match(error.message, /options\.on is a function.*agenerate\(\)/)
   const client = createLLM(new OpenAI({ apiKey: 'x', baseURL: good.baseURL('openai') }), { model: 'm' })
@@ -88,7 +89,7 @@ test('what cannot cross is refused with the remedy: functions, clients', () => {
 })
 
 test('a combined call in flight is one call', async () => {
-  const llm = fallback(blockingLLM(slow, 'openai'), works())
+  const llm = fallback([blockingLLM(slow, 'openai'), works()])
   const pending = llm.stream('Hi')
   await new Promise((resolve) => setTimeout(resolve, 50))
   assert.match(

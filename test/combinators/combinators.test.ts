@@ -1,9 +1,9 @@
 /** What all combinators have in common: they nest, and what they give is an LLM like any other. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { inspect } from 'node:util'
-import { balance, cached, createSession, fallback, hedge, LLM, withDefaults } from 'convoke'
-import type { GenerateOptions } from 'convoke'
+import { balance, cached, createSession, fallback, hedge, withDefaults } from 'convoke'
+import type { GenerateOptions, LLM } from 'convoke'
+import { test } from 'vitest'
 import { failure, member, pair, pause, thrown } from '../support/combinators-kit.ts'
 import { connect, path, simulator as strict } from '../support/session-kit.ts'
 
@@ -14,8 +14,11 @@ test('combinators nest, and the reply tells of all that was spent on the way', a
   const c = await member(t, 'gemini', down)
   const d = await member(t, 'cohere', down)
   const e = await member(t, 'ollama')
-  const inner = fallback(hedge(a.llm, withDefaults(c.llm, { seed: 1 }), { afterMs: 5_000 }), balance([d.llm]))
-  const llm = cached(hedge(fallback(inner, b.llm), e.llm, { afterMs: 400 }), new Map())
+  const inner = fallback([
+    hedge([a.llm, withDefaults(c.llm, { seed: 1 })], { afterMs: 5_000 }),
+    balance([d.llm]),
+  ])
+  const llm = cached(hedge([fallback([inner, b.llm]), e.llm], { afterMs: 400 }), new Map())
   // The vendors' SDKs take their time to load.
   await Promise.allSettled([a, c, d].map((one) => one.llm.agenerate('Hi')))
   for (const ask of [() => llm.agenerate('Hi'), () => llm.stream('Hello').response]) {
@@ -33,7 +36,7 @@ test('combinators nest, and the reply tells of all that was spent on the way', a
 test('errors of nested LLMs count every request once', async (t) => {
   const { a, b } = await pair(t, { fault: { status: 500 } }, { fault: { status: 503 } })
   const c = await member(t, 'gemini', { fault: { status: 401 } })
-  const error = await failure(fallback(fallback(a.llm, b.llm), c.llm).agenerate('Hi'))
+  const error = await failure(fallback([fallback([a.llm, b.llm]), c.llm]).agenerate('Hi'))
   assert.deepEqual([error.code, error.provider, error.attempts], ['authentication', 'gemini', 3])
   assert.deepEqual(
     error.partial?.otherAttempts?.map(({ attempts }) => attempts),
@@ -43,8 +46,8 @@ test('errors of nested LLMs count every request once', async (t) => {
 
 test('what is made of LLMs is an LLM, by the names that its members share', async (t) => {
   const { a, b } = await pair(t)
-  const mixed = fallback(a.llm, b.llm)
-  assert.ok(mixed instanceof LLM)
+  const mixed = fallback([a.llm, b.llm])
+  assert.equal(mixed.constructor, a.llm.constructor)
   assert.deepEqual([mixed.provider, mixed.model], ['fallback', undefined])
   const alike = balance([a.llm, withDefaults(a.llm, { temperature: 0 })])
   assert.deepEqual([alike.provider, alike.model], ['openai', 'openai-model'])
@@ -54,7 +57,7 @@ test('what is made of LLMs is an LLM, by the names that its members share', asyn
 
 test('tokens are counted as for the first; models are asked of a single LLM alone', async (t) => {
   const { a, b } = await pair(t)
-  const llm = fallback(a.llm, b.llm)
+  const llm = fallback([a.llm, b.llm])
   const options: GenerateOptions = { model: 'gpt-4o', system: 'Be brief.' }
   assert.deepEqual(await llm.countTokens('Hi', options), await a.llm.countTokens('Hi', options))
   const preset = withDefaults(a.llm, options)
@@ -75,9 +78,9 @@ test('tokens are counted as for the first; models are asked of a single LLM alon
 test('closing ends its calls and refuses more; its members stay open', async (t) => {
   const { a, b } = await pair(t, { latencyMs: 5_000 })
   const llms = {
-    fallback: fallback(a.llm, b.llm),
+    fallback: fallback([a.llm, b.llm]),
     balance: balance([a.llm]),
-    hedge: hedge(a.llm, { afterMs: 9 }),
+    hedge: hedge([a.llm], { afterMs: 9 }),
   }
   for (const [name, llm] of Object.entries(llms)) {
     const pending = failure(llm.agenerate('Hi'))
@@ -97,7 +100,7 @@ test('closing ends its calls and refuses more; its members stay open', async (t)
 test('a closed member is a mistake that is told', async (t) => {
   const { a, b } = await pair(t)
   await a.llm.close()
-  const error = await failure(fallback(a.llm, b.llm).agenerate('Hi'))
+  const error = await failure(fallback([a.llm, b.llm]).agenerate('Hi'))
   assert.deepEqual([error.code, error.provider], ['configuration', 'openai'])
 })
 
@@ -126,7 +129,7 @@ test('withDefaults gives calls what they do not say; its own defaults give way',
 
 test('a slow reader holds the vendor back through every combinator', async (t) => {
   const { a, b } = await pair(t, { reply: 'x'.repeat(40_000), chunkSize: 1 })
-  const llm = cached(fallback(hedge(a.llm, b.llm, { afterMs: 5_000 }), b.llm), new Map())
+  const llm = cached(fallback([hedge([a.llm, b.llm], { afterMs: 5_000 }), b.llm]), new Map())
   const stream = llm.stream('Hi', { streamConfig: { bufferSize: 8 } })
   const iterator = stream[Symbol.asyncIterator]()
   await iterator.next()
@@ -138,7 +141,7 @@ test('a slow reader holds the vendor back through every combinator', async (t) =
 
 test('a reader that leaves at the finish chunk cancels nothing', async (t) => {
   const { a, b } = await pair(t)
-  const llm = fallback(hedge(a.llm, b.llm, { afterMs: 0 }), b.llm)
+  const llm = fallback([hedge([a.llm, b.llm], { afterMs: 0 }), b.llm])
   const kept = cached(llm, new Map())
   for (const one of [llm, balance([llm]), withDefaults(llm, { seed: 1 }), kept, kept]) {
     const stream = one.stream('Hi')
@@ -151,17 +154,17 @@ test('a reader that leaves at the finish chunk cancels nothing', async (t) => {
 
 test('bad options of a call are told at once', async (t) => {
   const { a, b } = await pair(t)
-  const llm = fallback(a.llm, b.llm)
+  const llm = fallback([a.llm, b.llm])
   assert.equal(thrown(() => llm.stream('Hi', { temprature: 1 } as GenerateOptions)).code, 'invalid_request')
   assert.equal((await failure(llm.agenerate('Hi', { maxTokens: 0 }))).code, 'invalid_request')
-  assert.match(thrown(() => fallback(a.llm, { on: ['typo'] } as object)).message, /fallbackCodes/)
-  assert.match(thrown(() => fallback({ on: [] } as never)).message, /an LLM at least/)
-  assert.match(thrown(() => fallback(a.llm, 'b' as never, b.llm)).message, /number 2 is "b"/)
+  assert.match(thrown(() => fallback([a.llm], { on: ['typo'] } as object)).message, /fallbackCodes/)
+  assert.match(thrown(() => fallback({ on: [] } as never)).message, /at least one LLM/)
+  assert.match(thrown(() => fallback([a.llm, 'b' as never, b.llm])).message, /number 2 is "b"/)
 })
 
 test('a session takes a combined LLM: windows, summaries in plain text, resumed turns', async () => {
   const tools = [{ name: 'clock' }]
-  const llm = fallback(withDefaults(connect('openai'), { tools }), connect('anthropic'))
+  const llm = fallback([withDefaults(connect('openai'), { tools }), connect('anthropic')])
   await using session = createSession(llm, { store: path(), context: { onOverflow: 'compact' } })
   for (let at = 0; at < 4; at++) await session.agenerate(`message ${at}`)
   await session.compact({ keepRecent: 1 })
@@ -180,6 +183,20 @@ test("a session's history fits the smallest window of those that may answer", as
   const session = (llm: LLM) => createSession(llm, { store: path(), context: { onOverflow: 'error' } })
   const long = 'many words '.repeat(12_000)
   assert.ok((await session(large).agenerate(long)).content)
-  const error = await failure(session(fallback(large, small)).agenerate(long))
+  const error = await failure(session(fallback([large, small])).agenerate(long))
   assert.equal(error.code, 'context_length_exceeded')
+})
+
+test('several LLMs are a list; one after the other, as they were once given, they still do', async (t) => {
+  const { a, b } = await pair(t, { fault: { status: 503 } })
+  const options = { retry: { attempts: 1 } }
+  const old = [
+    fallback(a.llm, b.llm),
+    fallback(a.llm, b.llm, { replay: 'restart' }),
+    hedge(a.llm, b.llm, { afterMs: 5_000 }),
+  ]
+  for (const llm of old) assert.equal((await llm.agenerate('Hi', options)).content, 'from anthropic')
+  const listed = fallback([a.llm, b.llm], { replay: 'restart' })
+  assert.equal((await listed.agenerate('Hi', options)).content, 'from anthropic')
+  assert.match(thrown(() => fallback([])).message, /at least one LLM/)
 })

@@ -1,4 +1,4 @@
-/** Cancelled calls: by signal, by .cancel(), by leaving the loop. */
+/** Calls that are cancelled: by a signal, by `.cancel()`, or by leaving the loop. */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import type { LLM } from 'convoke'
@@ -7,7 +7,7 @@ import type { Cases, Subject } from './stage.ts'
 
 export function cancels(subject: Subject): Cases {
   const long = { reply: { text: plain.repeat(20) }, paceMs: 10 }
-  /** Reads until the text begins, ends the stream in some way, and looks for what must be true afterwards. */
+  /** Ends a stream in one of the ways, and checks the error, the socket and the listeners afterwards. */
   const cancelled =
     (end: (stream: ReturnType<LLM['stream']>, controller: AbortController) => Promise<void>) => () =>
       play(subject, long, async ({ llm, requests }) => {

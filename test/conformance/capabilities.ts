@@ -1,4 +1,4 @@
-/** What a vendor may have: reasoning, tools, a list of models. */
+/** Capabilities that only some vendors have: reasoning, tools, a list of models. */
 import assert from 'node:assert/strict'
 import type { StreamChunk } from 'convoke'
 import type { ScriptedReply } from 'convoke/simulator'

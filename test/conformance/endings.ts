@@ -1,11 +1,11 @@
-/** Replies that break, in every way and at every place. */
+/** Replies that break, in every way and at the start, in the middle and at the end. */
 import assert from 'node:assert/strict'
 import type { ErrorCode, StreamChunk } from 'convoke'
 import type { Fault } from 'convoke/simulator'
 import { all, failure, plain, play, quick, until } from './stage.ts'
 import type { Cases, Subject } from './stage.ts'
 
-/** Where a fault strikes: the share of the reply's events that come before it. */
+/** The shares of the reply's events after which a fault strikes. */
 const places = { start: 0, middle: 0.5, end: 1 }
 
 export function endings(subject: Subject): Cases {
@@ -14,7 +14,7 @@ export function endings(subject: Subject): Cases {
     ['a reset connection', 'cutAfter', 'stream_truncated'],
     ['a junk event', 'junkAfter', 'malformed_response'],
     ['a stream that stands still', 'stallAfter', 'timeout'],
-    // Cohere and Ollama give their errors inside a stream no type.
+    // Error events of Cohere and Ollama have no type, so their code is less exact.
     ["the vendor's own error event", 'errorAfter', 'overloaded', 'server_error'],
   ]
   const streamed = broken.flatMap(([name, fault, ...codes]) =>
@@ -72,7 +72,7 @@ export function endings(subject: Subject): Cases {
 
 async function breakStream(subject: Subject, fault: Fault, codes: ErrorCode[], share: number): Promise<void> {
   await play(subject, { reply: { text: plain }, faults: [fault] }, async ({ llm, requests }) => {
-    // Only what stands still is to be waited for: a busy machine takes its time.
+    // Only a stalled stream gets a short time-out, because a busy machine would exceed it in the other cases.
     const isStalled = codes.includes('timeout')
     const timeouts = {
       ...(isStalled && share === 0 ? { firstChunkMs: 150 } : {}),

@@ -1,9 +1,9 @@
-/** Whole replies, streamed and plain. */
+/** Complete replies, with and without streaming. */
 import assert from 'node:assert/strict'
 import { all, plain, play } from './stage.ts'
 import type { Cases, Subject } from './stage.ts'
 
-/** Text that has broken one SDK or another: terminators, fields, line ends and characters in pieces. */
+/** Text that has broken SDKs: terminators, SSE fields, line ends, and characters that are split between events. */
 const awkward =
   'a [DONE] data: {"x":1}\n\ndata: [DONE]\n: note\r\nevent: end\u2028\u2029\u0000\u0085\ufeff 😀👩‍👩‍👧 é 漢字 \\n "q" '
 export function replies(subject: Subject): Cases {

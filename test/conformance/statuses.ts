@@ -1,4 +1,4 @@
-/** Statuses, retries, and what an error shows. */
+/** HTTP statuses, retries, and the contents of errors. */
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 import type { ErrorCode } from 'convoke'

@@ -1,4 +1,4 @@
-/** A script that blocks ten thousand times and tells what it holds. */
+/** A script that makes ten thousand blocking calls, and reports the resources that it holds. */
 import { readdirSync } from 'node:fs'
 import { createLLM } from 'convoke'
 import type { LLM } from 'convoke'
@@ -26,7 +26,9 @@ function held(): Held {
   }
 }
 
-/** A plain call, a whole stream, one that is left, one that fails, and an LLM that is used once: in turn. */
+/**
+ * Alternates between a call, a whole stream, a stream that is left, a call that fails, and an LLM that is used once.
+ */
 function call(number: number): void {
   switch (number % 5) {
     case 0:

@@ -1,6 +1,6 @@
 /**
- * A client whose clock is set by an hour while its calls run: `clock-client.ts VENDOR URL`. `Date` is replaced before
- * anything of the library is loaded, as a correction of the system's clock would move it.
+ * A client whose clock is moved by an hour while its calls run: `clock-client.ts VENDOR URL`. `Date` is replaced before
+ * the library is loaded, to simulate a correction of the system's clock.
  */
 import { tell } from './fork-module.ts'
 import type { Vendor } from './vendors.ts'
@@ -25,7 +25,7 @@ const [vendor, url] = process.argv.slice(2) as [Vendor, string]
 const timeouts = { connectMs: 2_000, firstChunkMs: 400, idleMs: 400, totalMs: 4_000 }
 const llm = openLLM(vendor, url, { timeouts })
 
-/** Runs a call and tells how it ended and when. */
+/** Runs a call, and reports how and when it ended. */
 async function timed(call: () => Promise<unknown>): Promise<{ ended: string; tookMs: number }> {
   const startedAt = performance.now()
   const ended = await call().then(
@@ -35,7 +35,7 @@ async function timed(call: () => Promise<unknown>): Promise<{ ended: string; too
   return { ended, tookMs: performance.now() - startedAt }
 }
 
-/** Reads a stream and sets the clock at its fifth chunk and at its tenth. */
+/** Reads a stream, and moves the clock at its fifth and its tenth chunk. */
 const stream = (prompt: string, first: number, second: number) => async () => {
   let chunks = 0
   for await (const { content } of llm.stream(prompt, { retry: { attempts: 1 } })) {
@@ -45,7 +45,7 @@ const stream = (prompt: string, first: number, second: number) => async () => {
   }
 }
 
-/** Sets the clock while a call waits for something. */
+/** Moves the clock while a call waits. */
 const later = (shift: number, call: () => Promise<unknown>) => () => {
   setTimeout(() => (shiftMs = shift), 150)
   return call()

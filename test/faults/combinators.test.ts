@@ -1,10 +1,10 @@
-/** LLMs made of LLMs: one vendor's trouble is not the caller's, and no storm on another. */
+/** Combined LLMs: the trouble of one vendor reaches neither the caller nor, as a storm, another vendor. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { balance, fallback, hedge, isConvokeError } from 'convoke'
 import type { GenerateOptions, LLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Fault } from 'convoke/simulator'
+import { test } from 'vitest'
 import { openLLM, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
@@ -13,7 +13,7 @@ const mostRequests = 1_100
 const quick = { maxConcurrent: 50, maxQueue: Infinity, retry: { minDelayMs: 1, maxDelayMs: 20 } }
 const nextTo = (vendor: Vendor) => vendors[(vendors.indexOf(vendor) + 1) % vendors.length] as Vendor
 
-/** So many calls at once, half of them streams; gives what came of each. */
+/** Makes many calls at once, half of them streams, and returns the outcome of each. */
 function ask(llm: LLM, options: GenerateOptions = {}): Promise<PromiseSettledResult<string>[]> {
   return Promise.allSettled(
     Array.from({ length: calls }, async (_, at) => {
@@ -38,8 +38,8 @@ for (const vendor of vendors) {
     await using b = await startSimulator({ reply: ({ prompt }) => `You said: ${prompt}` })
     await using first = openLLM(vendor, a.url, quick)
     await using second = openLLM(other, b.url, quick)
-    const count = successes(await ask(fallback(first, second)))
-    t.diagnostic(
+    const count = successes(await ask(fallback([first, second])))
+    await t.annotate(
       `${count} of ${calls} succeeded; ${a.requests.length} requests to ${vendor}, ${b.requests.length} to ${other}`,
     )
     assert.ok(count >= calls * 0.999)
@@ -69,8 +69,10 @@ for (const vendor of vendors) {
     }
     await using first = openLLM(vendor, a.url, options)
     await using second = openLLM(other, b.url, options)
-    const count = successes(await ask(fallback(first, second, { replay: 'restart' })))
-    t.diagnostic(`${count} of ${calls} whole and right; ${a.requests.length} + ${b.requests.length} requests`)
+    const count = successes(await ask(fallback([first, second], { replay: 'restart' })))
+    await t.annotate(
+      `${count} of ${calls} whole and right; ${a.requests.length} + ${b.requests.length} requests`,
+    )
     assert.ok(count >= calls * 0.999)
     assert.equal(a.openStreams + b.openStreams, 0)
   })
@@ -82,7 +84,7 @@ test('an open circuit adds less than 5 ms at p95', async (t) => {
   const circuitBreaker = { failures: 3, cooldownMs: 600_000 }
   await using first = openLLM('openai', a.url, { ...quick, circuitBreaker })
   await using second = openLLM('anthropic', b.url, quick)
-  const llm = fallback(first, second)
+  const llm = fallback([first, second])
   for (let at = 0; at < 20; at++) await llm.agenerate('warm up')
   const sent = a.requests.length
   const elapsed = { through: [] as number[], alone: [] as number[] }
@@ -99,7 +101,7 @@ test('an open circuit adds less than 5 ms at p95', async (t) => {
   const p95 = (values: number[]) =>
     values.sort((one, two) => one - two)[Math.floor(values.length * 0.95)] as number
   const [through, alone] = [p95(elapsed.through), p95(elapsed.alone)]
-  t.diagnostic(
+  await t.annotate(
     `p95 ${through.toFixed(2)} ms through the open circuit, ${alone.toFixed(2)} ms without: ${(through - alone).toFixed(2)} ms more`,
   )
   assert.ok(through - alone < 5)
@@ -112,23 +114,23 @@ test('after the cool-down one request probes, whatever else is asked meanwhile',
   const circuitBreaker = { failures: 3, cooldownMs: 500 }
   await using first = openLLM('openai', a.url, { ...quick, circuitBreaker, retry: { attempts: 1 } })
   await using second = openLLM('anthropic', b.url, quick)
-  const llm = fallback(first, second)
+  const llm = fallback([first, second])
   for (let at = 0; at < 5; at++) await llm.agenerate('Hi')
   assert.equal(a.requests.length, 3)
   await new Promise((resolve) => setTimeout(resolve, 520))
   const replies = await Promise.all(Array.from({ length: 100 }, () => llm.agenerate('Hi')))
-  t.diagnostic(`${a.requests.length - 3} probe for ${replies.length} calls`)
+  await t.annotate(`${a.requests.length - 3} probe for ${replies.length} calls`)
   assert.equal(a.requests.length, 4)
   assert.ok(replies.every(({ provider }) => provider === 'anthropic'))
 })
 
 const storms: Record<string, (a: LLM, b: LLM) => LLM> = {
-  fallback: (a, b) => fallback(a, b),
-  'fallback, restart': (a, b) => fallback(a, b, { replay: 'restart' }),
-  hedge: (a, b) => hedge(a, b, { afterMs: 5 }),
+  fallback: (a, b) => fallback([a, b]),
+  'fallback, restart': (a, b) => fallback([a, b], { replay: 'restart' }),
+  hedge: (a, b) => hedge([a, b], { afterMs: 5 }),
   balance: (a, b) => balance([a, b]),
   'least-busy balance of fallbacks': (a, b) =>
-    balance([fallback(a, b), fallback(b, a)], { strategy: 'least-busy', on: [] }),
+    balance([fallback([a, b]), fallback([b, a])], { strategy: 'least-busy', on: [] }),
 }
 for (const [name, make] of Object.entries(storms)) {
   test(`${name}: ${calls} calls against vendors that are down send each at most ${mostRequests} requests`, async (t) => {
@@ -142,12 +144,12 @@ for (const [name, make] of Object.entries(storms)) {
       assert.deepEqual([result.reason.code, result.reason.status], ['overloaded', 503])
     }
     const sent = [a.requests.length, b.requests.length]
-    t.diagnostic(`${calls} calls answered 503: ${sent.join(' and ')} requests`)
+    await t.annotate(`${calls} calls answered 503: ${sent.join(' and ')} requests`)
     assert.ok(
       sent.every((requests) => requests <= mostRequests),
       sent.join(),
     )
-    // The last error tells of every request that was made for it.
+    // The last error counts all requests of the call.
     const attempts = results.reduce(
       (sum, result) => sum + ((result as PromiseRejectedResult).reason as { attempts: number }).attempts,
       0,
@@ -162,7 +164,7 @@ for (const vendor of vendors) {
     await using b = await startSimulator()
     await using first = openLLM(vendor, a.url, { maxConcurrent: 200 })
     await using second = openLLM(nextTo(vendor), b.url, { maxConcurrent: 200 })
-    const llm = hedge(first, second, { afterMs: 500 })
+    const llm = hedge([first, second], { afterMs: 500 })
     const wonAtMs = new Map<string, number>()
     await Promise.all(
       Array.from({ length: 200 }, async (_, at) => {
@@ -180,7 +182,7 @@ for (const vendor of vendors) {
     const last = Math.max(
       ...a.requests.map(({ prompt, endedAt = Infinity }) => endedAt - (wonAtMs.get(prompt) ?? 0)),
     )
-    t.diagnostic(
+    await t.annotate(
       `the latest of ${a.requests.length} sockets was closed ${last.toFixed(1)} ms after its call was over`,
     )
     assert.ok(last < 250)

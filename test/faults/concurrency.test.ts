@@ -1,15 +1,15 @@
-/** maxConcurrent by the server's count, whatever becomes of the calls. */
+/** The server never sees more than maxConcurrent requests at once, however the calls end. */
 import assert from 'node:assert/strict'
 import type http from 'node:http'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { LLM } from 'convoke'
+import { test } from 'vitest'
 import { serve } from './serve.ts'
 import { openLLM, plainOf, streamOf, streams, understand, vendors } from './vendors.ts'
 
 const calls = 300
 const maxConcurrent = 10
-/** Some stand twice, so that the retries of the others stay within the retry budget. */
+/** Kinds of calls. Some occur twice, so that the retries of the others stay within the retry budget. */
 const kinds = [
   'plain',
   'plain',
@@ -31,7 +31,7 @@ type Kind = (typeof kinds)[number]
 const words = Array.from({ length: 30 }, (_, at) => `word ${at} `)
 const text = words.join('')
 
-/** Counts requests from their first byte until the server can tell that they are over. */
+/** Counts requests from their first byte until the server sees their end. */
 class Gauge {
   open = 0
   most = 0
@@ -53,7 +53,7 @@ class Gauge {
   }
 }
 
-/** Answers by the kind that stands in the prompt. */
+/** Answers according to the kind in the prompt. */
 function answerer(): (request: http.IncomingMessage, response: http.ServerResponse, body: string) => void {
   const seen = new Set<string>()
   return (request, response, body) => {
@@ -97,7 +97,7 @@ function answerer(): (request: http.IncomingMessage, response: http.ServerRespon
   }
 }
 
-/** One call of a kind; gives how it ended. */
+/** Makes one call of a kind, and returns how it ended. */
 async function call(llm: LLM, kind: Kind, number: number, controller: AbortController): Promise<string> {
   const prompt = `kind ${kind}, call ${number}`
   if (kind === 'plain' || kind === 'busy once' || kind === 'reset once') {
@@ -146,7 +146,7 @@ for (const vendor of vendors) {
         return { kind, ended }
       }),
     )
-    t.diagnostic(
+    await t.annotate(
       `${vendor}: ${calls} calls, ${gauge.total} requests, at most ${gauge.most} open at the server, ${mostRunning} running`,
     )
     for (const { kind, ended } of endings) assert.equal(ended, promised[kind], kind)

@@ -1,13 +1,13 @@
 /**
- * A consensus of five members of which one hangs, one is refused by 429, one's connection is reset, and two answer: over all
- * vendors in every part, it is there by the deadline, and nothing stays open behind it.
+ * A consensus of five members: one hangs, one gets a 429, the connection of one is reset, and two answer. Each vendor
+ * plays each part. The verdict comes by the deadline, and no request stays open.
  */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { consensus } from 'convoke'
 import type { Verdict } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { openLLM, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
@@ -22,7 +22,7 @@ interface Run {
   cast: Record<(typeof parts)[number], Vendor>
 }
 
-/** The parts move one vendor on with each turn. */
+/** Gives each part to the next vendor in every round. */
 async function run(turn: number, answers: [first: string, second: string]): Promise<Run> {
   const simulator = await startSimulator({
     reply: ({ model }) => {
@@ -68,7 +68,7 @@ async function untilClosed(simulator: Simulator): Promise<number> {
 const failuresOf = ({ failures }: Verdict) =>
   Object.fromEntries(failures.map(({ member, error }) => [member, error.code]))
 
-/** The SDKs are loaded at their first calls, which is none of the deadline's time. */
+/** Loads the SDKs, so that their import does not use up the time before the deadline. */
 test('warm up', async () => {
   for (let turn = 0; turn < vendors.length; turn++) await run(turn, ['yes', 'yes'])
 })
@@ -86,7 +86,7 @@ test('two that differ: split at the deadline, every failure listed, the one that
     times.push(tookMs - timeoutMs)
     closes.push(closedMs)
   }
-  context.diagnostic(
+  await context.annotate(
     `behind the deadline by at most ${Math.max(...times).toFixed(0)} ms; streams closed within ${Math.max(...closes).toFixed(0)} ms`,
   )
 })

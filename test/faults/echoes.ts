@@ -1,4 +1,4 @@
-/** Every place in which a server can put the key that it was sent, as raw bytes of a response. */
+/** Responses, as raw bytes, that contain the API key of the request in every possible place. */
 import { plainOf, streams } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
@@ -30,15 +30,15 @@ const errorBody = (text: string) =>
     [text]: { nested: [text] },
   })
 
-/** What the server says to a request with this key; `isStream` where the request asks for a stream. */
+/** Makes the response to a request with this key. */
 export type Echo = (key: string, vendor: Vendor, isStream: boolean) => string
 
-/** A stream that begins well and goes on with this. */
+/** A stream that begins correctly and continues with these bytes. */
 const begun = (vendor: Vendor, rest: string, isWhole = true) => {
   const { contentType, head, text } = streams[vendor]
   const body = head + text('Hi') + rest
   const whole = response('200 OK', [], body, contentType)
-  // One that promises more than it sends breaks in the middle.
+  // The content-length is longer than the body, so the response breaks in the middle.
   return isWhole ? whole : whole.replace(/content-length: \d+/, 'content-length: 99999')
 }
 const inReply = (vendor: Vendor, isStream: boolean, streamed: string, plain: string, isWhole = true) =>
@@ -124,7 +124,7 @@ export const echoes: Record<string, Echo> = {
       body
         .replaceAll(/"(id|model)":"[^"]*"/g, `"$1":"${key}"`)
         .replaceAll(/"(finish_reason|finishReason|stop_reason|done_reason)":"\w+"/g, `"$1":"${key}"`)
-    // Gemini names its id and its model in every event.
+    // Gemini repeats its id and its model in every event.
     const body = named(head + text('Hi') + tail).replaceAll(
       '{"candidates"',
       `{"responseId":"${key}","modelVersion":"${key}","candidates"`,

@@ -1,3 +1,3 @@
-/** A worker that never gets as far as its first task. */
+/** A worker that fails before its first task. */
 export {}
 throw new Error('No room for this thread')

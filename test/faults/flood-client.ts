@@ -1,6 +1,6 @@
 /**
- * One vendor's client in a process of its own, so that its memory is its own: `flood-client.ts VENDOR URL PLAY`. Tells
- * how the call ended and by how much its memory grew at the highest.
+ * One vendor's client in a process of its own, so that its memory can be measured: `flood-client.ts VENDOR URL PLAY`.
+ * It reports how the call ended, and the peak growth of its memory.
  */
 import { isConvokeError } from 'convoke'
 import type { LLM } from 'convoke'
@@ -19,7 +19,7 @@ async function paused(llm: LLM): Promise<void> {
     if (!content || ++chunks < 5) continue
     await new Promise((resolve) => setTimeout(resolve, pauseMs))
     tell({ code: 'paused', grownBytes: peakBytes() - before })
-    // The server is asked what it could send before the socket closes.
+    // Asks the server how much it could send, before the socket closes.
     await new Promise((resolve) => process.once('message', resolve))
     break
   }
@@ -43,7 +43,7 @@ await openLLM(vendor, `${url}/warm/${vendor}`, { retry }).stream('Hi').response
 globalThis.gc?.()
 resetPeak()
 const before = process.memoryUsage.rss()
-// 256 MiB of blank lines are many: a lower bound makes the same point in a quarter of the time.
+// 256 MiB of blank lines take long. A lower limit proves the same in a quarter of the time.
 const limits = play === 'bomb-blank-lines' ? { maxResponseBytes: 67_108_864 } : {}
 const llm = openLLM(vendor, `${url}/${play}/${vendor}`, { retry, ...limits })
 await (play.startsWith('flood') ? paused(llm) : overwhelmed(llm))

@@ -1,6 +1,6 @@
 /**
- * A server in a process of its own that sends more than anybody should take. What it sends stands in the path of the
- * base URL (`/flood/openai`); it tells how much of it the client took.
+ * A server in a process of its own that sends more than a client should accept. The path of the base URL says what it
+ * sends (`/flood/openai`). It reports how much of it the client accepted.
  */
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -10,15 +10,15 @@ import { plainOf, streamOf, streams, understand } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
 const MiB = 1_048_576
-/** Sent all in all by what has an end. */
+/** The total bytes of a response that ends. */
 const floodBytes = 512 * MiB
 const lineBytes = 64 * MiB
 const bombBytes = 1_024 * MiB
 
-/** What the last response came to. */
+/** The bytes of the last response, and how it ended. */
 const state = { sentBytes: 0, isClosed: false }
 
-/** Writes a piece again and again, no faster than the client reads. */
+/** Writes a piece repeatedly, no faster than the client reads. */
 function pour(response: http.ServerResponse, piece: Buffer, total: number, onDone: () => void): void {
   const go = () => {
     while (state.sentBytes < total) {
@@ -31,11 +31,11 @@ function pour(response: http.ServerResponse, piece: Buffer, total: number, onDon
   go()
 }
 
-/** Vendors' replies around a text that is a mark, cut at the mark. */
+/** The beginning and the end of each vendor's reply, around its text. */
 const mark = '@@@'
 const around = (whole: string) => whole.split(mark) as [before: string, after: string]
 
-/** Text in a packed form that is a thousandth of it: gzip members one after the other are one stream. */
+/** Text that gzip packs to a thousandth. Several gzip members in a row are one valid stream. */
 function bomb(before: string, filling: string, after: string): Buffer {
   const block = zlib.gzipSync(Buffer.alloc(16 * MiB, filling))
   const blocks = Array.from({ length: bombBytes / (16 * MiB) }, () => block)
@@ -47,19 +47,19 @@ const letters = Buffer.alloc(MiB, 'x')
 type Play = (response: http.ServerResponse, vendor: Vendor) => void
 
 const plays: Record<string, Play> = {
-  /** Nothing wrong: the SDK is loaded before any memory is measured. */
+  /** A correct reply, which loads the SDK before memory is measured. */
   warm: (response, vendor) => response.end(streamOf(vendor, ['Hi'])),
   /** A long stream of ordinary events. */
   flood: (response, vendor) => flood(response, vendor, 65_536),
-  /** The same in few and large ones, as a vendor sends them that gives its reply in one piece. */
+  /** The same text in a few large events, like those of a vendor that sends its reply in one piece. */
   'flood-large': (response, vendor) => flood(response, vendor, MiB),
-  /** No line is long, and no event is ever whole. */
+  /** Short lines of an event that never ends. */
   'endless-event'(response, vendor) {
     const { head, text } = streams[vendor]
     response.write(head + text('Hi'))
     pour(response, Buffer.from('data: x\n'.repeat(MiB / 8)), Infinity, () => {})
   },
-  /** One line of 64 MiB, and then the stream goes on. */
+  /** One line of 64 MiB, and then the rest of the stream. */
   line(response, vendor) {
     const [before, after] = around(streamOf(vendor, ['Hi', mark]))
     response.write(before)
@@ -85,7 +85,7 @@ const plays: Record<string, Play> = {
   'bomb-line'(response, vendor) {
     packed(response, bomb(...withFilling(around(streamOf(vendor, ['Hi', mark])), ' ')))
   },
-  /** No line is long: only the reply is. */
+  /** Short lines of a reply that is too long. */
   'bomb-blank-lines'(response, vendor) {
     const { head, text, tail } = streams[vendor]
     packed(response, bomb(head + text('Hi'), '\n', tail))

@@ -1,4 +1,6 @@
-/** Runs a module in a process of its own, so that a client's memory and CPU are not mixed with its server's. */
+/**
+ * Runs a module in a process of its own, so that the memory and the CPU time of client and server can be told apart.
+ */
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
@@ -7,9 +9,9 @@ import { join } from 'node:path'
 
 export interface Forked {
   child: ChildProcess
-  /** The next message of the child. Fails when the child ends without one. */
+  /** Waits for the next message of the child. Rejects when the child exits without one. */
   message<T>(): Promise<T>
-  /** Sends a message, and gives the child's answer to it. */
+  /** Sends a message, and returns the child's answer. */
   ask<T>(message: string): Promise<T>
   stdout(): string
   stderr(): string
@@ -58,7 +60,7 @@ export function forkModule(
   }
 }
 
-/** The child's side: a word to whoever started it. */
+/** For the child: sends a message to its parent. */
 export function tell(message: unknown): void {
   process.send?.(message as object)
 }

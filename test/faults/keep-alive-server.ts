@@ -1,30 +1,30 @@
 /**
- * A server in a process of its own that ends kept-alive connections without a word. How, stands in the path of the base
- * URL. It counts, by the call's number in the prompt, what it answered.
+ * A server in a process of its own that closes kept-alive connections without notice. The path of the base URL says
+ * how. It counts its answers by the number of the call, which is in the prompt.
  */
 import http from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { tell } from './fork-module.ts'
 import { plainOf, streamOf, streams, understand } from './vendors.ts'
 
-/** What became of the requests since the last question. */
+/** The fate of the requests since the last question. */
 let state = newState()
 
 function newState() {
   return {
-    /** Requests that came in whole. */
+    /** Requests that arrived completely. */
     requests: 0,
-    /** Sockets that were reset before a byte of the response. */
+    /** Sockets that were reset before the first byte of the response. */
     resets: 0,
-    /** Sockets that the server closed because they were idle for a second. */
+    /** Sockets that the server closed after a second without requests. */
     idleCloses: 0,
     sockets: 0,
-    /** How often a byte of a response was sent, by call. */
+    /** How often a response was begun, by call. */
     answered: {} as Record<string, number>,
   }
 }
 
-/** Responses per socket: from the second on, it is a reused one. */
+/** The responses on each socket. From the second response on, the socket is reused. */
 const uses = new WeakMap<Socket, number>()
 
 function answer(request: http.IncomingMessage, response: http.ServerResponse, body: string): void {
@@ -45,7 +45,7 @@ function answer(request: http.IncomingMessage, response: http.ServerResponse, bo
     return void socket.write('HTTP/1.1 200 OK\r\n', () => setTimeout(() => socket.resetAndDestroy(), 5))
   }
   response.setHeader('content-type', isStream ? streams[vendor].contentType : 'application/json')
-  // Said by hand, lest Node add how long the connection is kept: the client cannot know.
+  // Set by hand, because Node would add the keep-alive time, which the client must not know here.
   response.setHeader('connection', 'keep-alive')
   response.end(isStream ? streamOf(vendor, ['Fi', 'ne.']) : plainOf(vendor, 'Fine.'))
 }

@@ -1,4 +1,4 @@
-/** A client that prints all that it sees: `keys-client.ts URL ECHO…`, with the key in the environment. */
+/** A client that prints everything it gets: `keys-client.ts URL ECHO…`, with the key in the environment. */
 import { inspect } from 'node:util'
 import { openLLM, vendors } from './vendors.ts'
 

@@ -1,33 +1,33 @@
-/** The key, echoed in every place that a server has, shows in nothing that a caller could print. */
+/** A server echoes the API key in every possible place, and nothing that a caller could print contains it. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { isConvokeError } from 'convoke'
 import type { GenerateResponse, LLM } from 'convoke'
+import { test } from 'vitest'
 import { echoes } from './echoes.ts'
 import { forkModule } from './fork-module.ts'
 import { serveRaw } from './serve.ts'
 import type { Served } from './serve.ts'
 import { openLLM, understand, vendors } from './vendors.ts'
 
-/** 40 characters, all of which may stand in the name of a header and of a host; both become lower case on the way. */
+/** 40 characters that are all valid in the names of headers and hosts, which become lower case on the way. */
 const key = 'sk-0A1b2C3d4E5f60718293a4B5c6D7e8F9-a0B1'
 assert.equal(key.length, 40)
 
-/** Answers by the echo that is named in the prompt, and closes: half of the echoes leave the connection useless. */
+/** Sends the echo that the prompt names, and closes the connection, because half of the echoes make it useless. */
 function serveEchoes(): Promise<Served> {
   return serveRaw((socket, request) => {
     const path = request.slice(0, request.indexOf('\r\n'))
     const { vendor, isStream } = understand(path, request)
     const name = Object.keys(echoes).find((candidate) => request.includes(`"${candidate}"`))
     assert.ok(name, request)
-    // The server knows the key by the request: it echoes what it was sent.
+    // The server takes the key from the request.
     assert.ok(request.includes(key), 'no key was sent')
     socket.end(echoes[name]?.(key, vendor, isStream) ?? '')
   })
 }
 
-/** All that a caller could print of an error or a reply. */
+/** Everything that a caller could print of an error or a reply. */
 function shown(outcome: unknown): Record<string, string> {
   const views: Record<string, string> = {
     inspect: inspect(outcome, { depth: 10, showHidden: true }),
@@ -50,7 +50,7 @@ function shown(outcome: unknown): Record<string, string> {
   return views
 }
 
-/** Bytes that hang on an error (a parser's own packet) print as numbers; read, they are text. */
+/** Bytes in an error (a parser's packet) print as numbers, so they are decoded to text before the check. */
 function bytesOf(error: unknown): string {
   return Object.values(error as object)
     .filter((value) => value instanceof Uint8Array)
@@ -93,7 +93,7 @@ for (const vendor of vendors) {
       }
     }
     if (has(inspect(llm, { depth: 10, showHidden: true }))) leaks.push('inspect(llm)')
-    t.diagnostic(
+    await t.annotate(
       `${vendor}: ${Object.keys(echoes).length} echoes, ${errors} errors, ${looks} views, ${leaks.length} with the key`,
     )
     assert.equal(leaks.join('\n'), '')
@@ -112,7 +112,7 @@ test('a process that prints everything, with the SDKs in debug mode, prints no k
   })
   assert.equal(await client.exited, 0, client.stderr().slice(-2_000))
   const printed = client.stdout() + client.stderr()
-  t.diagnostic(
+  await t.annotate(
     `debug mode: ${printed.length} characters printed, the key ${has(printed) ? 'among them' : 'in none'}`,
   )
   assert.ok(printed.length > 100_000, printed)

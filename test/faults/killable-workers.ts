@@ -1,4 +1,4 @@
-/** Threads of the pool that can be killed: imported before the first store is used. */
+/** Makes the threads of the pool killable. Import this module before the first store is used. */
 import { createRequire } from 'node:module'
 import type { Worker, WorkerOptions } from 'node:worker_threads'
 import { setEnvironmentData } from 'node:worker_threads'
@@ -12,10 +12,10 @@ export const ways = [...inside, 'terminated from outside'] as const
 const order = new Int32Array(new SharedArrayBuffer(4))
 setEnvironmentData('worker-killer', order.buffer)
 let latest: Worker | undefined
-/** Threads that ended. */
+/** The number of threads that ended. */
 export let deaths = 0
 
-// Piscina asks this object for its Worker at every start.
+// Piscina reads its Worker class from this object whenever it starts a thread.
 const threads = createRequire(import.meta.url)('node:worker_threads') as { Worker: typeof Worker }
 threads.Worker = class extends threads.Worker {
   constructor(file: string | URL, options: WorkerOptions = {}) {
@@ -23,7 +23,8 @@ threads.Worker = class extends threads.Worker {
     super(file, {
       ...options,
       execArgv: ['--import', killer],
-      // Little memory is used up fast. Of the young, too: many survivors at once, past the limit, end the whole process.
+      // A small heap is used up fast. The young generation is small too, because many survivors at once, beyond the
+      // limit, would end the whole process.
       resourceLimits: { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 6 },
     })
     // eslint-disable-next-line @typescript-eslint/no-this-alias
@@ -37,7 +38,7 @@ export async function killLatest(): Promise<void> {
   await latest?.terminate()
 }
 
-/** A hundred writes, some gathered and some in flight, while the thread is killed. Gives their ids in order. */
+/** Makes a hundred writes, some batched and some in flight, while the thread is killed. Returns their ids in order. */
 export async function writeUnderKill(
   store: Store,
   sessionId: string,

@@ -1,17 +1,17 @@
-/** Every fault of a stream × every vendor × every place in the reply, many at once: exactly the promised ending. */
+/** Every fault of a stream × every vendor × every place in the reply, many at once: each ends exactly as promised. */
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { ConvokeError, GenerateResponse, LLM, ResponseStream, StreamChunk } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Fault, RequestRecord, Simulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { serve } from './serve.ts'
 import { openLLM, streamOf, streams, understand, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 import { watchProcess } from './watch-process.ts'
 
-/** Calls of each combination, at once. */
+/** The number of simultaneous calls of each combination. */
 const times = 16
 const closeWithinMs = 250
 const places = { start: 0, middle: 0.5, end: 1 } as const
@@ -19,11 +19,11 @@ type Place = keyof typeof places
 const words = Array.from({ length: 40 }, (_, at) => `word ${at} 😀 `)
 const text = words.join('')
 
-/** How one stream was seen to end. */
+/** The end of one stream, as its caller saw it. */
 interface Ending {
   seen: string
   finishes: number
-  /** What the loop threw; undefined where it ended by itself or was left. */
+  /** The error that the loop threw; undefined when it ended without one. */
   thrown: unknown
   response: GenerateResponse | undefined
   error: ConvokeError | undefined
@@ -37,7 +37,7 @@ const faults: Record<string, (share: number) => Fault> = {
   'error event': (share) => ({ errorAfter: share }),
 }
 
-/** OpenAI's error event says no more than server_error; Cohere's and Ollama's have no type at all. */
+/** The code of each vendor's error event. OpenAI's names only server_error; Cohere's and Ollama's have no type. */
 const codeOf = (fault: string, vendor: Vendor) =>
   ({
     cut: 'stream_truncated',
@@ -71,7 +71,7 @@ async function read(stream: ResponseStream, onChunk: (chunk: StreamChunk) => boo
   return ending
 }
 
-/** What every failed stream owes its caller. */
+/** Checks the promises that hold for every failed stream. */
 function checkFailure(ending: Ending, place: Place, label: string): ConvokeError {
   const { error, seen } = ending
   assert.ok(error, `${label}: a success, with ${JSON.stringify(ending.response?.content.slice(-40))}`)
@@ -83,14 +83,14 @@ function checkFailure(ending: Ending, place: Place, label: string): ConvokeError
   assert.equal(partial.content === '', place === 'start', `${label}: ${error.message}`)
   const { inputTokens, outputTokens, totalTokens } = partial.usage
   assert.equal(totalTokens, inputTokens + outputTokens, label)
-  // What failed before its first word may have cost nothing.
+  // A stream that failed before its first piece of text may have cost nothing.
   if (place !== 'start') assert.ok(inputTokens > 0 && outputTokens > 0, label)
   assert.equal(error.attempts, 1, label)
   assert.ok(error.provider && error.model, label)
   return error
 }
 
-/** Short enough to be waited for; only the stalls have it, lest a busy machine be called a stall. */
+/** A short time-out, used only for stalls, because a busy machine could exceed it in the other cases. */
 const stallMs = 200
 const stallTimeouts = (place: Place) => ({
   firstChunkMs: place === 'start' ? stallMs : 5_000,
@@ -113,14 +113,14 @@ async function breakStreams(vendor: Vendor, llm: LLM, fault: string, place: Plac
     assert.equal(error.partial?.finishReason, 'error', label)
     const phase = fault !== 'stall' ? undefined : place === 'start' ? 'firstChunk' : 'idle'
     assert.equal(error.phase, phase, label)
-    // Half of the events stand for about half of the text, and all but the last for all of it.
+    // Half of the events hold about half of the text, and all but the last event hold all of it.
     if (place === 'middle') assert.ok(ending.seen.length > text.length * 0.3, `${label}: ${ending.seen}`)
     if (place === 'end' && vendor !== 'ollama') assert.equal(ending.seen, text, label)
     count(`${error.code}${phase ? ` ${phase}` : ''}`)
   })
 }
 
-/** Nothing of the reply is lost or added. */
+/** Checks that the reply is complete, and that nothing was added. */
 async function succeed(llm: LLM, prompt: string, what: string): Promise<void> {
   await many(async () => {
     const ending = await read(llm.stream(prompt), () => false)
@@ -145,7 +145,7 @@ for (const vendor of vendors) {
     for (const fault of Object.keys(faults)) {
       await Promise.all(Object.keys(places).map((place) => breakStreams(vendor, llm, fault, place as Place)))
     }
-    // The simulator's NDJSON has no comments.
+    // NDJSON has no comments.
     if (vendor !== 'ollama') await succeed(llm, 'comments', "success under the vendor's comments")
     assert.deepEqual(llm.activity, { running: 0, queued: 0 })
     await watch.stop()
@@ -153,7 +153,7 @@ for (const vendor of vendors) {
   })
 }
 
-/** The wire of a whole reply with something before every event of its text. */
+/** The bytes of a whole reply, with extra bytes before every event of its text. */
 function strewn(vendor: Vendor, between: string): string {
   const { head, text: event, tail } = streams[vendor]
   return head + words.map((word) => between + event(word)).join('') + between + tail
@@ -171,7 +171,7 @@ for (const vendor of vendors) {
   })
 }
 
-/** What a vendor, or a server that speaks as it does, sends to show that it lives: an event that tells nothing. */
+/** The empty events that vendors, or servers with their protocols, send to keep the connection alive. */
 const pings: Record<Vendor, readonly [what: string, wire: string][]> = {
   openai: [
     ['no choices', 'data: {"id":"c","model":"test-model","choices":[]}\n\n'],
@@ -186,7 +186,7 @@ const pings: Record<Vendor, readonly [what: string, wire: string][]> = {
     ['usage alone', 'data: {"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":9}}\n\n'],
   ],
   cohere: [['an event of an unknown type', 'data: {"type":"ping"}\n\n']],
-  // NDJSON has nothing but its lines.
+  // NDJSON has no events without content.
   ollama: [['an empty line', '\n']],
 }
 const pingMs = 40
@@ -269,7 +269,7 @@ for (const vendor of vendors) {
 type Cancel = 'signal' | '.cancel()' | 'leaving the loop'
 const cancels: readonly Cancel[] = ['signal', '.cancel()', 'leaving the loop']
 
-/** Cancels one stream at a place; gives the milliseconds until the server saw its socket closed. */
+/** Cancels one stream at a place. Returns the milliseconds until the server saw the socket close. */
 async function cancelOne(
   simulator: Simulator,
   llm: LLM,
@@ -289,7 +289,7 @@ async function cancelOne(
     if (cancel === '.cancel()') stream.cancel('enough')
     return cancel === 'leaving the loop'
   }
-  // Before the headers there is no loop to leave: there it is left at its first chunk.
+  // Before the headers there is no loop to leave, so the loop is left at its first chunk.
   const isBeforeHeaders = place === 'start' && cancel !== 'leaving the loop'
   if (isBeforeHeaders) void until(() => record() !== undefined, 'the request came').then(end)
   let pieces = 0
@@ -327,12 +327,12 @@ for (const vendor of vendors) {
       reply: ({ prompt }) => {
         const [cancel, place] = prompt.split('/')
         if (place === 'start') {
-          // Long enough for no event to come before the cancel; a loop that is left needs the first.
+          // The latency is so long that no event comes before the cancel; but leaving a loop needs a first event.
           return cancel === 'leaving the loop'
             ? { chunks: words, paceMs: 20 }
             : { chunks: words, latencyMs: 5_000 }
         }
-        // In the middle of the flow; and behind the last piece of text, before the terminal event.
+        // Cancels in the middle of the text, and after the last piece of text but before the terminal event.
         return place === 'middle'
           ? { chunks: words, paceMs: 10 }
           : { chunks: words, fault: { stallAfter: 0.999 } }
@@ -347,7 +347,7 @@ for (const vendor of vendors) {
       ),
     )
     const worst = Math.max(...delays.flat())
-    t.diagnostic(
+    await t.annotate(
       `${vendor}: ${delays.flat().length} cancels, the slowest socket closed after ${worst.toFixed(0)} ms`,
     )
     assert.ok(worst <= closeWithinMs, `${worst} ms`)
@@ -358,9 +358,9 @@ for (const vendor of vendors) {
   })
 }
 
-test('the whole matrix was played, each ending as often as it should', (t) => {
+test('the whole matrix was played, each ending as often as it should', async (t) => {
   const perPlace = vendors.length * times
-  t.diagnostic(
+  await t.annotate(
     [...counts]
       .sort()
       .map(([what, number]) => `${number} × ${what}`)

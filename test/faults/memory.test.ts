@@ -1,8 +1,8 @@
-/** A reader that pauses, and replies that are too much: memory stays within bounds, and the error says what it was. */
+/** Paused readers and replies that are too large: memory stays within limits, and the error names the limit. */
 import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
-import { after, test } from 'node:test'
 import { isConvokeError } from 'convoke'
+import { afterAll, test } from 'vitest'
 import { forkModule } from './fork-module.ts'
 import { megabytes } from './peak-memory.ts'
 import { serve } from './serve.ts'
@@ -26,9 +26,9 @@ const MiB = 1_048_576
 
 const server = forkModule('flood-server.ts')
 const { url } = await server.message<{ url: string }>()
-after(() => server.child.disconnect())
+afterAll(() => server.child.disconnect())
 
-/** Plays one play with a fresh client, against a server that is a process too. */
+/** Runs one play with a fresh client process and a server process. */
 async function run(
   play: string,
   vendor: Vendor,
@@ -66,21 +66,21 @@ for (const [[play, pieces], vendor] of floods.flatMap((flood) =>
   test(`${vendor}: a paused reader of 512 MB in ${pieces} stops the socket`, async (t) => {
     await run(play, vendor, async ({ grownBytes }, ask) => {
       const { sentBytes } = await ask()
-      t.diagnostic(
+      await t.annotate(
         `paused reader, ${pieces}, ${vendor}: RSS grew by ${megabytes(grownBytes)} MB, the server could send ${megabytes(sentBytes)} MB of 512`,
       )
       assert.ok(grownBytes <= 64 * MiB, `grew by ${megabytes(grownBytes)} MB`)
-      // What the kernel holds for both sides, and what waits for the reader.
+      // The limit covers the kernel's buffers of both sides, and the chunks that wait for the reader.
       assert.ok(sentBytes <= 32 * MiB, `sent ${megabytes(sentBytes)} MB`)
     })
   })
 }
 
-/** Too much, in what form, and how much memory it may take. */
+/** Replies that are too large, their form, and the memory that they may take. */
 const plays: readonly [play: string, what: string, mostMiB: number, of?: readonly Vendor[]][] = [
   ['line', 'a line of 64 MiB in a stream', 128],
   ['endless-line', 'a line without an end in a stream', 128],
-  // Ollama's events are lines.
+  // Ollama's events are lines, so it has no event of many lines.
   ['endless-event', 'an event without an end', 128, vendors.filter((vendor) => vendor !== 'ollama')],
   ['bomb-line', 'a gzip bomb of 1 GiB in one event', 128],
   ['bomb-blank-lines', 'a gzip bomb of 1 GiB in blank lines', 128],
@@ -92,11 +92,11 @@ const plays: readonly [play: string, what: string, mostMiB: number, of?: readonl
 
 for (const [play, what, mostMiB, of = vendors] of plays) {
   for (const vendor of of) {
-    // A status is what it is, whatever its body.
+    // The status decides the error's code, whatever the body is.
     const wanted = play.includes('error') ? 'server_error' : 'malformed_response'
     test(`${vendor}: ${what} is ${wanted} within ${mostMiB} MiB`, async (t) => {
       await run(play, vendor, async ({ code, message, partial, grownBytes, tookMs }) => {
-        t.diagnostic(
+        await t.annotate(
           `${what}, ${vendor}: ${code} after ${tookMs.toFixed(0)} ms, RSS grew by ${megabytes(grownBytes)} MB`,
         )
         assert.equal(code, wanted, message)
@@ -110,14 +110,14 @@ for (const [play, what, mostMiB, of = vendors] of plays) {
 }
 
 const maxLineBytes = 200
-/** Where the network cuts a line of `length` characters, its line end behind it. */
+/** The places where the network cuts a line of `length` characters and its line end. */
 const cuts: Record<string, (length: number) => number[]> = {
   whole: () => [],
   'in two pieces': (length) => [length / 2],
   'with its line end behind it': (length) => [length],
 }
 
-/** What has a line of just this length: an event, or a comment, whose length nothing else bounds. */
+/** The content of a line of exactly this length: an event, or a comment, whose length has no other limit. */
 const longLines: Record<string, (vendor: Vendor, length: number) => { wire: string; content: string }> = {
   event(vendor, length) {
     const { text } = streams[vendor]
@@ -136,7 +136,7 @@ for (const vendor of vendors) {
           const length = Number(/characters: (\d+)/.exec(body)?.[1])
           const { head, text, tail, contentType } = streams[vendor]
           const { wire } = longLine(vendor, length)
-          // The long line alone is cut, not what stands before it.
+          // Only the long line is cut, not the bytes before it.
           const lines = wire.split('\n')
           const before = lines.slice(
             0,
@@ -161,7 +161,7 @@ for (const vendor of vendors) {
   }
 }
 
-/** Each piece in a packet of its own. */
+/** Sends each piece in a packet of its own. */
 async function sendApart(response: ServerResponse, pieces: readonly string[]): Promise<void> {
   for (const piece of pieces) {
     response.write(piece)

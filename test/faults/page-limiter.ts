@@ -1,4 +1,6 @@
-/** Bounds a database as a small disk would, until the ballast is removed: for users who may mount nothing. */
+/**
+ * Limits the size of a database until the ballast is removed. It replaces a small disk for users who cannot mount one.
+ */
 import { existsSync } from 'node:fs'
 import SQLite from 'better-sqlite3'
 

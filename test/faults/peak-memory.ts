@@ -1,22 +1,22 @@
-/** The most memory that this process has held at any moment, also while its event loop was busy. */
+/** The peak memory of this process, also of moments at which its event loop was busy. */
 import { readFileSync, writeFileSync } from 'node:fs'
 
-/** Linux only, as the other figures of the campaigns are; elsewhere the peak of the whole life of the process. */
+/** Resets the peak. This works on Linux only; elsewhere the peak is that of the whole life of the process. */
 export function resetPeak(): void {
   try {
     writeFileSync('/proc/self/clear_refs', '5')
   } catch {
-    // Not Linux, or not allowed: the peak so far stays in the figure.
+    // This system is not Linux, or resetting is not allowed: the peak so far is included.
   }
 }
 
-/** Resident bytes at the highest. */
+/** The peak of resident bytes. */
 export function peakBytes(): number {
   try {
     const [, kilobytes] = /VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
     if (kilobytes) return Number(kilobytes) * 1_024
   } catch {
-    // Not Linux.
+    // This system is not Linux.
   }
   return process.resourceUsage().maxRSS * 1_024
 }

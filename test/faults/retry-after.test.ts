@@ -1,33 +1,33 @@
-/** The wait that a vendor asks for, by the vendor's own watch. */
+/** Waits that a vendor asks for, measured by the vendor's clock. */
 import assert from 'node:assert/strict'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { describe, test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { LLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Fault, RequestRecord, Simulator } from 'convoke/simulator'
+import { describe, test } from 'vitest'
+import type { TestContext } from 'vitest'
 import { serve } from './serve.ts'
 import { openLLM, plainOf, streamOf, streams, understand, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
-/** What timers, sockets and both ends' own work may add to any wait. */
+/** The time that timers, sockets and the work of both ends may add to a wait. */
 const allowanceMs = 60
-/** First back-off where the vendor asks for nothing. */
+/** The first back-off when the vendor asks for no wait. */
 const minDelayMs = 500
 const hourMs = 3_600_000
 
 interface Answered {
   headers: Record<string, string>
-  /** How long that asks to wait; undefined for the ordinary back-off. */
+  /** The wait that the header asks for; undefined for the usual back-off. */
   waitMs?: number
-  /** It names a moment, so that the wait begins before the answer is on its way. */
+  /** True when the header names a moment, so that the wait begins before the answer is sent. */
   isMoment?: true
 }
 
 interface Ask {
   name: string
-  /** What one answer says at this moment. */
+  /** Makes the header for an answer at this moment. */
   answer: () => Answered
 }
 
@@ -37,7 +37,7 @@ const fixed = (name: string, waitMs: number, headers: Record<string, string>): A
   name,
   answer: () => ({ headers, waitMs }),
 })
-/** A date is a whole second, 2 to 3 s ahead; what it asks of this very answer is known to the millisecond. */
+/** A date has whole seconds and is 2 to 3 s ahead. The wait that it asks for is known to the millisecond. */
 const dated: Ask = {
   name: 'a date',
   answer: () => {
@@ -48,8 +48,8 @@ const dated: Ask = {
   },
 }
 /**
- * A server whose clock goes otherwise, and answers as its second begins: its two headers, whole seconds both, then say
- * exactly what it means, and rounding excuses no longer wait.
+ * A server with a wrong clock that answers at the beginning of a second. Its two headers, which have whole seconds,
+ * then state the exact wait, so rounding cannot explain a longer one.
  */
 const datedApart = (name: string, skewMs: number): Ask => ({
   name,
@@ -80,17 +80,17 @@ const shortAsks: readonly Ask[] = [
 ]
 const asks = [...longAsks, ...shortAsks]
 const statuses = [429, 503] as const
-/** The ordinary back-off has jitter from 0 on: only many of them tell it from an immediate retry. */
+/** The usual back-off has jitter from 0 on, so only many of them differ from immediate retries. */
 const samples = { backOff: 12, asked: 4 }
 
 const promptOf = (ask: Ask, status: number, at: number) => `${ask.name}/${status}/${at}`
 
-/** What an answer asked, and when it was made up, by `performance.now()`. */
+/** The wait that an answer asked for, and the time of the answer by `performance.now()`. */
 interface Given extends Answered {
   at: number
 }
 
-/** The fault of each request, which notes what it asks. */
+/** Makes the fault of each request, and records the wait that it asks for. */
 function faultOf(given: Map<string, Given>) {
   return ({ prompt, attempt }: { prompt: string; attempt: number }): Fault | undefined => {
     const [name, status] = prompt.split('/')
@@ -104,9 +104,9 @@ function faultOf(given: Map<string, Given>) {
 }
 
 interface Wait {
-  /** From the end of the first answer to the second request. */
+  /** The time from the end of the first answer to the second request. */
   tookMs: number
-  /** What was left of the asked time as the first answer ended. */
+  /** The rest of the wait when the first answer ended. */
   askedMs: number | undefined
 }
 
@@ -122,9 +122,9 @@ function waitOf(simulator: Simulator, given: Map<string, Given>, prompt: string)
   }
 }
 
-/** Runs `work`, and gives by how much the machine may have delayed a wait in it. */
+/** Runs `work`, and returns by how much the machine may have delayed a wait in it. */
 async function lateness(work: () => Promise<unknown>): Promise<number> {
-  // What a busy machine adds is measured beside it, and allowed: on the way out, in the timer and on the way back.
+  // The delay of a busy machine is measured meanwhile and allowed: on the way out, in the timer and on the way back.
   const monitor = monitorEventLoopDelay({ resolution: 5 })
   monitor.enable()
   await work()
@@ -132,7 +132,7 @@ async function lateness(work: () => Promise<unknown>): Promise<number> {
   return 3 * Math.max(0, monitor.max / 1e6 - 5)
 }
 
-/** Each wait is held against what was asked of it alone. */
+/** Compares each wait with the wait that its own answer asked for. */
 function checkWaits(name: string, waits: readonly Wait[], lateMs: number): string {
   const took = waits.map(({ tookMs }) => tookMs)
   const asked = waits.flatMap(({ askedMs }) => (askedMs === undefined ? [] : [askedMs]))
@@ -143,7 +143,7 @@ function checkWaits(name: string, waits: readonly Wait[], lateMs: number): strin
   const late = `, on a machine that was late by ${lateMs.toFixed(0)} ms`
   for (const { tookMs, askedMs } of waits) {
     const one = `${figure}; one took ${tookMs.toFixed(1)} ms, asked ${askedMs?.toFixed(1) ?? 'nothing'}${late}`
-    // A timer of the server's clock and one of the client's may differ by a millisecond.
+    // The timers of server and client may differ by a millisecond.
     assert.ok(tookMs >= (askedMs ?? 0) - 1, one)
     assert.ok(tookMs <= (askedMs === undefined ? minDelayMs + allowanceMs : longest(askedMs)) + lateMs, one)
   }
@@ -166,11 +166,11 @@ async function measure(
   return checkWaits(`${ask.name} on ${status}`, waits, lateMs)
 }
 
-/** Half of them streams: one policy for both. */
+/** Makes streams and other calls alternately, because the same policy holds for both. */
 const callBy = (llm: LLM, prompt: string, at: number) =>
   at % 2 ? llm.agenerate(prompt) : llm.stream(prompt).response
 
-/** Runs one ask after the other or all together; each has an LLM, and so a retry budget, of its own. */
+/** Runs calls one by one or all together. Each has its own LLM, and so its own retry budget. */
 async function campaign(
   t: TestContext,
   vendor: Vendor,
@@ -196,17 +196,17 @@ async function campaign(
     if (isTogether) await Promise.all(chosen.map((ask) => run(ask, status)))
     else for (const ask of chosen) await run(ask, status)
   }
-  t.diagnostic(`${vendor}: ${figures.join('; ')}`)
+  await t.annotate(`${vendor}: ${figures.join('; ')}`)
   assert.equal(failures.map(String).join('\n'), '')
 }
 
 for (const vendor of vendors) {
-  // One by one, lest they measure each other.
+  // They run one by one, so that they do not delay each other.
   test(`${vendor}: 0 is at once, and what is no time is the ordinary back-off`, (t) =>
     campaign(t, vendor, shortAsks, false))
 }
 
-/** As a proxy does that adds the header where the vendor has set it already; the simulator has each header once. */
+/** A proxy that adds the header a second time. The simulator sends each header only once. */
 async function doubled(t: TestContext, vendor: Vendor): Promise<void> {
   const waits: Wait[] = []
   const endedAt = new Map<string, number>()
@@ -231,10 +231,10 @@ async function doubled(t: TestContext, vendor: Vendor): Promise<void> {
   )
   const lateMs = await lateness(() => Promise.all(prompts.map((prompt, at) => callBy(llm, prompt, at))))
   assert.equal(waits.length, prompts.length)
-  t.diagnostic(`${vendor}: ${checkWaits('1 s, said twice', waits, lateMs)}`)
+  await t.annotate(`${vendor}: ${checkWaits('1 s, said twice', waits, lateMs)}`)
 }
 
-describe('seconds, milliseconds and dates', { concurrency: vendors.length }, () => {
+describe.concurrent('seconds, milliseconds and dates', () => {
   for (const vendor of vendors) {
     test(`${vendor}: waits as long as the vendor asks, and not much longer`, (t) =>
       campaign(t, vendor, longAsks, true))

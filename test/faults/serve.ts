@@ -1,11 +1,11 @@
-/** Servers of the campaigns' own, closed with all their sockets when the test is done. */
+/** Servers for the fault tests. They are closed with all their sockets after the test. */
 import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
 import type { Readable } from 'node:stream'
 
-/** What answers one request, whose body was read. */
+/** Answers one request after its body was read. */
 export type Answer = (request: http.IncomingMessage, response: http.ServerResponse, body: string) => void
 
 export interface Served extends AsyncDisposable {
@@ -19,7 +19,7 @@ export async function readAll(stream: Readable): Promise<string> {
   return text
 }
 
-/** `onRequest` sees a request as soon as its headers are there, `answer` when its body is. */
+/** Starts an HTTP server. `onRequest` is called when the headers have arrived, `answer` when the body has. */
 export async function serve(
   answer: Answer,
   onRequest: (request: http.IncomingMessage, response: http.ServerResponse) => void = () => {},
@@ -42,7 +42,7 @@ export async function serve(
   }
 }
 
-/** A server of bare sockets; `answer` runs once a request came whole. */
+/** Starts a server of plain sockets. `answer` is called when a request has arrived completely. */
 export async function serveRaw(answer: (socket: net.Socket, request: string) => void): Promise<Served> {
   const sockets = new Set<net.Socket>()
   const server = net.createServer({ noDelay: true }, (socket) => {

@@ -1,4 +1,7 @@
-/** A process that talks to a session until it is killed: what it was told, and what was acknowledged, goes to its parent. */
+/**
+ * A process that uses a session until it is killed. It reports the text that arrived and the turns that were
+ * acknowledged.
+ */
 import { createLLM, createSession, sqliteStore } from 'convoke'
 
 const [url = '', path = '', durability = 'full', id = 's', atOnce = ''] = process.argv.slice(2)

@@ -1,19 +1,19 @@
-/** Sessions whose process is killed at any moment, and whose turns come from several processes. */
+/** Sessions whose process is killed at any moment, and sessions with turns from several processes. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createLLM, createSession, sqliteStore } from 'convoke'
 import type { StoredMessage } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { forkModule } from './fork-module.ts'
 
 type News = { began: string; atMs: number } | { heard: string; atMs: number } | { kept: string }
 
 const kills = 25
-/** Text that the issue allows to be missing, in milliseconds of its stream, and what a busy machine adds. */
+/** The text that may be missing after a kill, in milliseconds of its stream, and the extra delay of a busy machine. */
 const mayBeMissingMs = 250 + 250
 
 for (const durability of ['full', 'normal']) {
@@ -22,7 +22,7 @@ for (const durability of ['full', 'normal']) {
     const path = join(folder, 'chat.db')
     await using simulator = await startSimulator({
       strictMessages: true,
-      // Behind a reply that was killed before it said a word, two prompts are one message.
+      // When a reply was killed before its first word, its prompt and the next one are merged into one message.
       reply: ({ prompt }) => {
         const [last = ''] = /(\d+ \d+|after \d+)$/.exec(prompt) ?? []
         return { text: `re ${last} `.repeat(30), chunkSize: 5, paceMs: 4 }
@@ -35,7 +35,7 @@ for (const durability of ['full', 'normal']) {
       const client = forkModule('session-client.ts', [simulator.url, path, durability])
       const news: News[] = []
       client.child.on('message', (one) => news.push(one as News))
-      // On a busy machine few turns would be acknowledged before the kill, and none of them could be lost.
+      // On a busy machine few turns are acknowledged before the kill, and then there is little that could be lost.
       const awaited = kill % 3 === 0 ? 'kept' : 'began'
       while (!news.some((one) => awaited in one)) await pause(5)
       await pause(Math.random() * 900)
@@ -76,7 +76,7 @@ for (const durability of ['full', 'normal']) {
     await using session = createSession(createLLM('ollama/m'), { store: path, id: 's' })
     const ids = (await session.history()).map(({ id }) => id)
     assert.equal(new Set(ids).size, ids.length)
-    t.diagnostic(
+    await t.annotate(
       `${durability}: ${kills} kills, ${acknowledged} turns acknowledged, 0 lost; ${interrupted} interrupted, at most ${mostMissingMs} ms of text missing`,
     )
     assert.ok(interrupted > kills / 4, `${interrupted} interrupted`)
@@ -98,7 +98,7 @@ test('50 turns of one session at once, from two processes, are whole and stand o
   for (const client of clients) assert.equal(await client.exited, 0, client.stderr())
   await using session = createSession(createLLM('ollama/m'), { store: path, id: 's' })
   const history = await session.history()
-  t.diagnostic(`50 turns of two processes in ${(performance.now() - startedAt).toFixed(0)} ms`)
+  await t.annotate(`50 turns of two processes in ${(performance.now() - startedAt).toFixed(0)} ms`)
   assert.equal(history.length, 100)
   for (let at = 0; at < 100; at += 2) {
     assert.equal(textOf(history[at + 1]?.content), `re ${textOf(history[at]?.content)}`)
@@ -130,7 +130,7 @@ for (const way of ['close', 'die']) {
     assert.ok((await store.check()).isOk)
     if (way === 'close') assert.equal((end?.acknowledged ?? 0) + (end?.refused ?? 0), 1_000)
     assert.ok(tookMs < 5_000, `${tookMs} ms`)
-    t.diagnostic(
+    await t.annotate(
       `${way}: ${kept.length} of 1,000 acknowledged, ${ids.size} kept, ended after ${tookMs.toFixed(0)} ms`,
     )
     rmSync(folder, { recursive: true })

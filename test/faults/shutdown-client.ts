@@ -1,4 +1,4 @@
-/** A process with a thousand writes in line that is asked to end: what became of each goes to its parent. */
+/** A process that gets a signal to end while a thousand writes wait. It reports the outcome of each write. */
 import { randomUUID } from 'node:crypto'
 import { sqliteStore } from 'convoke'
 

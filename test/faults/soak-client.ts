@@ -1,4 +1,7 @@
-/** A service that calls all five vendors for a while: `soak-client.ts URL`. Tells how its calls ended and what is left. */
+/**
+ * A service that calls all five vendors for a while: `soak-client.ts URL`. It reports outcomes, and resources that are
+ * left.
+ */
 import { isConvokeError } from 'convoke'
 import type { LLM } from 'convoke'
 import { tell } from './fork-module.ts'
@@ -9,7 +12,7 @@ const warmUpCalls = 500
 const atOnce = 100
 const [url = ''] = process.argv.slice(2)
 
-/** A small generator with a seed, so that a failure can be seen again. */
+/** A random generator with a seed, so that failures can be repeated. */
 let seed = 20_261
 const random = () => (seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32
 const faults = [
@@ -41,7 +44,7 @@ const llms = vendors.map((vendor) =>
 const endings: Record<string, number> = {}
 const wrong: string[] = []
 
-/** One call in one of the ways; gives how often it ended, which must be once. */
+/** Makes one call in one of the ways. Returns how often it ended, which must be once. */
 async function one(llm: LLM, prompt: string, way: number): Promise<{ ends: number; ended: string }> {
   let ends = 0
   let ended = ''
@@ -92,9 +95,9 @@ async function run(count: number): Promise<void> {
   await Promise.all(Array.from({ length: atOnce }, work))
 }
 
-/** What the process still holds, when nothing is under way. */
+/** The resources that the process holds when no call runs. */
 async function left(): Promise<{ heapBytes: number; sockets: number; timers: number; listeners: number }> {
-  // Bodies behind the end of a reply are drained for at most a second.
+  // The rest of a body after the end of a reply is read for at most a second.
   await new Promise((resolve) => setTimeout(resolve, 1_200))
   for (let at = 0; at < 4; at++) globalThis.gc?.()
   const resources = process.getActiveResourcesInfo()
@@ -114,5 +117,5 @@ await run(calls - warmUpCalls)
 const after = await left()
 const activity = llms.map((llm) => llm.activity)
 tell({ endings, wrong: wrong.slice(0, 5), after, activity })
-// Nothing is closed: the process ends by itself all the same.
+// Nothing is closed here, and the process must exit nevertheless.
 process.disconnect()

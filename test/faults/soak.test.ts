@@ -1,8 +1,8 @@
-/** Thousands of mixed calls under random faults: each ends once, and nothing is left of them. */
+/** Thousands of mixed calls with random faults: each ends exactly once, and no resources are left. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
 import type { Fault } from 'convoke/simulator'
+import { test } from 'vitest'
 import { forkModule } from './fork-module.ts'
 
 interface Left {
@@ -26,7 +26,7 @@ test('3000 mixed calls under random faults end once each and leave nothing behin
   })
   const client = forkModule('soak-client.ts', [simulator.url], { execArgv: ['--expose-gc'] })
   const before = await client.message<Left>()
-  // Kept-alive sockets do not hold the client's process, so only the server can count them.
+  // Kept-alive sockets do not keep the client's process alive, so only the server can count them.
   const socketsBefore = simulator.openSockets
   const { endings, wrong, after, activity } = await client.message<Report>()
   const socketsAfter = simulator.openSockets
@@ -34,12 +34,12 @@ test('3000 mixed calls under random faults end once each and leave nothing behin
   assert.equal(await client.exited, 0, client.stderr())
   const exitMs = performance.now() - toldAt
   const kilobytes = (bytes: number) => Math.round(bytes / 1_024)
-  t.diagnostic(
+  await t.annotate(
     `soak: ${Object.entries(endings)
       .map(([code, count]) => `${count} × ${code}`)
       .join(', ')}`,
   )
-  t.diagnostic(
+  await t.annotate(
     `soak: heap ${kilobytes(before.heapBytes)} KB after 500 calls, ${kilobytes(after.heapBytes)} KB after 3000; ` +
       `sockets at the server ${socketsBefore} and ${socketsAfter}; the process ended ${exitMs.toFixed(0)} ms later`,
   )
@@ -48,11 +48,11 @@ test('3000 mixed calls under random faults end once each and leave nothing behin
     Object.values(endings).reduce((sum, count) => sum + count, 0),
     3_000,
   )
-  // A run in which little went wrong would prove little.
+  // A run with few faults would prove little.
   assert.ok(Object.keys(endings).length >= 6, Object.keys(endings).join())
   assert.equal(client.stderr(), '')
   assert.ok(after.heapBytes - before.heapBytes < 4 * 1_048_576, 'the heap has grown')
-  // At most as many as calls at once, however many calls were made; none that would hold the process.
+  // There are at most as many sockets as simultaneous calls, and none that keeps the process alive.
   assert.ok(socketsAfter <= 100, `${socketsAfter} sockets`)
   assert.equal(after.sockets, 0)
   assert.ok(after.timers <= before.timers + 10, `${after.timers} timers`)

@@ -1,4 +1,7 @@
-/** Fills the disk under a store, then frees it: `store-filler.ts PATH BALLAST`. Tells what it met and what it stored. */
+/**
+ * Fills the disk of a store, then frees it: `store-filler.ts PATH BALLAST`. It reports the errors and the stored
+ * messages.
+ */
 import { rmSync } from 'node:fs'
 import { isConvokeError } from 'convoke'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
@@ -14,7 +17,7 @@ const stored: string[] = []
 const codes = new Set<string>()
 const codeOf = (error: unknown) => (isConvokeError(error) ? error.code : String(error))
 for (let at = 0, failures = 0; failures < 20; at++) {
-  // Large and small ones together: where the large one fails the small ones may still have room.
+  // Writes large and small messages together, because small ones may still fit when a large one fails.
   const writes = [
     [`small${at}`, 'x'],
     [`large${at}`, 'x'.repeat(20_000)],

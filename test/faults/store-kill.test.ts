@@ -1,12 +1,12 @@
-/** A process that writes is killed 200 times at moments of no choosing, for each durability. */
+/** A process that writes is killed 200 times at random moments, for each durability. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { test } from 'vitest'
+import type { TestContext } from 'vitest'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { folderFor, idsOf, textOf } from '../support/store-kit.ts'
 
@@ -17,11 +17,11 @@ interface Told {
   added: Set<string>
   begun: Set<string>
   ended: Set<string>
-  /** The number of deltas acknowledged of each reply. */
+  /** The number of acknowledged deltas of each reply. */
   deltas: Map<string, number>
 }
 
-/** One life of the writer. Gives the message it was adding when it died. */
+/** Runs the writer until it is killed. Returns the message that it was adding at that moment. */
 async function live(
   path: string,
   durability: string,
@@ -37,7 +37,7 @@ async function live(
     life,
     repeated,
   ]
-  // A file, not a pipe: what was written to it stays, and it never fills up.
+  // Uses a file instead of a pipe, because its content survives the kill, and it never fills up.
   const log = `${path}.${life}.log`
   const out = openSync(log, 'w')
   const child = spawn(process.execPath, args, { stdio: ['ignore', out, 'pipe'] })
@@ -117,7 +117,7 @@ for (const durability of ['full', 'normal'])
     const begun = sum((told) => told.begun.size)
     const deltas = sum((told) => [...told.deltas.values()].reduce((total, count) => total + count, 0))
     assert.ok(added > kills && deltas > kills / 4, `${added} ${deltas}`)
-    t.diagnostic(
+    await t.annotate(
       `${kills} kills: ${added} messages, ${begun} turns, ${deltas} deltas acknowledged, 0 lost, 0 twice`,
     )
   })

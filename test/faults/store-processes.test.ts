@@ -1,7 +1,7 @@
-/** Four processes make 1,000 turns each in one file. */
+/** Four processes make 1,000 turns each in the same file. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { folderFor } from '../support/store-kit.ts'
 import { forkModule } from './fork-module.ts'
@@ -24,7 +24,7 @@ test('all turns of four processes are there, in order, and none of them met a lo
   const p99Ms = turnMs.sort((a, b) => a - b)[Math.floor(turnMs.length * 0.99)] ?? Infinity
   const tookMs = performance.now() - startedAt
   const store = sqliteStore({ path })
-  t.after(() => store.close())
+  t.onTestFinished(() => store.close())
   let count = 0
   for (const { id } of await store.list()) {
     const messages = await store.readMessages(id)
@@ -38,7 +38,7 @@ test('all turns of four processes are there, in order, and none of them met a lo
   assert.equal(count, processes * turns)
   assert.ok(p99Ms < 250, `p99 ${p99Ms} ms`)
   assert.deepEqual(await store.check(), { isOk: true, problems: [] })
-  t.diagnostic(
+  await t.annotate(
     `${count} turns by ${processes} processes: 0 lost, 0 locked, ${Math.round((count / tookMs) * 1_000)} turns/s, p99 of a turn ${p99Ms.toFixed(0)} ms`,
   )
 })

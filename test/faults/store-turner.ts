@@ -1,6 +1,6 @@
 /**
- * Makes turns in a store that others use too: `store-turner.ts PATH NAME TURNS`. Most in four sessions of its own at
- * once, a few in one that all share, where it waits for its turn.
+ * Makes turns in a store that other processes use too: `store-turner.ts PATH NAME TURNS`. Most turns are made in four
+ * sessions of its own at once, and a few in a session that all processes share, where it waits for the others.
  */
 import { setTimeout } from 'node:timers/promises'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'

@@ -1,6 +1,6 @@
 /**
- * Writes into a store until it is killed: `store-writer.ts PATH DURABILITY LIFE [REPEATED]`. It says each write before
- * it makes it (`> …`) and once it is acknowledged (`= …`), by writes that a kill cannot take back.
+ * Writes into a store until it is killed: `store-writer.ts PATH DURABILITY LIFE [REPEATED]`. It logs each write before
+ * it begins (`> …`) and when it is acknowledged (`= …`), with synchronous writes that a kill cannot undo.
  */
 import { writeSync } from 'node:fs'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
@@ -23,7 +23,7 @@ async function told(what: string, write: () => Promise<unknown>): Promise<void> 
 const add = (id: string) => told(`add ${id}`, () => store.addMessages('added', [user(id)]))
 
 for (const id of ['added', 'turns']) await store.open({ id })
-// What the life before did not hear of: it is there once, whether it had landed or not.
+// Repeats the write whose acknowledgement the previous process did not get. It must be stored exactly once.
 if (repeated) await add(repeated)
 await Promise.all([adding(), turning()])
 

@@ -1,12 +1,12 @@
-/** The text of a reply, byte for byte, however the network cuts it. */
+/** The text of a reply is complete, byte for byte, wherever the network cuts it. */
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { serveRaw } from './serve.ts'
 import { openLLM, plainOf, streamOf, streams, understand, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
-/** What framings, parsers and decoders have stumbled over. */
+/** Texts that have broken framings, parsers and decoders. */
 const text = [
   '\uFEFFa BOM at the start, and one \uFEFF inside',
   '[DONE]\n[DONE] data: [DONE]\n\ndata: x\n\nevent: message_stop\n\n: no comment\n\nid: 1\nretry: 1',
@@ -17,7 +17,7 @@ const text = [
   '  blanks at both ends  ',
 ].join('\n')
 
-/** Whole lines, or pieces of random length, some of which cut a surrogate pair: JSON carries the halves escaped. */
+/** Whole lines, or pieces of random length. Some pieces split a surrogate pair, whose halves JSON escapes. */
 function pieces(random: () => number, areLines: boolean): string[] {
   if (areLines) return text.split(/(?<=\n)/)
   const cut: string[] = []
@@ -29,7 +29,7 @@ function pieces(random: () => number, areLines: boolean): string[] {
   return cut
 }
 
-/** A small generator with a seed, so that a failure can be seen again. */
+/** A random generator with a seed, so that failures can be repeated. */
 function seeded(seed: number): () => number {
   let state = seed
   return () => {
@@ -41,7 +41,7 @@ function seeded(seed: number): () => number {
 type Network = 'all at once' | 'random splits' | 'one byte at a time'
 const networks: readonly Network[] = ['all at once', 'random splits', 'one byte at a time']
 
-/** Sends bytes, the head of the response among them, as the network is said to deliver them. */
+/** Sends a response, its head included, cut into the pieces of the test. */
 async function deliver(socket: Socket, bytes: Buffer, network: Network, random: () => number): Promise<void> {
   for (let at = 0; at < bytes.length && !socket.destroyed;) {
     const length =
@@ -52,7 +52,7 @@ async function deliver(socket: Socket, bytes: Buffer, network: Network, random: 
           : 1 + Math.floor(random() ** 3 * 200)
     socket.write(bytes.subarray(at, at + length))
     at += length
-    // The reader shares this loop: it takes each piece by itself before the next is sent.
+    // The reader uses the same event loop, so it reads each piece before the next one is sent.
     await new Promise((resolve) => setImmediate(resolve))
     await new Promise((resolve) => setImmediate(resolve))
   }
@@ -93,6 +93,6 @@ for (const vendor of vendors) {
         splits += 2
       }
     }
-    t.diagnostic(`${vendor}: ${splits} replies, ${bytesSent} bytes, every text equal`)
+    await t.annotate(`${vendor}: ${splits} replies, ${bytesSent} bytes, every text equal`)
   })
 }

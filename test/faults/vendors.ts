@@ -1,4 +1,6 @@
-/** The five vendors: an LLM for each over any address, and their replies on the wire, for servers of the tests' own. */
+/**
+ * The five vendors: an LLM of each for any address, and the bytes of their replies, for the servers of the fault tests.
+ */
 import { createLLM } from 'convoke'
 import type { LLM, LLMOptions } from 'convoke'
 
@@ -8,13 +10,13 @@ export const vendors: readonly Vendor[] = ['openai', 'anthropic', 'gemini', 'coh
 
 export const apiKey = 'sk-campaign-0123456789abcdef'
 
-/** An LLM whose vendor answers at `url` (which may have a path). */
+/** Makes an LLM whose vendor answers at `url`, which may have a path. */
 export function openLLM(vendor: Vendor, url: string, options: LLMOptions = {}): LLM {
   const baseURL = vendor === 'openai' ? `${url}/v1` : url
   return createLLM(vendor, { model: 'test-model', apiKey, baseURL, ...options })
 }
 
-/** The vendor that a request to a path is for, and whether it asks for a stream. */
+/** The vendor of a request, and whether it asks for a stream. */
 export function understand(path: string, body: string): { vendor: Vendor; isStream: boolean } {
   const isStream = /"stream":true/.test(body)
   if (path.includes('/chat/completions')) return { vendor: 'openai', isStream }
@@ -25,16 +27,16 @@ export function understand(path: string, body: string): { vendor: Vendor; isStre
   return { vendor: 'ollama', isStream: !/"stream":false/.test(body) }
 }
 
-/** A stream on the wire: what comes before the text, one event for a piece of it, and the end. */
+/** The bytes of a stream: its beginning, an event for each piece of text, and its end. */
 export interface WireStream {
   contentType: string
   head: string
   text(piece: string): string
-  /** The vendor's terminal event and what belongs to it. */
+  /** The events at the end, with the vendor's terminal event. */
   tail: string
-  /** What a proxy may send to keep the connection open. */
+  /** Bytes that a proxy may send to keep the connection open. */
   comment: string
-  /** An error event in the vendor's own form. */
+  /** An error event in the vendor's format. */
   error(message: string): string
 }
 
@@ -119,13 +121,13 @@ export const streams: Record<Vendor, WireStream> = {
   },
 }
 
-/** A whole stream of these pieces of text. */
+/** The bytes of a whole stream with these pieces of text. */
 export function streamOf(vendor: Vendor, pieces: readonly string[]): string {
   const { head, text, tail } = streams[vendor]
   return head + pieces.map(text).join('') + tail
 }
 
-/** A plain reply. */
+/** The body of a reply without streaming. */
 export function plainOf(vendor: Vendor, text: string): string {
   return JSON.stringify(plainBody(vendor, text))
 }

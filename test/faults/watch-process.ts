@@ -1,8 +1,8 @@
-/** Counts what a process says of calls that were handled badly: rejections that nobody caught, and warnings. */
+/** Counts unhandled rejections and warnings of this process, which are signs of mishandled calls. */
 export interface ProcessWatch {
   rejections: unknown[]
   warnings: Error[]
-  /** Waits for what is late, then stops counting. */
+  /** Waits for late ones, and then stops counting. */
   stop(): Promise<void>
 }
 

@@ -1,11 +1,11 @@
 /**
- * Ends the thread of a store from inside, at a commit. Preloaded into worker threads by `killable-workers.ts`; the order
- * comes in shared memory and is obeyed once.
+ * Ends the thread of a store from inside, at a commit. `killable-workers.ts` preloads it into worker threads. The order
+ * comes through shared memory, and is carried out once.
  */
 import { getEnvironmentData, isMainThread } from 'node:worker_threads'
 import SQLite from 'better-sqlite3'
 
-/** Ways to end, as they cross in shared memory. */
+/** The ways to end, as numbers in shared memory. */
 export const ways = [
   'exit before the commit',
   'exit after the commit',
@@ -31,7 +31,7 @@ if (!isMainThread && shared instanceof SharedArrayBuffer) {
   }
 }
 
-/** In small pieces: one large piece past the limit would end the whole process. */
+/** Allocates small pieces, because one large piece beyond the limit would end the whole process. */
 function exhaust(): void {
   let held: unknown
   for (;;) held = { held }

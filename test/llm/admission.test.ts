@@ -1,10 +1,10 @@
 /** The circuit breaker and the limit of the rate in real calls, through the vendors' own SDKs. */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { test } from 'node:test'
 import { ConvokeError, isConvokeError } from 'convoke'
 import type { GenerateResponse } from 'convoke'
 import type { Simulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { Admission } from '../../src/llm/admission.ts'
 import type { ChatRequest } from '../../src/provider.ts'
 import { open, pause } from '../support/combinators-kit.ts'
@@ -215,28 +215,28 @@ test('without the option, and with false, no circuit opens', async (context) => 
 })
 
 const request = { model: 'm', messages: [] } as unknown as ChatRequest
-const admissionRequest = (signal = new AbortController().signal) => ({
-  request,
-  signal,
-  isRetry: false,
-  spent: () => 0,
-})
+/** Sends an attempt that does no more than `run`. */
+const execute = (
+  admission: Admission,
+  run: () => Promise<unknown>,
+  signal = new AbortController().signal,
+): Promise<GenerateResponse> => {
+  const send = run as () => Promise<GenerateResponse>
+  return admission.execute({ request, signal, isRetry: false, run: send, spentTokens: () => 0 }, undefined)
+}
 const reply = { usage: { inputTokens: 1, outputTokens: 1, totalTokens: 2 } } as GenerateResponse
 const busy = () => Promise.reject<GenerateResponse>(new ConvokeError('overloaded', 'Busy.'))
 
 test('while a probe is under way, others are told at once, even where they would wait for a slot', async (context) => {
   const clock = new FakeClock(context)
   const admission = new Admission({ circuitBreaker: { failures: 1 }, maxConcurrent: 1 })
-  await assert.rejects(admission.execute(busy, admissionRequest()), { code: 'overloaded' })
+  await assert.rejects(execute(admission, busy), { code: 'overloaded' })
   clock.nowMs += 30_000
   let end = () => {}
-  const probe = admission.execute(
-    () => new Promise((resolve) => (end = () => resolve(reply))),
-    admissionRequest(),
-  )
+  const probe = execute(admission, () => new Promise((resolve) => (end = () => resolve(reply))))
   await settled()
   await assert.rejects(
-    admission.execute(async () => reply, admissionRequest()),
+    execute(admission, async () => reply),
     { code: 'circuit_open' },
   )
   assert.deepEqual([admission.running, admission.queued], [1, 0])
@@ -252,11 +252,8 @@ test('one that waits for the rate while the circuit opens sends nothing, and tak
     circuitBreaker: { failures: 1, cooldownMs: 90_000 },
   })
   let failNow = () => {}
-  const first = admission.execute(
-    () => new Promise((_, reject) => (failNow = () => busy().catch(reject))),
-    admissionRequest(),
-  )
-  const waiting = admission.execute(async () => assert.fail('it was sent'), admissionRequest())
+  const first = execute(admission, () => new Promise((_, reject) => (failNow = () => busy().catch(reject))))
+  const waiting = execute(admission, async () => assert.fail('it was sent'))
   waiting.catch(() => {})
   await settled()
   failNow()
@@ -264,24 +261,21 @@ test('one that waits for the rate while the circuit opens sends nothing, and tak
   await clock.advance(60_000)
   await assert.rejects(waiting, { code: 'circuit_open' })
   await clock.advance(30_000)
-  assert.equal(await admission.execute(async () => reply, admissionRequest()), reply)
+  assert.equal(await execute(admission, async () => reply), reply)
   assert.equal(admission.running, 0)
 })
 
 test('an abort in the very moment of the permit sends nothing, and gives it back', async (context) => {
   const clock = new FakeClock(context)
   const admission = new Admission({ rateLimit: { requestsPerMinute: 1 } })
-  await admission.execute(async () => reply, admissionRequest())
+  await execute(admission, async () => reply)
   const controller = new AbortController()
-  const waiting = admission.execute(
-    async () => assert.fail('it was sent'),
-    admissionRequest(controller.signal),
-  )
+  const waiting = execute(admission, async () => assert.fail('it was sent'), controller.signal)
   waiting.catch(() => {})
   await settled()
   // Set behind the timer of the line, for the same moment, and run before what follows from that.
   clock.onRing = () => controller.abort(new Error('gone'))
   await clock.advance(60_000)
   await assert.rejects(waiting, /gone/)
-  assert.equal(await admission.execute(async () => reply, admissionRequest()), reply)
+  assert.equal(await execute(admission, async () => reply), reply)
 })

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { createLLM, isConvokeError, listProviders, registerProvider } from 'convoke'
+import { createLLM, isConvokeError, listProviders } from 'convoke'
+import { registerProvider } from 'convoke/provider'
 import type { ErrorCode, LLMOptions } from 'convoke'
-import { mergeOptions, settingsOf } from '../../src/options/call-options.ts'
+import { test } from 'vitest'
+import { mergeOptions } from '../../src/options/merge-options.ts'
+import { settingsOf } from '../../src/options/settings.ts'
 
 const key = { apiKey: 'sk-test-0123456789' }
 
@@ -34,7 +36,7 @@ for (const [name, options, words] of [
   ['null for time-outs', { timeouts: null }, /timeouts is null; it takes an object/],
   ['an unknown effort', { reasoning: 'hihg' }, /reasoning is "hihg"; it takes true, false, none, minimal/],
   ['a tool without a name', { tools: [{}] }, /tools is a list; it takes a list of tools, each with a name/],
-  ['a number among stop texts', { stop: [1] }, /stop is a list; it takes a text or a list of texts/],
+  ['a number among stop texts', { stop: [1] }, /stop is a list; it takes a string or a list of strings/],
   ['no room at all', { maxConcurrent: 0 }, /maxConcurrent is 0/],
   [
     'half a request a minute',
@@ -113,7 +115,7 @@ test('the rate and the circuit breaker are options of an LLM, not of a call', as
   for (const options of [{ rateLimit: {} }, { circuitBreaker: true }]) {
     await assert.rejects(llm.agenerate('Hi', options as object), {
       code: 'invalid_request',
-      message: /The option (rateLimit|circuitBreaker) is one of createLLM, not of a call/,
+      message: /The option (rateLimit|circuitBreaker) belongs to createLLM, not to a call/,
     })
   }
 })
@@ -150,14 +152,14 @@ test('an unknown provider is answered with the nearest name and with all of them
   refused(
     () => createLLM('antropic'),
     'configuration',
-    /Did you mean anthropic\? There are openai, anthropic/,
+    /Did you mean anthropic\? Providers are openai, anthropic/,
   )
-  refused(() => createLLM('__proto__'), 'configuration', /no provider/)
-  refused(() => createLLM('constructor'), 'configuration', /no provider/)
+  refused(() => createLLM('__proto__'), 'configuration', /Unknown provider/)
+  refused(() => createLLM('constructor'), 'configuration', /Unknown provider/)
 })
 
 test('an object that is no vendor client is refused by its kind', () => {
-  refused(() => createLLM(new Date()), 'configuration', /This Date is no client of a known SDK/)
+  refused(() => createLLM(new Date()), 'configuration', /This Date is not a client of a known SDK/)
   refused(() => createLLM(undefined as unknown as string), 'configuration', /not undefined/)
 })
 
@@ -209,7 +211,7 @@ test('a provider of one’s own is registered once, under a name that is free', 
   assert.ok(listProviders().includes('mine'))
   refused(() => registerProvider('mine', create), 'configuration', /already/)
   refused(() => registerProvider('openai', create), 'configuration', /already/)
-  refused(() => registerProvider('a/b', create), 'configuration', /no provider name/)
+  refused(() => registerProvider('a/b', create), 'configuration', /not a provider name/)
 })
 
 test('options of a call win over the defaults, the grouped ones name by name', () => {

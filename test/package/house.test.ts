@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { test } from 'node:test'
+import { test } from 'vitest'
 
 const root = resolve(import.meta.dirname, '../..')
 const source = join(root, 'src')
@@ -33,8 +33,15 @@ const rooms = [
   'session',
   'blocking/thread',
 ]
-/** What src/ itself holds: the words of the library. The index stands above all rooms. */
+/** What src/ itself holds beside the index: the words of the library. */
 const words = ['runtime.ts', 'types.ts', 'errors.ts', 'provider.ts']
+/** The entry points. They stand above all rooms, also above their own, and nothing imports them. */
+const { exports: exported } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  exports: Record<string, string | { 'convoke-source': string }>
+}
+const entries = Object.values(exported).flatMap((entry) =>
+  typeof entry === 'string' ? [] : [relative(source, join(root, entry['convoke-source']))],
+)
 /** Beside the house: nothing but these reaches the side of generate() that waits. */
 const mayBlock = /^(index|llm\/llm|session\/session|blocking\/.+|[a-z-]+\/[a-z-]+-sync)\.ts$/
 
@@ -56,7 +63,7 @@ const imports: Import[] = files.flatMap((file) =>
 const isSimulator = (file: string) => file.startsWith('simulator/')
 
 function floorOf(file: string): number {
-  if (file === 'index.ts') return rooms.length
+  if (entries.includes(file)) return rooms.length
   const room = dirname(file)
   const exact = rooms.indexOf(room)
   return exact >= 0 ? exact : rooms.indexOf(`${dirname(room)}/*`)
@@ -136,8 +143,21 @@ test('no vendor SDK is imported but as a type or on first use', () => {
 })
 
 test('every entry point refuses an old Node before anything else is loaded', () => {
-  for (const entry of ['index.ts', 'simulator/index.ts']) {
+  const inSource = entries.filter((entry) => !entry.startsWith('..'))
+  assert.deepEqual(inSource, [
+    'index.ts',
+    'providers/index.ts',
+    'store/index.ts',
+    'consensus/index.ts',
+    'simulator/index.ts',
+  ])
+  for (const entry of inSource) {
     const first = imports.find(({ from }) => from === entry)
     assert.equal(first?.to, 'runtime.ts', entry)
   }
+})
+
+test('nothing imports an entry point', () => {
+  const importing = imports.filter(({ to }) => entries.includes(to))
+  assert.deepEqual(importing, [])
 })

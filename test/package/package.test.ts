@@ -1,18 +1,27 @@
 /** The package as its users get it: packed, installed, imported, and refused by an old Node. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
-import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
+import { afterAll, beforeAll, test } from 'vitest'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '../..')
 let home = ''
 
+const { exports: exported } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  exports: Record<string, unknown>
+}
+/** What can be imported: all that `exports` names. */
+const entries = Object.keys(exported)
+  .filter((path) => path !== './package.json')
+  .map((path) => path.replace('.', 'convoke'))
+
 /** A project that depends on the built package, with the SDKs of this one. */
-before(async () => {
+beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'convoke-package-'))
   const installed = join(home, 'node_modules', 'convoke')
   await mkdir(installed, { recursive: true })
@@ -25,13 +34,13 @@ before(async () => {
     join(installed, 'dist'),
   ])
   await cp(join(root, 'package.json'), join(installed, 'package.json'))
-  for (const name of ['tokenx', '@pydantic']) {
+  for (const name of ['leven', 'tokenx', '@pydantic']) {
     await symlink(join(root, 'node_modules', name), join(home, 'node_modules', name))
   }
   await writeFile(join(home, 'package.json'), '{"type":"module"}')
 })
 
-after(() => rm(home, { recursive: true, force: true }))
+afterAll(() => rm(home, { recursive: true, force: true }))
 
 async function script(text: string, execPath = process.execPath, args: string[] = []) {
   const file = join(home, `script-${Math.random().toString(36).slice(2)}.js`)
@@ -45,12 +54,22 @@ async function script(text: string, execPath = process.execPath, args: string[] 
 test('every entry point can be imported from the built package', async () => {
   const { stdout, stderr } = await script(`
     import { createRequire } from 'node:module'
-    const names = ['convoke', 'convoke/simulator', 'convoke/conformance']
-    for (const name of names) console.log(name, Object.keys(await import(name)).length > 0)
+    const names = ${JSON.stringify(entries)}
+    for (const name of names) console.log(name, Object.keys(await import(name)).join())
     console.log(createRequire(import.meta.url)('convoke/package.json').name)
   `)
   assert.equal(stderr, '')
-  assert.equal(stdout, 'convoke true\nconvoke/simulator true\nconvoke/conformance true\nconvoke\n')
+  const lines = stdout.split('\n').map((line) => line.split(' '))
+  assert.deepEqual(
+    lines.map(([name]) => name),
+    [...entries, 'convoke', ''],
+  )
+  const values = Object.fromEntries(lines)
+  assert.equal(values['convoke/provider'], 'registerProvider')
+  assert.equal(values['convoke/consensus'], 'textSimilarity')
+  // The contract of a store is types alone.
+  assert.equal(values['convoke/store'], '')
+  assert.match(values['convoke/conformance'], /providerContract/)
 })
 
 test('importing convoke loads no vendor SDK, no price list, no transport, no thread and no simulator', async () => {
@@ -59,12 +78,12 @@ test('importing convoke loads no vendor SDK, no price list, no transport, no thr
     const loaded = []
     registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) })
     await import('convoke')
-    console.log(loaded.filter((url) => /openai|anthropic|google|cohere|ollama|genai|simulator|lean-fetch|piscina|better-sqlite3|gpt-tokenizer/.test(url)).join())
+    console.log(loaded.filter((url) => /openai|anthropic|google|cohere|ollama|genai|simulator|undici|piscina|better-sqlite3|gpt-tokenizer/.test(url)).join())
     console.log(loaded.length)
   `)
   const [sdks, count] = stdout.split('\n')
   assert.equal(sdks, '')
-  assert.ok(Number(count) > 10 && Number(count) < 115, count)
+  assert.ok(Number(count) > 10 && Number(count) < 140, count)
 })
 
 test('worker threads run from the built package', async () => {
@@ -95,7 +114,7 @@ const sentence = /unsupported_runtime: convoke needs Node 22\.12 or newer; this 
 test('an old Node is refused in one sentence with exit code 1, by every entry point', async () => {
   const pretend = join(home, 'pretend.cjs')
   await writeFile(pretend, "Object.defineProperty(process.versions, 'node', { value: '22.11.0' })")
-  for (const name of ['convoke', 'convoke/simulator', 'convoke/conformance']) {
+  for (const name of entries) {
     const { code, stderr } = await script(`import '${name}'`, process.execPath, ['--require', pretend])
     assert.equal(code, 1, name)
     assert.match(stderr, sentence)
@@ -122,8 +141,8 @@ test('a Node that SQLite cannot run on is refused by the store, in words, before
 
 test('an old Node of this machine, where there is one, is refused the same way', async (context) => {
   const old = await oldNode()
-  if (!old) return context.diagnostic('every Node on the PATH is new enough')
-  for (const name of ['convoke', 'convoke/simulator', 'convoke/conformance']) {
+  if (!old) return context.annotate('every Node on the PATH is new enough')
+  for (const name of entries) {
     const { code, stderr } = await script(`import '${name}'`, old)
     assert.equal(code, 1, name)
     assert.match(stderr, sentence)

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { ConvokeError, isConvokeError } from 'convoke'
-import type { ConvokeErrorOptions, ErrorCode, GenerateResponse } from 'convoke'
+import type { ErrorCode, GenerateResponse } from 'convoke'
+import type { ConvokeErrorOptions } from 'convoke/provider'
+import { test, vi } from 'vitest'
 import { Breaker } from '../../src/policies/breaker.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -18,7 +19,7 @@ async function failTimes(breaker: Breaker, times: number): Promise<void> {
   for (let count = 0; count < times; count++) await fail(breaker)
 }
 
-/** The error of an attempt that must not be sent. */
+/** The error of an attempt that the breaker must refuse. */
 async function refused(breaker: Breaker): Promise<ConvokeError> {
   const error: unknown = await breaker
     .execute(async () => assert.fail('it was sent'))
@@ -33,7 +34,7 @@ async function isClosed(breaker: Breaker): Promise<boolean> {
   return (await Promise.allSettled(both)).every(({ status }) => status === 'fulfilled')
 }
 
-/** An attempt that ends when it is told to. */
+/** An attempt that the test ends. */
 function attempt(breaker: Breaker) {
   let succeed = () => {}
   let failWith = (_error: Error) => {}
@@ -57,7 +58,7 @@ function attempt(breaker: Breaker) {
   }
 }
 
-test('opens after so many failures in a row, and says what failed and when it tries again', async (context) => {
+test('opens after several failures in a row, and says what failed and when it sends again', async (context) => {
   const clock = new FakeClock(context)
   const breaker = new Breaker()
   await failTimes(breaker, 4)
@@ -67,7 +68,7 @@ test('opens after so many failures in a row, and says what failed and when it tr
   const error = await refused(breaker)
   assert.equal(
     error.message,
-    'The circuit is open after 5 failures in a row, the last one overloaded (status 503). The next request is sent in 18 s; until then none is.',
+    'The circuit is open after 5 failures in a row, the last one overloaded (status 503). Nothing is sent for another 18 s.',
   )
   assert.equal(error.retryAfterMs, 17_655)
   assert.equal(error.isRetryable, false)
@@ -79,7 +80,7 @@ test('opens after so many failures in a row, and says what failed and when it tr
   )
 })
 
-test('a success between them begins the count anew', async () => {
+test('a success between failures restarts the count', async () => {
   const breaker = new Breaker({ failures: 2 })
   await fail(breaker)
   await breaker.execute(async () => 'ok')
@@ -98,14 +99,14 @@ for (const [code, options = {}] of [
   ['timeout', { phase: 'idle' }],
   ['timeout', { phase: 'server', status: 408 }],
 ] as [ErrorCode, ConvokeErrorOptions?][]) {
-  test(`${code} ${options.phase ?? ''} speaks against the vendor`, async () => {
+  test(`${code} ${options.phase ?? ''} counts as a failure`, async () => {
     const breaker = new Breaker({ failures: 1 })
     await fail(breaker, new ConvokeError(code, 'No.', options))
     await refused(breaker)
   })
 }
 
-/** Whether the vendor has answered decides what they say of a probe. */
+/** Errors that are no failures; the last column says whether the vendor answered, which closes the circuit after a probe. */
 const others: [ErrorCode, ConvokeErrorOptions, boolean][] = [
   ['rate_limited', { status: 429 }, true],
   ['rate_limited', {}, true],
@@ -125,13 +126,13 @@ const others: [ErrorCode, ConvokeErrorOptions, boolean][] = [
 ]
 for (const [code, options, isAnswer] of others) {
   const name = `${code} ${options.status ?? options.phase ?? ''}`
-  test(`${name} does not speak against the vendor`, async () => {
+  test(`${name} does not count as a failure`, async () => {
     const breaker = new Breaker({ failures: 1 })
     await fail(breaker, new ConvokeError(code, 'No.', options))
     assert.ok(await isClosed(breaker))
   })
 
-  test(`a probe that ends with ${name} ${isAnswer ? 'closes' : 'lets the next one probe at once'}`, async (context) => {
+  test(`a probe that ends with ${name} ${isAnswer ? 'closes' : 'lets the next attempt probe at once'}`, async (context) => {
     const clock = new FakeClock(context)
     const breaker = new Breaker({ failures: 1 })
     await fail(breaker)
@@ -145,7 +146,7 @@ for (const [code, options, isAnswer] of others) {
   })
 }
 
-test('an answer that is no reply does not end a row of failures; a whole reply that fits no schema does', async () => {
+test('a refusal does not end a row of failures; a whole reply that does not fit its schema does', async () => {
   const breaker = new Breaker({ failures: 2 })
   await fail(breaker)
   await fail(breaker, new ConvokeError('invalid_output', 'No.'))
@@ -155,13 +156,13 @@ test('an answer that is no reply does not end a row of failures; a whole reply t
   await refused(breaker)
 })
 
-test('what is no error of ours says nothing', async () => {
+test('an error that is no ConvokeError counts neither way', async () => {
   const breaker = new Breaker({ failures: 1 })
   await fail(breaker, new TypeError('a bug'))
   assert.ok(await isClosed(breaker))
 })
 
-test('after the cool-down exactly one probes; its success closes', async (context) => {
+test('after the cool-down exactly one attempt probes, and its success closes the circuit', async (context) => {
   const clock = new FakeClock(context)
   const breaker = new Breaker()
   await failTimes(breaker, 5)
@@ -173,7 +174,10 @@ test('after the cool-down exactly one probes; its success closes', async (contex
   const probe = attempt(breaker)
   for (let count = 0; count < 10; count++) {
     const error = await refused(breaker)
-    assert.match(error.message, /One request is trying the vendor now; until then none is\.$/)
+    assert.match(
+      error.message,
+      /One request is testing the vendor now; nothing else is sent until it ends\.$/,
+    )
     assert.equal(error.retryAfterMs, 30_000)
   }
   await probe.succeed()
@@ -181,7 +185,7 @@ test('after the cool-down exactly one probes; its success closes', async (contex
   assert.ok(await isClosed(breaker))
 })
 
-test('a probe that fails keeps it open for another cool-down', async (context) => {
+test('a probe that fails keeps the circuit open for another cool-down', async (context) => {
   const clock = new FakeClock(context)
   const breaker = new Breaker()
   await failTimes(breaker, 5)
@@ -192,14 +196,14 @@ test('a probe that fails keeps it open for another cool-down', async (context) =
   clock.nowMs += 29_999
   assert.match(
     (await refused(breaker)).message,
-    /after 6 failures in a row, the last one connection\. .* in 1 s/,
+    /after 6 failures in a row, the last one connection\. .* another 1 s/,
   )
   clock.nowMs += 1
   await breaker.execute(async () => 'ok')
   assert.ok(await isClosed(breaker))
 })
 
-test('failures of attempts that began before it opened do not prolong it', async (context) => {
+test('failures of attempts that began before the circuit opened do not prolong it', async (context) => {
   const clock = new FakeClock(context)
   const breaker = new Breaker({ failures: 2 })
   const late = [attempt(breaker), attempt(breaker)]
@@ -216,7 +220,7 @@ test('failures of attempts that began before it opened do not prolong it', async
   assert.ok(await isClosed(breaker))
 })
 
-test('a success of an attempt that began before it opened does not close it, nor frees the place of the probe', async (context) => {
+test('a success of an attempt that began before the circuit opened neither closes it nor allows another probe', async (context) => {
   const clock = new FakeClock(context)
   const breaker = new Breaker({ failures: 1 })
   const late = [attempt(breaker), attempt(breaker), attempt(breaker)]
@@ -232,7 +236,7 @@ test('a success of an attempt that began before it opened does not close it, nor
   await probe.succeed()
 })
 
-test('once it is closed again, failures from before do not count', async (context) => {
+test('failures from before do not count once the circuit is closed again', async (context) => {
   const clock = new FakeClock(context)
   const breaker = new Breaker({ failures: 2 })
   const late = [attempt(breaker), attempt(breaker)]
@@ -243,7 +247,7 @@ test('once it is closed again, failures from before do not count', async (contex
   assert.ok(await isClosed(breaker))
 })
 
-test('a probe that hangs is joined by another after a minute, and the success of either closes', async (context) => {
+test('a second probe joins one that hangs after a minute, and the success of either closes the circuit', async (context) => {
   for (const first of [true, false]) {
     const clock = new FakeClock(context)
     const breaker = new Breaker({ failures: 1, cooldownMs: 1_000 })
@@ -262,14 +266,14 @@ test('a probe that hangs is joined by another after a minute, and the success of
   }
 })
 
-test('a change of the wall clock moves nothing', async (context) => {
+test('a change of the wall clock has no effect', async () => {
   const breaker = new Breaker({ failures: 1 })
   await fail(breaker)
-  context.mock.method(Date, 'now', () => 8.64e15)
+  vi.spyOn(Date, 'now').mockImplementation(() => 8.64e15)
   await refused(breaker)
 })
 
-test('the failure that others see has nothing of the reply that it broke', async () => {
+test('the failure that other callers see holds nothing of the partial response', async () => {
   const breaker = new Breaker({ failures: 1 })
   const partial = { content: 'for one reader only' } as GenerateResponse
   await fail(breaker, new ConvokeError('stream_truncated', 'Cut.', { partial }))

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
+import { test } from 'vitest'
 import { Limiter } from '../../src/policies/limiter.ts'
+import { settled } from '../support/fake-clock.ts'
 
 const never = new AbortController().signal
-const turn = () => new Promise((resolve) => setImmediate(resolve))
 
-test('runs at most so many at once, the others in the order they came', async () => {
+test('runs at most maxConcurrent calls at once, and the others in order of arrival', async () => {
   const limiter = new Limiter(2, 10)
   const order: number[] = []
   let running = 0
@@ -16,7 +16,7 @@ test('runs at most so many at once, the others in the order they came', async ()
       limiter.execute(async () => {
         most = Math.max(most, ++running)
         order.push(number)
-        await turn()
+        await settled()
         running--
       }, never),
     ),
@@ -26,11 +26,11 @@ test('runs at most so many at once, the others in the order they came', async ()
   assert.equal(limiter.running, 0)
 })
 
-test('a full line refuses at once with queue_full', async () => {
+test('a full queue refuses at once with queue_full', async () => {
   const limiter = new Limiter(1, 1)
   let open = () => {}
-  const admission = new Promise<void>((resolve) => (open = resolve))
-  const first = limiter.execute(() => admission, never)
+  const opened = new Promise<void>((resolve) => (open = resolve))
+  const first = limiter.execute(() => opened, never)
   const second = limiter.execute(async () => 2, never)
   await assert.rejects(
     limiter.execute(async () => 3, never),
@@ -41,11 +41,11 @@ test('a full line refuses at once with queue_full', async () => {
   assert.equal(await second, 2)
 })
 
-test('an abort in line leaves the line, and no slot is lost', async () => {
+test('an abort during the wait leaves the queue, and no slot is lost', async () => {
   const limiter = new Limiter(1, 5)
   let open = () => {}
-  const admission = new Promise<void>((resolve) => (open = resolve))
-  const first = limiter.execute(() => admission, never)
+  const opened = new Promise<void>((resolve) => (open = resolve))
+  const first = limiter.execute(() => opened, never)
   const controller = new AbortController()
   const second = limiter.execute(async () => 2, controller.signal)
   controller.abort(new Error('gone'))
@@ -63,7 +63,7 @@ test('a failure frees its slot', async () => {
   assert.equal(limiter.running, 0)
 })
 
-test('one that may exceed joins a full line; one that is aborted already runs nothing', async () => {
+test('a call that may exceed joins a full queue; a call that was aborted before runs nothing', async () => {
   const limiter = new Limiter(1, 0)
   let open = () => {}
   const first = limiter.execute(() => new Promise<void>((resolve) => (open = resolve)), never)

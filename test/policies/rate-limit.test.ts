@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { test } from 'vitest'
 import { RateLimit } from '../../src/policies/rate-limit.ts'
 import type { Permit } from '../../src/policies/rate-limit.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 
 const never = new AbortController().signal
 
-test('lets so many through at once, and each further one when the minute of an older one is over', async (context) => {
+test('lets as many requests through as allowed, and each further one when an older one is a minute old', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ requestsPerMinute: 3 })
   const begun: number[] = []
-  const ask = () => limit.take(0, never).then(() => begun.push(clock.nowMs))
+  const ask = () => limit.acquire(0, never).then(() => begun.push(clock.nowMs))
   await ask()
   await clock.advance(10_000)
   for (let count = 0; count < 4; count++) void ask()
@@ -28,13 +28,13 @@ test('lets so many through at once, and each further one when the minute of an o
   assert.equal(clock.pending, 0)
 })
 
-test('wakes when the window allows, not before: one timer, set once more where it rang early', async (context) => {
+test('starts a request when the window allows and not before: one timer, set again if it fires early', async (context) => {
   const clock = new FakeClock(context)
   clock.earlyMs = 1
   const limit = new RateLimit({ requestsPerMinute: 1 })
-  await limit.take(0, never)
+  await limit.acquire(0, never)
   let begunAtMs = 0
-  void limit.take(0, never).then(() => (begunAtMs = clock.nowMs))
+  void limit.acquire(0, never).then(() => (begunAtMs = clock.nowMs))
   await clock.advance(70_000)
   assert.ok(begunAtMs >= 65_000 && begunAtMs < 65_001, `begun at ${begunAtMs}`)
   assert.equal(clock.delays[0], 60_000)
@@ -49,8 +49,8 @@ test('no minute holds more requests or tokens than allowed, whenever they are as
   const random = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below
   for (let number = 0; number < 1_500; number++) {
     const tokens = random(number % 200 < 100 ? 30 : 200)
-    void limit.take(tokens, never).then(() => begun.push({ number, atMs: clock.nowMs, tokens }))
-    // Bursts, and pauses longer than the window.
+    void limit.acquire(tokens, never).then(() => begun.push({ number, atMs: clock.nowMs, tokens }))
+    // Makes bursts, and pauses that are longer than the window.
     if (random(40) === 0) await clock.advance(random(90_000))
   }
   await clock.advance(60_000 * 400)
@@ -68,24 +68,24 @@ test('a small request does not overtake a large one', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ tokensPerMinute: 100 })
   const order: string[] = []
-  await limit.take(60, never)
-  void limit.take(50, never).then(() => order.push('large'))
-  void limit.take(1, never).then(() => order.push('small'))
+  await limit.acquire(60, never)
+  void limit.acquire(50, never).then(() => order.push('large'))
+  void limit.acquire(1, never).then(() => order.push('small'))
   await clock.advance(59_999)
   assert.deepEqual(order, [])
   await clock.advance(1)
   assert.deepEqual(order, ['large', 'small'])
 })
 
-test('an abort leaves the line at once, without a listener, and the next in line goes', async (context) => {
+test('an abort leaves the queue at once, without a listener, and the next request starts', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ tokensPerMinute: 100 })
-  await limit.take(60, never)
+  await limit.acquire(60, never)
   const controller = new AbortController()
   const { signal } = controller
-  const large = limit.take(90, signal)
+  const large = limit.acquire(90, signal)
   let hasBegun = false
-  const small = limit.take(30, never).then(() => (hasBegun = true))
+  const small = limit.acquire(30, never).then(() => (hasBegun = true))
   await settled()
   assert.equal(getEventListeners(signal, 'abort').length, 1)
   assert.equal(hasBegun, false)
@@ -94,112 +94,113 @@ test('an abort leaves the line at once, without a listener, and the next in line
   await small
   assert.equal(getEventListeners(signal, 'abort').length, 0)
   assert.equal(clock.pending, 0)
-  await assert.rejects(limit.take(1, signal), /gone/)
+  await assert.rejects(limit.acquire(1, signal), /gone/)
 })
 
-test('one that was let through leaves no listener either', async (context) => {
+test('a request that was let through leaves no listener either', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ requestsPerMinute: 1 })
-  await limit.take(0, never)
+  await limit.acquire(0, never)
   const { signal } = new AbortController()
-  const waiting = limit.take(0, signal)
+  const waiting = limit.acquire(0, signal)
   await clock.advance(60_000)
   await waiting
   assert.equal(getEventListeners(signal, 'abort').length, 0)
 })
 
-test('nobody in line, no timer', async (context) => {
+test('no timer runs while no request waits', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ requestsPerMinute: 1 })
   const controller = new AbortController()
-  await limit.take(0, never)
-  const waiting = [limit.take(0, controller.signal), limit.take(0, controller.signal)]
+  await limit.acquire(0, never)
+  const waiting = [limit.acquire(0, controller.signal), limit.acquire(0, controller.signal)]
   assert.equal(clock.pending, 1)
   controller.abort(new Error('gone'))
   await Promise.allSettled(waiting)
   assert.equal(clock.pending, 0)
 })
 
-test('a request that is larger than the limit goes when no token is left in the window', async (context) => {
+test('a request that is larger than the limit starts when the window holds no tokens', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ tokensPerMinute: 100 })
   const begun: number[] = []
-  for (const tokens of [0, 500, 1, 500, 1]) void limit.take(tokens, never).then(() => begun.push(clock.nowMs))
+  for (const tokens of [0, 500, 1, 500, 1])
+    void limit.acquire(tokens, never).then(() => begun.push(clock.nowMs))
   await clock.advance(200_000)
   assert.deepEqual(begun, [5_000, 5_000, 65_000, 125_000, 185_000])
 })
 
-test('what was reserved in vain is given back at once to those who wait', async () => {
+test('tokens that were reserved but not spent go to waiting requests at once', async () => {
   const limit = new RateLimit({ tokensPerMinute: 100 })
-  const first = await limit.take(90, never)
+  const first = await limit.acquire(90, never)
   let begun = 0
-  for (const tokens of [50, 40]) void limit.take(tokens, never).then(() => begun++)
+  for (const tokens of [50, 40]) void limit.acquire(tokens, never).then(() => begun++)
   await settled()
   assert.equal(begun, 0)
   first.settle(10)
   await settled()
   assert.equal(begun, 2)
   const controller = new AbortController()
-  const third = limit.take(1, controller.signal)
+  const third = limit.acquire(1, controller.signal)
   assert.equal(await Promise.race([third, settled()]), undefined)
   controller.abort(new Error('gone'))
   await assert.rejects(third, /gone/)
 })
 
-test('what was spent beyond the reservation counts for a minute from when it is known', async (context) => {
+test('tokens spent beyond the reservation count for a minute from the moment they are known', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ tokensPerMinute: 100 })
   const begun: number[] = []
-  const long = await limit.take(10, never)
+  const long = await limit.acquire(10, never)
   await clock.advance(90_000)
   long.settle(110)
-  void limit.take(1, never).then(() => begun.push(clock.nowMs))
+  void limit.acquire(1, never).then(() => begun.push(clock.nowMs))
   await clock.advance(59_999)
   assert.deepEqual(begun, [])
   await clock.advance(1)
   assert.deepEqual(begun, [155_000])
 })
 
-test('a correction that comes after its minute gives nothing back twice', async (context) => {
+test('a correction that comes after its minute gives nothing back a second time', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ tokensPerMinute: 100 })
-  const long = await limit.take(100, never)
+  const long = await limit.acquire(100, never)
   await clock.advance(60_000)
-  await limit.take(100, never)
+  await limit.acquire(100, never)
   long.settle(0)
   let hasBegun = false
-  void limit.take(1, never).then(() => (hasBegun = true))
+  void limit.acquire(1, never).then(() => (hasBegun = true))
   await clock.advance(59_999)
   assert.equal(hasBegun, false)
   await clock.advance(1)
   assert.equal(hasBegun, true)
 })
 
-test('a permit that is given back counts neither as a request nor for its tokens', async () => {
+test('a permit that is given back counts neither as a request nor with its tokens', async () => {
   const limit = new RateLimit({ requestsPerMinute: 1, tokensPerMinute: 10 })
-  const first = await limit.take(10, never)
-  const second = limit.take(10, never)
+  const first = await limit.acquire(10, never)
+  const second = limit.acquire(10, never)
   first.giveBack()
-  const third = limit.take(10, never)
+  const third = limit.acquire(10, never)
   const permit: Permit = await second
   permit.giveBack()
   await third
 })
 
-test('a limit of requests takes no notice of tokens', async () => {
+test('a limit of requests alone ignores tokens', async () => {
   const limit = new RateLimit({ requestsPerMinute: 2 })
-  const first = await limit.take(0, never)
+  const first = await limit.acquire(0, never)
   first.settle(1_000_000)
-  await limit.take(1_000_000, never)
+  await limit.acquire(1_000_000, never)
 })
 
-test('no timer is set beyond what a timer takes', async (context) => {
+test('no timer is set to a longer delay than a timer holds', async (context) => {
   const clock = new FakeClock(context)
   const windowMs = 5_000_000_000
   const limit = new RateLimit({ requestsPerMinute: 1 }, windowMs)
-  await limit.take(0, never)
+  await limit.acquire(0, never)
   let hasBegun = false
-  void limit.take(0, never).then(() => (hasBegun = true))
+  void limit.acquire(0, never).then(() => (hasBegun = true))
   await clock.advance(windowMs - 1)
   assert.equal(hasBegun, false)
   await clock.advance(1)
@@ -207,17 +208,17 @@ test('no timer is set beyond what a timer takes', async (context) => {
   assert.ok(clock.delays.every((delayMs) => delayMs <= 2_147_483_647))
 })
 
-test('the log holds what is in the window, whoever still has an old permit', async (context) => {
+test('the log holds no more than the window, even while an old permit is not settled', async (context) => {
   const clock = new FakeClock(context)
   const limit = new RateLimit({ tokensPerMinute: 1_000_000_000 })
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
-  const old = await limit.take(1, never)
+  const old = await limit.acquire(1, never)
   collect()
   const before = process.memoryUsage().heapUsed
   for (let count = 0; count < 200_000; count++) {
     clock.nowMs += 60
-    const permit = await limit.take(1, never)
+    const permit = await limit.acquire(1, never)
     permit.settle(2)
   }
   collect()

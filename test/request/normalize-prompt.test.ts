@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { Message, Prompt, Warning } from 'convoke'
-import { conversation } from '../../src/request/normalize-prompt.ts'
+import { test } from 'vitest'
+import { normalizePrompt } from '../../src/request/normalize-prompt.ts'
 
 const png = Buffer.from('iVBORw0KGgoAAAANSUhEUg==', 'base64')
 
 function read(prompt: Prompt, options: { system?: string; messages?: Message[] } = {}) {
   const warnings: Warning[] = []
-  return { ...conversation(prompt, options, (warning) => warnings.push(warning)), warnings }
+  return { ...normalizePrompt(prompt, options, (warning) => warnings.push(warning)), warnings }
 }
 
 function content(prompt: Prompt) {

@@ -3,23 +3,23 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
 import { createLLM, createSession, importSession, sqliteStore } from 'convoke'
 import type { ConvokeError, SessionOptions, TextPart } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
-import { imported } from '../../src/session/export.ts'
-import { sendable } from '../../src/session/history.ts'
+import { afterAll, beforeAll, test } from 'vitest'
+import { parseExportLines } from '../../src/session/export-lines.ts'
+import { sendableHistory } from '../../src/session/sendable-history.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
 
 let simulator: Simulator
 let folder = ''
 let files = 0
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ strictMessages: true })
   folder = mkdtempSync(join(tmpdir(), 'convoke-import-'))
 })
-after(async () => {
+afterAll(async () => {
   await simulator.close()
   rmSync(folder, { recursive: true })
 })
@@ -56,7 +56,7 @@ test('what is blank in a history is not sent, and does not part a tool call from
     { role: 'user', content: [text('\n')] },
     { role: 'tool', content: [{ type: 'tool-result', toolCallId: 'a', name: 'clock', result: 'noon' }] },
   ].map((message) => ({ ...message, id: '' }) as HistoryMessage)
-  const sent = sendable(history, 'openai')
+  const sent = sendableHistory(history, 'openai')
   assert.deepEqual(
     sent.map(({ role }) => role),
     ['user', 'assistant', 'tool'],
@@ -68,23 +68,6 @@ test('what is blank in a history is not sent, and does not part a tool call from
 const head = { format: 'convoke-session', version: 1, session: { system: 'Be brief.', metadata: { tag: 7 } } }
 const hello = { role: 'user', content: [{ type: 'text', text: 'Hello' }], turn: 1 }
 const asLines = (...values: unknown[]) => values.map((value) => JSON.stringify(value)).join('\n')
-
-test('a long history of one role is sent in time that grows with its length', () => {
-  const text = (at: number): HistoryMessage => ({
-    id: `m${at}`,
-    role: 'user',
-    content: [{ type: 'text', text: 'hm' }],
-  })
-  const timeOf = (count: number) => {
-    const history = Array.from({ length: count }, (_, at) => text(at))
-    const start = performance.now()
-    const [first] = sendable(history, 'openai') as unknown as [{ content: unknown[] }]
-    assert.equal(first.content.length, count)
-    return performance.now() - start
-  }
-  timeOf(1_000)
-  assert.ok(timeOf(20_000) < 500)
-})
 
 test('an import keeps the metadata and the system prompt, also under an id whose session is empty', async () => {
   const store = sqliteStore({ path: path() })
@@ -148,9 +131,9 @@ test('a line that is no message is refused by its number, and nothing is kept', 
   const part = (role: string, content: unknown) => ({ role, content: [content] })
   const bad: [unknown, RegExp][] = [
     [part('user', null), /part .* is null/],
-    [part('user', { type: 'sound' }), /"sound"; it takes text, image, file/],
+    [part('user', { type: 'sound' }), /"sound"; its parts are text, image, file/],
     [part('user', { type: 'text', text: 5 }), /text of the text part is 5/],
-    [part('user', { type: 'image', image: '?!' }), /no URL and no base64/],
+    [part('user', { type: 'image', image: '?!' }), /neither a URL nor base64/],
     [part('assistant', { type: 'tool-call', id: 1, name: 'clock' }), /id of the tool-call part is 1/],
     [part('assistant', { type: 'tool-result' }), /"tool-result"/],
     [part('tool', { type: 'tool-result', toolCallId: null }), /toolCallId/],
@@ -165,7 +148,7 @@ test('a line that is no message is refused by its number, and nothing is kept', 
     const promise = importSession(connect(), asLines(head, hello, line), { store })
     await assert.rejects(promise, (error: ConvokeError) => {
       assert.equal(error.code, 'invalid_request')
-      assert.match(error.message, /^Line 3 of the session is no message: /)
+      assert.match(error.message, /^Line 3 of the session is not a message: /)
       assert.match(error.message, message)
       return true
     })
@@ -201,7 +184,7 @@ test('one line of 16 MB in small pieces is read in time that grows with its leng
   const long = { role: 'user', content: [{ type: 'text', text: 'x'.repeat(16 * 1_024 * 1_024) }] }
   const pieces = asLines(head, long).match(/[^]{1,65536}/g) ?? []
   const start = process.cpuUsage()
-  const { messages } = await imported(pieces)
+  const { messages } = await parseExportLines(pieces)
   const { user, system } = process.cpuUsage(start)
   assert.equal(messages.length, 1)
   assert.ok(user + system < 300_000, `${(user + system) / 1_000} ms`)

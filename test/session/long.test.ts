@@ -1,12 +1,13 @@
 /** Sessions of many messages: a turn reads no more of them than it sends. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { createSession, importSession, sqliteStore } from 'convoke'
-import type { AddedMessage, SessionOptions, SessionRecord, Store, StoredMessage } from 'convoke'
-import { exported, imported, inTurns } from '../../src/session/export.ts'
-import { fit } from '../../src/session/fit.ts'
+import type { SessionOptions, Store, StoredMessage } from 'convoke'
+import type { AddedMessage, SessionRecord } from 'convoke/store'
+import { test } from 'vitest'
+import { exportLines, parseExportLines, yieldingToEventLoop } from '../../src/session/export-lines.ts'
+import { fitContext } from '../../src/session/fit-context.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
-import { countAhead, totalTokens } from '../../src/session/window.ts'
+import { countAhead, totalTokens } from '../../src/session/history-tokens.ts'
 import { codeOf, connect, path, simulator, wire } from '../support/session-kit.ts'
 
 const many = 10_000
@@ -191,7 +192,7 @@ test('what a turn sends is the same as if it had read the whole branch', async (
       const given = { llm: connect(), context, system: 'Be brief.', options: {} }
       const { signal } = new AbortController()
       const [some, all] = await Promise.all(
-        [store, whole].map((from) => fit(place, { ...given, store: from, signal })),
+        [store, whole].map((from) => fitContext(place, { ...given, store: from, signal })),
       )
       assert.deepEqual(some, all, `${id} within ${context.maxTokens}`)
     }
@@ -218,7 +219,7 @@ test('a history that is longer than the window is refused, also where what was r
     const all = totalTokens(history, undefined, options.model)
     for (let maxTokens = Math.floor(all * 0.6); maxTokens < all; maxTokens++) {
       const context = { maxTokens, onOverflow: 'error' as const }
-      const code = await codeOf(fit(place, { ...given, context, options }))
+      const code = await codeOf(fitContext(place, { ...given, context, options }))
       assert.equal(code, 'context_length_exceeded', `${words} words, ${maxTokens} of ${all}`)
     }
   }
@@ -243,14 +244,14 @@ test('an export is written and read in pieces, and the event loop goes round mea
     ...said(at),
     content: [{ type: 'text', text: 'word '.repeat(200) }],
   }))
-  const lines = [...exported({ id: 's' } as SessionRecord, messages as StoredMessage[])]
+  const lines = [...exportLines({ id: 's' } as SessionRecord, messages as StoredMessage[])]
   for (const given of [lines, lines.join('')]) {
-    const turns = await turnsDuring(() => imported(given))
+    const turns = await turnsDuring(() => parseExportLines(given))
     assert.ok(turns > 25, `${turns} times for ${typeof given}`)
   }
   const written: string[] = []
   const turns = await turnsDuring(async () => {
-    for await (const line of inTurns(lines)) written.push(line)
+    for await (const line of yieldingToEventLoop(lines)) written.push(line)
   })
   assert.deepEqual(written, lines)
   assert.ok(turns > 25, `${turns} times`)
@@ -268,9 +269,7 @@ test('results of tools and long messages are counted in pieces, and the event lo
   for (const history of histories) {
     const counted = await turnsDuring(() => countAhead(history))
     assert.ok(counted > 25, `the event loop went round ${counted} times`)
-    const start = performance.now()
     assert.ok(totalTokens(history, undefined, undefined) > 400_000)
-    assert.ok(performance.now() - start < 60, 'all was counted before')
   }
 })
 

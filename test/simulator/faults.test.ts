@@ -1,7 +1,7 @@
-/** Which fault a request gets, and what exactly it does to the wire. */
+/** Which fault a request gets, and what exactly it sends. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator } from '../../src/simulator/index.ts'
 
@@ -13,7 +13,7 @@ const chat = (content: unknown = 'Hi', stream = false) => ({
   messages: [{ role: 'user', content }],
 })
 
-test('queued faults come before the header, the header before the options, these before the reply', async () => {
+test('a queued fault wins over the header, the header over the options, and the options over the reply', async () => {
   await using simulator = await startSimulator({
     fault: ({ prompt }) => (prompt === 'plain' ? undefined : { status: 503 }),
     reply: { text: 'x', fault: { status: 504 } },
@@ -32,11 +32,11 @@ test('queued faults come before the header, the header before the options, these
   assert.equal(await status('Hi'), 503)
 })
 
-test('a fault header that is not a fault gets a 400 that says why', async () => {
+test('an invalid fault header gets a 400 that says why', async () => {
   await using simulator = await startSimulator()
   for (const [fault, message] of [
     ['{"status"', /x-simulator-fault is not JSON/],
-    ['{"statuses":5}', /Unknown fault\.statuses/],
+    ['{"statuses":5}', /Unknown field fault\.statuses/],
   ] as const) {
     const reply = await post(simulator, '/v1/chat/completions', chat(), { 'x-simulator-fault': fault })
     assert.equal(reply.status, 400)
@@ -44,7 +44,7 @@ test('a fault header that is not a fault gets a 400 that says why', async () => 
   }
 })
 
-test('a fault may bring a raw body and headers, and a status of 200 too', async () => {
+test('a fault may have a raw body and headers, also with the status 200', async () => {
   await using simulator = await startSimulator()
   simulator.failNext({
     status: 503,
@@ -75,7 +75,7 @@ test('a reset wins over a status, and a status over the faults of the stream', a
 
 test("a share sends exactly that part of the stream's events", async () => {
   await using simulator = await startSimulator({ reply: { chunks: [...'abcdefgh'] } })
-  // One for the role, eight of text, one for the end, and [DONE].
+  // The stream has one event for the role, eight of text, one for the end, and [DONE].
   for (const [share, events] of [
     [0, 0],
     [0.5, 5],
@@ -96,7 +96,7 @@ test("a share sends exactly that part of the stream's events", async () => {
   assert.equal(simulator.requests.at(-1)?.outcome, 'fault')
 })
 
-test("a share sends exactly that part of a plain reply's bytes", async () => {
+test('a share sends exactly that part of the bytes of a reply without streaming', async () => {
   await using simulator = await startSimulator({ reply: { text: '🙂'.repeat(50), id: 'x' } })
   const whole = Buffer.from(await (await post(simulator, '/api/chat', chat())).arrayBuffer()).length
   simulator.failNext({ endAfter: 0.5 })
@@ -111,14 +111,14 @@ test("a share sends exactly that part of a plain reply's bytes", async () => {
   await stream.cancel()
 })
 
-test('comments stand between events, where the vendor sends server-sent events', async () => {
+test('comments are sent between events if the vendor streams server-sent events', async () => {
   await using simulator = await startSimulator({ reply: { chunks: ['a', 'b'] }, fault: { comments: true } })
   const stream = async (path: string) => (await post(simulator, path, chat('Hi', true))).text()
   assert.equal((await stream('/v1/chat/completions')).split(': keep-alive\n\n').length - 1, 4)
   assert.ok(!(await stream('/api/chat')).includes('keep-alive'))
 })
 
-test('latency comes before the headers: the fault wins over the reply, the reply over the options', async () => {
+test('the latency comes before the headers: the fault wins over the reply, and the reply over the options', async () => {
   await using simulator = await startSimulator({ latencyMs: 40 })
   const took = async () => {
     const started = performance.now()
@@ -126,7 +126,7 @@ test('latency comes before the headers: the fault wins over the reply, the reply
     return performance.now() - started
   }
   const first = await took()
-  assert.ok(first >= 39 && first < 1000, String(first))
+  assert.ok(first >= 39, String(first))
   simulator.setReply({ text: 'x', latencyMs: 90 })
   assert.ok((await took()) >= 89)
   simulator.failNext({ latencyMs: 150 })
@@ -140,7 +140,7 @@ test('the pace is kept between events', async () => {
   const started = performance.now()
   await (await post(simulator, '/api/chat', chat('Hi', true))).text()
   const took = performance.now() - started
-  assert.ok(took >= 55 && took < 1000, String(took))
+  assert.ok(took >= 55, String(took))
 })
 
 function post(simulator: Simulator, path: string, body: unknown, headers: Headers = {}): Promise<Response> {

@@ -1,7 +1,7 @@
-/** What Ollama's own client reads: replies, models pulled and deleted, loading. */
+/** The simulator as Ollama's own client sees it: replies, pulling, deleting and loading of models. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
 import { Ollama } from 'ollama'
+import { afterAll, beforeAll, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator } from '../../src/simulator/index.ts'
 import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scripts.ts'
@@ -9,14 +9,14 @@ import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scr
 let simulator: Simulator
 let ollama: Ollama
 
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ chunkSize: 5 })
   ollama = new Ollama({ host: simulator.baseURL('ollama') })
 })
 
-after(() => simulator.close())
+afterAll(() => simulator.close())
 
-test('Ollama gives thinking and tool calls, whole and streamed alike', async () => {
+test('Ollama gives the same thinking and tool calls with and without streaming', async () => {
   simulator.setReply({ ...REASONED, ...CALLS })
   const calls = [
     {
@@ -44,7 +44,7 @@ test('Ollama generates from a prompt', async () => {
   assert.equal(simulator.requests.at(-1)?.system, 'Be brief.')
 })
 
-test('Ollama streams lines of JSON unless it is told otherwise', async () => {
+test('Ollama streams lines of JSON by default', async () => {
   simulator.setReply('Four and four')
   for (const [path, asked] of [
     ['/api/chat', { messages }],
@@ -62,7 +62,7 @@ test('Ollama streams lines of JSON unless it is told otherwise', async () => {
   }
 })
 
-test('Ollama loads and unloads a model by a request without a prompt', async () => {
+test('Ollama loads and unloads a model with a request without a prompt', async () => {
   const loaded = await ollama.chat({ model, messages: [] })
   assert.deepEqual([loaded.done_reason, loaded.message.content], ['load', ''])
   const unloaded = await ollama.chat({ model, messages: [], keep_alive: 0 })

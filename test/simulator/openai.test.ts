@@ -1,7 +1,7 @@
-/** What OpenAI's SDK reads out of a scripted reply, from Chat Completions and from Responses. */
+/** Scripted replies as OpenAI's SDK reads them, from Chat Completions and from Responses. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
 import OpenAI from 'openai'
+import { afterAll, beforeAll, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator } from '../../src/simulator/index.ts'
 import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scripts.ts'
@@ -9,12 +9,12 @@ import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scr
 let simulator: Simulator
 let openai: OpenAI
 
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ chunkSize: 5 })
   openai = new OpenAI({ apiKey: 'key', baseURL: simulator.baseURL('openai'), maxRetries: 0 })
 })
 
-after(() => simulator.close())
+afterAll(() => simulator.close())
 
 test('OpenAI chat gives tool calls, whole and in deltas', async () => {
   simulator.setReply(CALLS)
@@ -30,14 +30,14 @@ test('OpenAI chat gives tool calls, whole and in deltas', async () => {
   assert.deepEqual(streamed.choices[0]?.message.tool_calls?.map(flatCall), expected)
 })
 
-test('OpenAI chat gives a null content where there are only tool calls', async () => {
+test('OpenAI chat gives null as the content of a reply with nothing but tool calls', async () => {
   simulator.setReply({ toolCalls: [{ name: 'time' }] })
   const { choices } = await openai.chat.completions.create({ model, messages })
   assert.equal(choices[0]?.message.content, null)
   assert.match(choices[0]?.message.tool_calls?.[0]?.id ?? '', /^call_/)
 })
 
-test('OpenAI chat gives arguments that are cut off as they are', async () => {
+test('OpenAI chat sends cut-off arguments unchanged', async () => {
   simulator.setReply({ toolCalls: [{ name: 'f', arguments: '{"city":"Zü' }], finishReason: 'length' })
   let json = ''
   for await (const chunk of await openai.chat.completions.create({ model, messages, stream: true })) {
@@ -46,7 +46,7 @@ test('OpenAI chat gives arguments that are cut off as they are', async () => {
   assert.equal(json, '{"city":"Zü')
 })
 
-test('OpenAI chat gives a refusal beside a null content', async () => {
+test('OpenAI chat gives a refusal, with null as the content', async () => {
   simulator.setReply({ refusal: 'I cannot do that.' })
   const { choices } = await openai.chat.completions.create({ model, messages })
   assert.deepEqual(
@@ -57,7 +57,7 @@ test('OpenAI chat gives a refusal beside a null content', async () => {
   assert.equal(streamed.choices[0]?.message.refusal, 'I cannot do that.')
 })
 
-test('OpenAI chat gives reasoning as compatible servers do', async () => {
+test('OpenAI chat gives reasoning in the field of compatible servers', async () => {
   simulator.setReply(REASONED)
   const { choices } = await openai.chat.completions.create({ model, messages })
   assert.equal((choices[0]?.message as { reasoning_content?: string }).reasoning_content, 'Two and two…')
@@ -69,7 +69,7 @@ test('OpenAI chat gives reasoning as compatible servers do', async () => {
   assert.equal(reasoning, 'Two and two…')
 })
 
-test('OpenAI chat streams usage only where it was asked for', async () => {
+test('OpenAI chat streams usage only when the request asks for it', async () => {
   simulator.setReply(USED)
   const request = { model, messages, stream: true } as const
   const without = await all(await openai.chat.completions.create(request))
@@ -115,7 +115,7 @@ test('OpenAI Responses streams the events of a full reply in order', async () =>
   )
 })
 
-test('OpenAI Responses gives the same output whole and streamed', async () => {
+test('OpenAI Responses gives the same output with and without streaming', async () => {
   simulator.setReply({ ...REASONED, ...CALLS, refusal: 'No.' })
   const whole = await openai.responses.create({ model, input: 'Hi' })
   const streamed = await openai.responses.stream({ model, input: 'Hi' }).finalResponse()
@@ -136,7 +136,7 @@ test('OpenAI Responses gives the same output whole and streamed', async () => {
   )
 })
 
-test('OpenAI Responses is incomplete where the length or the filter ended it', async () => {
+test('OpenAI Responses is incomplete when the length or the filter ended it', async () => {
   for (const [finishReason, reason] of [
     ['length', 'max_output_tokens'],
     ['content-filter', 'content_filter'],
@@ -149,7 +149,7 @@ test('OpenAI Responses is incomplete where the length or the filter ended it', a
   }
 })
 
-test('OpenAI Responses fails by an error event and a failed response', async () => {
+test('OpenAI Responses fails with an error event and a failed response', async () => {
   simulator.setReply({ text: 'x'.repeat(50), fault: { errorAfter: 0.5, message: 'gone wrong' } })
   const reply = await fetch(`${simulator.baseURL('openai')}/responses`, {
     method: 'POST',

@@ -1,11 +1,11 @@
-/** What each vendor's SDK reads out of a scripted reply: reasoning, refusals, tool calls, usage, endings. */
+/** Scripted replies as each vendor's SDK reads them: reasoning, refusals, tool calls, usage, finish reasons. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import { GoogleGenAI } from '@google/genai'
 import { CohereClient, CohereClientV2 } from 'cohere-ai'
 import { Ollama } from 'ollama'
 import OpenAI from 'openai'
+import { afterAll, beforeAll, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { SimulatedFinishReason, Simulator } from '../../src/simulator/index.ts'
 import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scripts.ts'
@@ -17,7 +17,7 @@ let genai: GoogleGenAI
 let cohere: CohereClientV2
 let ollama: Ollama
 
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ chunkSize: 5 })
   openai = new OpenAI({ apiKey: 'key', baseURL: simulator.baseURL('openai'), maxRetries: 0 })
   anthropic = new Anthropic({ apiKey: 'key', baseURL: simulator.baseURL('anthropic'), maxRetries: 0 })
@@ -26,9 +26,9 @@ before(async () => {
   ollama = new Ollama({ host: simulator.baseURL('ollama') })
 })
 
-after(() => simulator.close())
+afterAll(() => simulator.close())
 
-test('Anthropic gives thinking with its signature, text and tool calls, whole and streamed alike', async () => {
+test('Anthropic gives the same signed thinking, text and tool calls with and without streaming', async () => {
   simulator.setReply({ ...REASONED, ...CALLS })
   const request = { model, max_tokens: 100, messages }
   const expected = [
@@ -50,13 +50,13 @@ test('Anthropic gives thinking with its signature, text and tool calls, whole an
   assert.equal(streamed.stop_reason, 'tool_use')
 })
 
-test('Anthropic signs thinking even where the script does not', async () => {
+test('Anthropic signs thinking even if the script does not', async () => {
   simulator.setReply({ text: 'Four.', reasoning: 'Hm.' })
   const { content } = await anthropic.messages.create({ model, max_tokens: 100, messages })
   assert.ok(content[0]?.type === 'thinking' && content[0].signature.length > 10)
 })
 
-test('Anthropic counts cached tokens beside the input', async () => {
+test('Anthropic counts cached tokens separately from the input', async () => {
   simulator.setReply(USED)
   const expected = { input_tokens: 70, cache_read_input_tokens: 30, output_tokens: 50 }
   const request = { model, max_tokens: 100, messages }
@@ -69,7 +69,7 @@ test('Anthropic counts tokens of a prompt', async () => {
   assert.equal(input_tokens, 10)
 })
 
-test('Gemini gives thoughts, signature and function calls, whole and streamed alike', async () => {
+test('Gemini gives the same thoughts, signature and function calls with and without streaming', async () => {
   simulator.setReply({ ...REASONED, ...CALLS })
   const calls = [
     { name: 'weather', args: { city: 'Zürich', days: [1, 2] }, id: 'call-1' },
@@ -100,7 +100,7 @@ test('Gemini gives thoughts, signature and function calls, whole and streamed al
   assert.equal(chunks.at(-1)?.candidates?.[0]?.finishReason, 'STOP')
 })
 
-test('Gemini signs the text where there is no call', async () => {
+test('Gemini signs the text when there is no call', async () => {
   simulator.setReply(REASONED)
   const whole = await genai.models.generateContent({ model, contents: 'Hi' })
   assert.equal(whole.candidates?.[0]?.content?.parts?.at(-1)?.thoughtSignature, 'c2lnbmVk')
@@ -109,14 +109,14 @@ test('Gemini signs the text where there is no call', async () => {
   assert.deepEqual([last?.text, last?.thoughtSignature], ['', 'c2lnbmVk'])
 })
 
-test('Gemini cannot send arguments that are cut off, and says so', async () => {
+test('Gemini cannot send cut-off arguments, and says so', async () => {
   simulator.setReply({ toolCalls: [{ name: 'f', arguments: '{"city":"Zü' }] })
   const { candidates, functionCalls } = await genai.models.generateContent({ model, contents: 'Hi' })
   assert.equal(candidates?.[0]?.finishReason, 'MALFORMED_FUNCTION_CALL')
   assert.equal(functionCalls, undefined)
 })
 
-test('Gemini counts thoughts beside the candidates', async () => {
+test('Gemini counts thoughts separately from the candidates', async () => {
   simulator.setReply(USED)
   const expected = {
     promptTokenCount: 100,
@@ -155,7 +155,7 @@ test('Cohere tokenizes a text of 65 536 characters at most', async () => {
   await assert.rejects(client.tokenize({ model, text: 'x'.repeat(65_537) }), { statusCode: 400 })
 })
 
-test('Gemini streams one JSON array where no event stream is asked for', async () => {
+test('Gemini streams one JSON array when the request does not ask for an event stream', async () => {
   simulator.setReply('Hello, world')
   const url = `${simulator.url}/v1beta/models/${model}:streamGenerateContent?key=key`
   const reply = await fetch(url, { method: 'POST', body: JSON.stringify({ contents: [] }) })
@@ -166,7 +166,7 @@ test('Gemini streams one JSON array where no event stream is asked for', async (
   assert.equal(text, 'Hello, world')
 })
 
-test('Cohere gives thinking before the text, whole and streamed alike', async () => {
+test('Cohere gives thinking before the text, the same with and without streaming', async () => {
   simulator.setReply(REASONED)
   const { message } = await cohere.chat({ model, messages })
   assert.deepEqual(message.content, [
@@ -275,7 +275,7 @@ for (const [finishReason, words] of FINISH) {
   })
 }
 
-test('a reply may name its own id and model', async () => {
+test('a script may set the id and the model of a reply', async () => {
   simulator.setReply({ text: 'Hi', id: 'my-id', model: 'model-2' })
   const chat = await openai.chat.completions.create({ model, messages })
   assert.deepEqual([chat.id, chat.model], ['my-id', 'model-2'])
@@ -287,7 +287,7 @@ test('a reply may name its own id and model', async () => {
   assert.equal((await ollama.chat({ model, messages })).model, 'model-2')
 })
 
-test("one model's own entry is given under its name", async () => {
+test('a single model can be requested by its name', async () => {
   assert.equal((await openai.models.retrieve('ft:gpt-4o:org::7')).id, 'ft:gpt-4o:org::7')
   assert.equal((await anthropic.models.retrieve('claude-x')).id, 'claude-x')
   assert.equal((await genai.models.get({ model: 'gemini-x' })).name, 'models/gemini-x')

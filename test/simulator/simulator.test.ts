@@ -1,4 +1,4 @@
-/** The simulator's own rules: options, routes, keys, what it understands, its log and its life. */
+/** The simulator itself: options, routes, keys, parsed requests, the log, start and end. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
@@ -6,9 +6,9 @@ import { Agent, createServer, request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator, SimulatorOptions } from '../../src/simulator/index.ts'
 
@@ -20,7 +20,7 @@ const chat = (content: unknown = 'Hi', stream = false) => ({
   messages: [{ role: 'user', content }],
 })
 
-test('the base URL is what each SDK takes', async () => {
+test('the base URL fits the SDK of each vendor', async () => {
   await using simulator = await startSimulator()
   assert.match(simulator.url, /^http:\/\/127\.0\.0\.1:\d+$/)
   assert.equal(simulator.url, `http://127.0.0.1:${simulator.port}`)
@@ -32,7 +32,7 @@ test('the base URL is what each SDK takes', async () => {
   }
 })
 
-test('it listens on the port and host that it is given, and says when it cannot', async () => {
+test('it listens on the given port and host, and fails when it cannot', async () => {
   const taken = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => taken.once('listening', resolve))
   const { port } = taken.address() as AddressInfo
@@ -44,7 +44,7 @@ test('it listens on the port and host that it is given, and says when it cannot'
 })
 
 const BAD_OPTIONS: [options: unknown, message: RegExp][] = [
-  [{ latency: 5 }, /Unknown options\.latency\. Known are: .*latencyMs/],
+  [{ latency: 5 }, /Unknown field options\.latency; fields are .*latencyMs/],
   [{ port: 70_000 }, /options\.port must be a whole number from 0 to 65535, not 70000/],
   [{ chunkSize: 0 }, /options\.chunkSize must be a whole number from 1, not 0/],
   [{ chunkSize: 1.5 }, /options\.chunkSize must be a whole number from 1, not 1\.5/],
@@ -53,15 +53,15 @@ const BAD_OPTIONS: [options: unknown, message: RegExp][] = [
   [{ models: 'gpt' }, /options\.models must be an array of strings, not "gpt"/],
   [{ fault: { status: 20 } }, /fault\.status must be a whole number from 200 to 599, not 20/],
   [{ fault: { cutAfter: 50 } }, /fault\.cutAfter must be a share from 0 to 1, not 50/],
-  [{ fault: { stall: 0.5 } }, /Unknown fault\.stall\. Known are: .*stallAfter/],
-  [{ fault: { body: 'x' } }, /fault\.body goes with fault\.status/],
-  [{ fault: { reset: false } }, /fault\.reset must be true, or left out, not false/],
+  [{ fault: { stall: 0.5 } }, /Unknown field fault\.stall; fields are .*stallAfter/],
+  [{ fault: { body: 'x' } }, /fault\.body needs fault\.status/],
+  [{ fault: { reset: false } }, /fault\.reset must be true or absent, not false/],
   [{ reply: 5 }, /reply must be an object, not 5/],
-  [{ reply: { texts: 'x' } }, /Unknown reply\.texts/],
-  [{ reply: { text: 'ab', chunks: ['a'] } }, /reply\.text and reply\.chunks differ/],
+  [{ reply: { texts: 'x' } }, /Unknown field reply\.texts/],
+  [{ reply: { text: 'ab', chunks: ['a'] } }, /reply\.text differs from reply\.chunks/],
   [{ reply: { toolCalls: [{ arguments: {} }] } }, /reply\.toolCalls\[0\]\.name must be a string/],
   [{ reply: { finishReason: 'end' } }, /reply\.finishReason must be one of stop, length/],
-  [{ reply: { usage: { input: 3 } } }, /Unknown reply\.usage\.input/],
+  [{ reply: { usage: { input: 3 } } }, /Unknown field reply\.usage\.input/],
 ]
 for (const [options, message] of BAD_OPTIONS) {
   test(`it refuses ${JSON.stringify(options)}`, async () => {
@@ -73,25 +73,25 @@ for (const [options, message] of BAD_OPTIONS) {
   })
 }
 
-test('it refuses bad replies and faults later on, too', async () => {
+test('it refuses invalid replies and faults after the start, too', async () => {
   await using simulator = await startSimulator()
   assert.throws(() => simulator.setReply({ text: 5 } as never), /reply\.text must be a string, not 5/)
   assert.throws(() => simulator.failNext({ status: 1 }), RangeError)
   assert.throws(() => simulator.failNext({ status: 500 }, 0), /times must be a whole number from 1, not 0/)
 })
 
-test('a function that gives a bad reply or a bad fault is told so by status 500', async () => {
+test('an invalid reply or fault of a function gives status 500 with the reason', async () => {
   await using simulator = await startSimulator({ reply: () => ({ txt: 'x' }) as never })
   const first = await post(simulator, '/v1/chat/completions', chat())
   assert.equal(first.status, 500)
-  assert.match(await first.text(), /Unknown reply\.txt/)
+  assert.match(await first.text(), /Unknown field reply\.txt/)
   await using other = await startSimulator({ fault: () => ({ status: 9 }) })
   const second = await post(other, '/api/chat', chat())
   assert.equal(second.status, 500)
   assert.match(await second.text(), /fault\.status/)
 })
 
-test('a path that no vendor has gets a 404 in JSON, and is in the log', async () => {
+test('an unknown path gets a 404 in JSON, and is in the log', async () => {
   await using simulator = await startSimulator()
   for (const path of ['/v1/nothing', '/', '/api/nothing', '/v1beta/models/x:embedContent']) {
     const reply = await post(simulator, path, {})
@@ -104,7 +104,7 @@ test('a path that no vendor has gets a 404 in JSON, and is in the log', async ()
   )
 })
 
-test('the shared list of models is in the form of the SDK that asks', async () => {
+test('the shared path of the models answers in the format of the SDK that asks', async () => {
   await using simulator = await startSimulator({ models: ['m'] })
   const list = async (headers: Headers, query = '') =>
     (await fetch(`${simulator.url}/v1/models${query}`, { headers })).json()
@@ -115,7 +115,7 @@ test('the shared list of models is in the form of the SDK that asks', async () =
   assert.partialDeepStrictEqual(await list({}, '?key=k'), { models: [{ name: 'models/m' }] })
 })
 
-test('bad JSON and a body without a model get a 400 in the words of the vendor', async () => {
+test("invalid JSON and a body without a model get a 400 in the vendor's format", async () => {
   await using simulator = await startSimulator()
   const send = (body: string) => fetch(`${simulator.url}/v1/messages`, { method: 'POST', body })
   for (const body of ['{"model":', '', '"text"', '{}']) {
@@ -129,7 +129,7 @@ test('bad JSON and a body without a model get a 400 in the words of the vendor',
   assert.equal((await post(simulator, '/v1/messages', chat())).status, 200)
 })
 
-test('the key is looked for where the SDKs put it', async () => {
+test('the key is read from where the SDKs put it', async () => {
   await using simulator = await startSimulator({ apiKey: 'secret' })
   const gemini = '/v1beta/models/m:generateContent'
   const status = async (path: string, headers: Headers = {}) =>
@@ -144,7 +144,7 @@ test('the key is looked for where the SDKs put it', async () => {
   assert.equal(await status(`${gemini}?key=other`), 401)
 })
 
-test('a script sees the request, its system prompt, its tools and its attempt', async () => {
+test('a reply function gets the request, its system prompt, its tools and its attempt', async () => {
   await using simulator = await startSimulator({
     reply: (request) => JSON.stringify([request.system, request.messages, request.tools, request.attempt]),
   })
@@ -234,10 +234,10 @@ test('a script sees the request, its system prompt, its tools and its attempt', 
   }
 })
 
-test('the log keeps the last 10,000 requests, and is forgotten on reset', async () => {
+test('the log keeps the last 10,000 requests, and reset clears it', async () => {
   await using simulator = await startSimulator()
   const count = 10_050
-  // Pipelined by hand: as many calls of fetch would take this test's whole time.
+  // The requests are pipelined by hand, because so many calls of fetch would take too long.
   const socket = connect(simulator.port, '127.0.0.1')
   socket.resume().write('GET /api/version HTTP/1.1\r\nHost: simulator\r\n\r\n'.repeat(count))
   while (simulator.requests.at(-1)?.number !== count) await sleep(10)
@@ -251,7 +251,7 @@ test('the log keeps the last 10,000 requests, and is forgotten on reset', async 
   assert.deepEqual([simulator.requests[0]?.number, simulator.requests[0]?.attempt], [1, 1])
 })
 
-test('a stream is framed in chunks where the client and the headers allow it', async () => {
+test('a stream has chunked encoding if the client and the headers allow it', async () => {
   await using simulator = await startSimulator({ reply: { chunks: ['größer'] } })
   const raw = async (version: string, headers = {}) => {
     const body = JSON.stringify({ ...chat(), stream: true })
@@ -291,7 +291,7 @@ test('connections are kept alive and counted', async () => {
   agent.destroy()
 })
 
-test('a body over 64 MiB is refused by 413, and the simulator goes on', async () => {
+test('a body over 64 MiB gets status 413, and the simulator goes on', async () => {
   await using simulator = await startSimulator()
   const reply = await fetch(`${simulator.url}/v1/messages`, {
     method: 'POST',
@@ -301,7 +301,7 @@ test('a body over 64 MiB is refused by 413, and the simulator goes on', async ()
   assert.match(await reply.text(), /request_too_large/)
 })
 
-test('closing destroys open streams, may be repeated, and lets the process end', async () => {
+test('close() destroys open streams, can be called twice, and lets the process exit', async () => {
   const script = `
     import { startSimulator } from './src/simulator/index.ts'
     const simulator = await startSimulator({ reply: 'x'.repeat(400), paceMs: 1000, latencyMs: 0 })
@@ -314,17 +314,15 @@ test('closing destroys open streams, may be repeated, and lets the process end',
     await Promise.all([simulator.close(), simulator.close()])
     console.log(await read, await late, simulator.openSockets, simulator.openStreams, simulator.requests.map((record) => record.outcome).join())
   `
-  const started = performance.now()
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ['--input-type=module-typescript', '-e', script],
     {
       cwd: new URL('../..', import.meta.url),
-      timeout: 10_000,
+      timeout: 30_000,
     },
   )
   assert.equal(stdout.trim(), 'destroyed destroyed 0 0 client-closed,client-closed')
-  assert.ok(performance.now() - started < 5000)
 })
 
 function post(simulator: Simulator, path: string, body: unknown, headers: Headers = {}): Promise<Response> {

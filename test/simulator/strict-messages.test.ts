@@ -1,6 +1,6 @@
-/** The conversations that strict messages accept and refuse, in every vendor's form. */
+/** The conversations that `strictMessages` accepts and refuses, in the format of every vendor. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator } from '../../src/simulator/index.ts'
 
@@ -44,7 +44,7 @@ for (const [name, messages, refused] of CONVERSATIONS) {
   })
 }
 
-test('strict messages want results before the text of the same Anthropic message', async () => {
+test('strict messages require results before the text of the same Anthropic message', async () => {
   await using simulator = await startSimulator({ strictMessages: true })
   const result = { type: 'tool_result', tool_use_id: '1', content: 'done' }
   const text = { type: 'text', text: 'And now?' }
@@ -58,7 +58,7 @@ test('strict messages want results before the text of the same Anthropic message
   assert.equal(await status([text, result]), 400)
 })
 
-test('strict messages do not judge the rest of a conversation that the server keeps', async () => {
+test('strict messages do not check the continuation of a conversation that the server keeps', async () => {
   await using simulator = await startSimulator({ strictMessages: true })
   const input = [{ type: 'function_call_output', call_id: '1', output: 'done' }]
   const body = { model: 'm', input, previous_response_id: 'resp_1' }
@@ -77,7 +77,7 @@ function post(simulator: Simulator, path: string, body: unknown): Promise<Respon
   return fetch(simulator.url + path, { method: 'POST', body: JSON.stringify(body) })
 }
 
-/** The same conversation as each vendor's SDK would send it. */
+/** The same conversation, as the SDK of each vendor would send it. */
 function inEveryForm(messages: readonly object[]): [path: string, body: unknown][] {
   const plain = messages as {
     role: string

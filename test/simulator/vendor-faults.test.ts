@@ -1,7 +1,7 @@
-/** What each vendor's own SDK makes of each fault. */
+/** The effect of each fault on each vendor's own SDK. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Fault } from '../../src/simulator/index.ts'
 import { CLIENTS, collect, outcomes, rejection, statusOf, withEach } from '../support/simulator-clients.ts'
@@ -23,7 +23,7 @@ for (const status of [400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504
   })
 }
 
-test('a fault with a status lets the vendor speak in its own words', async () => {
+test("a fault with a status gets the vendor's own message", async () => {
   await withEach({ fault: { status: 429 } }, async (client) => {
     const error = await rejection(client.ask('Hi'))
     assert.match(
@@ -60,7 +60,7 @@ test('a stream that ends early lacks its terminal event, even at a share of 1', 
         () => undefined,
         (thrown: unknown) => thrown,
       )
-      // Most SDKs take it for a complete reply; that is what this fault is for.
+      // Most SDKs take it for a complete reply, which is the reason for this fault.
       assert.equal(error !== undefined, client.name === 'ollama', client.name)
       if (endAfter < 1) assert.ok(seen.join('').length < 60, client.name)
       assert.deepEqual(outcomes(simulator), ['fault'])
@@ -68,7 +68,7 @@ test('a stream that ends early lacks its terminal event, even at a share of 1', 
   }
 })
 
-test('a stream that stalls sends its part, and then nothing with the socket open', async () => {
+test('a stream that stalls sends its part, and then nothing, while the socket stays open', async () => {
   const fault = { stallAfter: 0.5 }
   await Promise.all(
     Object.entries(CLIENTS).map(async ([name, create]) => {
@@ -105,14 +105,14 @@ test("the vendor's own error event ends a stream", async () => {
     const seen: string[] = []
     const ended = collect(client.stream('Hi'), seen)
     if (client.name === 'gemini')
-      await ended // takes the error for a chunk without candidates
+      await ended // this SDK takes the error for a chunk without candidates
     else await assert.rejects(ended, /overloaded|error/i, client.name)
     assert.ok(seen.join('').length >= 30 && seen.join('').length < 60, `${client.name}: ${seen.join('')}`)
     assert.deepEqual(outcomes(simulator), ['fault'])
   })
 })
 
-test('comments between events leave the text as it is', async () => {
+test('comments between events do not change the text', async () => {
   const text = 'data: one\n\n: two\u2028🙂'
   await withEach({ reply: text, fault: { comments: true } }, async (client) => {
     if (client.name === 'gemini') return // @google/generative-ai cannot read comments at all
@@ -128,7 +128,7 @@ const JSON_FAULTS: [name: string, fault: Fault][] = [
   ['an error', { errorAfter: 0.5 }],
 ]
 for (const [name, fault] of JSON_FAULTS) {
-  test(`a plain reply that is ${name} does not come through`, async () => {
+  test(`a reply without streaming that is ${name} never arrives whole`, async () => {
     await withEach({ reply: 'x'.repeat(80), fault }, async (client, simulator) => {
       const answer = await client.ask('Hi').catch(() => 'failed')
       assert.notEqual(answer, 'x'.repeat(80), client.name)
@@ -137,7 +137,7 @@ for (const [name, fault] of JSON_FAULTS) {
   })
 }
 
-/** The SDKs of Gemini and Ollama hide the header; there it is not looked for. */
+/** The header; for Gemini and Ollama, whose SDKs hide it, the expected value. */
 function retryAfterOf(error: unknown, name: string): string | null | undefined {
   if (['gemini', 'genai', 'ollama'].includes(name)) return '7'
   const { headers, rawResponse } = error as {

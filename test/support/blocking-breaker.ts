@@ -1,6 +1,6 @@
 /**
- * Loaded into the blocking thread by `--import`: a call that asks for it breaks the thread, as a bug in it would. In the
- * thread that waits it does nothing.
+ * Preloaded into the blocking thread with `--import`. A call with a certain prompt breaks the thread, as a bug in the
+ * library would. In the main thread this module does nothing.
  */
 import type { MessagePort } from 'node:worker_threads'
 import { isMainThread, workerData } from 'node:worker_threads'
@@ -8,7 +8,7 @@ import { isMainThread, workerData } from 'node:worker_threads'
 const { port } = (workerData ?? {}) as { port?: MessagePort }
 
 if (!isMainThread && port) {
-  // Behind the thread's own listener: the first one takes what has come before.
+  // Added later than the thread's own listener, because the first listener gets the messages that came before it.
   setTimeout(() => port.on('message', listen), 100)
 }
 

@@ -1,4 +1,4 @@
-/** What the tests of blocking calls share. */
+/** An LLM and its models for the tests of blocking calls. */
 import { createLLM } from 'convoke'
 import type { LLM, LLMOptions } from 'convoke'
 import type { RemoteSimulator } from './simulator-thread.ts'

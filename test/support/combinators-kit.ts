@@ -1,10 +1,10 @@
-/** What tests of combinators share: a simulator for each vendor's part, its LLM, and what became of requests. */
+/** Members for the tests of combinators: LLMs, each with a simulator of its own, and helpers to read streams. */
 import assert from 'node:assert/strict'
-import type { TestContext } from 'node:test'
 import { createLLM } from 'convoke'
 import type { LLM, LLMOptions, ResponseStream, StreamChunk } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator, SimulatorOptions } from 'convoke/simulator'
+import type { TestContext } from 'vitest'
 
 export { rejected as failure, thrown } from './errors-kit.ts'
 
@@ -13,7 +13,7 @@ export interface Member {
   simulator: Simulator
 }
 
-/** An LLM of a vendor, over a simulator of its own; both are closed with the test. */
+/** Makes an LLM of a provider, with a simulator of its own. Both are closed after the test. */
 export async function open(
   context: TestContext,
   provider: string,
@@ -28,14 +28,14 @@ export async function open(
     retry: { attempts: 1 },
     ...options,
   })
-  context.after(async () => {
+  context.onTestFinished(async () => {
     await llm.close()
     await simulator.close()
   })
   return { llm, simulator }
 }
 
-/** One that is told from others by its model and its replies. */
+/** Makes a member whose model and replies contain the provider's name, so that members can be told apart. */
 export function member(
   context: TestContext,
   provider: string,
@@ -46,14 +46,14 @@ export function member(
   return open(context, provider, own, { reply: `from ${provider}`, ...simulated })
 }
 
-/** One of OpenAI's and one of Anthropic's: `a` and `b`. */
+/** Makes two members: `a` of OpenAI and `b` of Anthropic. */
 export async function pair(context: TestContext, a: SimulatorOptions = {}, b: SimulatorOptions = {}) {
   return { a: await member(context, 'openai', a), b: await member(context, 'anthropic', b) }
 }
 
 export const pause = (delayMs: number) => new Promise((resolve) => setTimeout(resolve, delayMs))
 
-/** The types of a stream's chunks and its text from the last reset on. */
+/** Reads a stream: its chunks, their types without repetitions, and the text after the last reset. */
 export async function read(
   stream: ResponseStream,
 ): Promise<{ types: string[]; text: string; chunks: StreamChunk[] }> {
@@ -69,10 +69,8 @@ export async function read(
   return { types, text, chunks }
 }
 
-/** Waits until the last request's socket is closed, and gives how long after `sinceMs` that was. */
-export async function closedAfter(simulator: Simulator, sinceMs: number): Promise<number> {
-  const deadlineMs = performance.now() + 2_000
-  while (simulator.requests.at(-1)?.endedAt === undefined && performance.now() < deadlineMs) await pause(5)
+/** Waits until the socket of the last request is closed, which the client must have done. */
+export async function untilClosed(simulator: Simulator): Promise<void> {
+  while (simulator.requests.at(-1)?.endedAt === undefined) await pause(5)
   assert.equal(simulator.requests.at(-1)?.outcome, 'client-closed')
-  return (simulator.requests.at(-1)?.endedAt ?? Infinity) - sinceMs
 }

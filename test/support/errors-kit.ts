@@ -1,4 +1,4 @@
-/** The error that an act or a promise ends with: a ConvokeError, or the test fails. */
+/** The error of a function or a promise. The test fails when there is none, or when it is no ConvokeError. */
 import assert from 'node:assert/strict'
 import { isConvokeError } from 'convoke'
 import type { ConvokeError } from 'convoke'

@@ -1,4 +1,4 @@
-/** Members for tests of many answers: real SDKs over sockets, each model answered as its test says. */
+/** Members for the tests of fan-outs and consensus: real SDKs, and one simulator with a script for each model. */
 import assert from 'node:assert/strict'
 import { createLLM } from 'convoke'
 import type { LLM, LLMOptions } from 'convoke'
@@ -7,14 +7,14 @@ import type { Fault, Reply, ScriptedReply, SimulatedRequest, Simulator } from 'c
 
 const vendors = ['openai', 'anthropic', 'gemini', 'cohere', 'ollama']
 
-/** What a member says, or what goes wrong with it; a function sees what it was asked. */
+/** The reply of a member, its fault, or a function of the request. */
 export type Script = Reply | { fault: Fault } | ((request: SimulatedRequest) => Reply)
 
 export interface Panel extends AsyncDisposable {
   simulator: Simulator
-  /** By name, in order, over the vendors in turn. */
+  /** The members by name. Their vendors alternate. */
   llms: Record<string, LLM>
-  /** What one of them was asked, each time. */
+  /** The prompts that a member got, oldest first. */
   prompts(name: string): string[]
   llm(name: string): LLM
 }
@@ -50,14 +50,10 @@ export async function panel(scripts: Record<string, Script>, options: LLMOptions
   }
 }
 
-/** Waits until no stream is answered, and gives how long that took, in milliseconds. */
-export async function untilQuiet(simulator: Simulator): Promise<number> {
-  const startedAt = performance.now()
-  while (simulator.requests.some(({ outcome }) => outcome === 'open')) {
-    assert.ok(performance.now() - startedAt < 5_000, 'requests stay open')
+/** Waits until no request is being answered. */
+export async function untilQuiet(simulator: Simulator): Promise<void> {
+  while (simulator.requests.some(({ outcome }) => outcome === 'open'))
     await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-  return performance.now() - startedAt
 }
 
-export const hang: ScriptedReply = { text: 'too late', latencyMs: 60_000 }
+export const hang: ScriptedReply = { text: 'too late', latencyMs: 3_600_000 }

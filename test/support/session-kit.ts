@@ -1,21 +1,21 @@
-/** What tests of sessions share: a strict simulator, a folder for stores, and what was sent and thrown. */
+/** A strict simulator and a folder for stores, for the tests of sessions. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, beforeEach } from 'node:test'
 import { createLLM, createSession } from 'convoke'
 import type { ConvokeError, LLMOptions, SessionOptions } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { afterAll, beforeAll, beforeEach } from 'vitest'
 
 export let simulator: Simulator
 let folder = ''
 let files = 0
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ strictMessages: true })
   folder = mkdtempSync(join(tmpdir(), 'convoke-session-'))
 })
-after(async () => {
+afterAll(async () => {
   await simulator.close()
   rmSync(folder, { recursive: true })
 })
@@ -24,7 +24,7 @@ beforeEach(() => {
   simulator.setReply(({ prompt }) => `You said ${prompt}`)
 })
 
-/** Of a store that is not there yet. */
+/** The path of a store that does not exist yet. */
 export const path = () => join(folder, `${files++}.db`)
 
 export function connect(provider = 'openai', options: LLMOptions = {}) {
@@ -41,9 +41,9 @@ export function open(options: SessionOptions = {}, provider = 'openai') {
   return createSession(connect(provider), { store: path(), ...options })
 }
 
-/** What the last request carried, as `role: text`. */
+/** The messages of the last request, as `role: text`. */
 export const wire = () => simulator.requests.at(-1)?.messages.map(({ role, text }) => `${role}: ${text}`)
-/** The code that it fails with, or `none`. */
+/** The error code of a promise, or `none`. */
 export const codeOf = (promise: Promise<unknown>) =>
   promise.then(
     () => 'none',

@@ -1,4 +1,4 @@
-/** The vendors' own SDKs in one form, for tests of what must hold for all of them. */
+/** The vendors' own SDKs behind one interface, for tests of the simulator that are the same for all of them. */
 import assert from 'node:assert/strict'
 import Anthropic from '@anthropic-ai/sdk'
 import { GoogleGenAI } from '@google/genai'
@@ -128,7 +128,7 @@ function geminiClient(simulator: Simulator, apiKey = 'key'): Client {
     ask: async (prompt) => (await model.generateContent(prompt)).response.text(),
     async *stream(prompt) {
       const { stream, response } = await model.generateContentStream(prompt)
-      response.catch(() => undefined) // a second promise that fails with the stream, and unhandled
+      response.catch(() => undefined) // this promise fails with the stream, and would be unhandled
       for await (const chunk of stream) yield chunk.text()
     },
     models: async () => ['one', 'two'],
@@ -160,7 +160,7 @@ function cohereClient(simulator: Simulator, token = 'key'): Client {
     token,
     environment: simulator.baseURL('cohere'),
     maxRetries: 0,
-    timeoutInSeconds: 1, // its timer outlives a failed connection, and holds the process
+    timeoutInSeconds: 1, // its timer outlives a failed connection, and keeps the process alive
   })
   const request = (content: string) => ({ model: MODEL, messages: [{ role: 'user' as const, content }] })
   return {

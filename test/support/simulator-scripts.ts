@@ -1,4 +1,4 @@
-/** Replies that the tests of the simulator script, the same for every vendor. */
+/** Scripted replies for the tests of the simulator, the same for every vendor. */
 import type { ScriptedReply } from '../../src/simulator/index.ts'
 
 export const messages = [{ role: 'user' as const, content: 'Hi' }]

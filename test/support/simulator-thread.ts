@@ -1,6 +1,6 @@
 /**
- * The simulator in a thread of its own, for tests whose own thread blocks. A prompt that is JSON says itself how it is
- * answered, faults included.
+ * The simulator in a thread of its own, for tests that block their own thread. A prompt that is JSON is itself the
+ * script of its reply, faults included.
  */
 import { once } from 'node:events'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
@@ -9,14 +9,14 @@ import type { RequestRecord, ScriptedReply, Simulator, SimulatorOptions } from '
 
 export interface RemoteSimulator extends AsyncDisposable {
   baseURL(provider: string): string
-  /** What it was asked so far, as plain data. */
+  /** A copy of the requests so far. */
   requests(): Promise<RequestRecord[]>
   openStreams(): Promise<number>
 }
 
 type Question = 'requests' | 'openStreams'
 
-/** Options that are plain data. */
+/** Starts a simulator. Its options must not contain functions, because they are copied to the thread. */
 export async function simulatorThread(options: SimulatorOptions = {}): Promise<RemoteSimulator> {
   const worker = new Worker(new URL(import.meta.url), { workerData: options })
   const ask = async (question: Question): Promise<unknown> => {
@@ -33,7 +33,7 @@ export async function simulatorThread(options: SimulatorOptions = {}): Promise<R
   }
 }
 
-/** A prompt that says how it is answered. */
+/** The prompt that gets this reply. */
 export function answeredBy(reply: ScriptedReply): string {
   return JSON.stringify(reply)
 }

@@ -1,23 +1,23 @@
-/** Stores in a folder of their own, and short ways to say things in them. */
+/** Stores in folders of their own, and short ways to fill them. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
+import type { TestContext } from 'vitest'
 import type { AssistantPart, TextPart } from '../../src/types.ts'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import type { SqliteStoreOptions } from '../../src/store/sqlite/sqlite-store.ts'
 import type { NewMessage, Store, StoredMessage, Writer } from '../../src/store/store.ts'
 
-/** A folder that goes with its test. */
+/** Makes a folder that is deleted after the test. */
 export function folderFor(context: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'store-test-'))
-  context.after(() => rmSync(folder, { recursive: true, force: true }))
+  context.onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
 const sqlite = JSON.stringify(join(import.meta.dirname, '../../src/store/sqlite/sqlite-store.ts'))
 
-/** What Node is given to run a script that has `sqliteStore`; arguments of its own go behind. */
+/** The arguments of Node for a script that imports `sqliteStore`. Arguments of the script may follow. */
 export const script = (code: string): string[] => [
   '--conditions=convoke-source',
   '--input-type=module',
@@ -35,7 +35,7 @@ export function openStore(context: TestContext, options: SqliteStoreOptions = {}
   const folder = folderFor(context)
   const path = join(folder, 'chat.db')
   const store = sqliteStore({ path, ...options })
-  context.after(() => store.close().catch(() => undefined))
+  context.onTestFinished(() => store.close().catch(() => undefined))
   return { store, path, folder }
 }
 
@@ -45,7 +45,7 @@ export const idsOf = (messages: readonly StoredMessage[]) => messages.map(({ id 
 export const textOf = ({ content }: StoredMessage) =>
   content.map((part) => (part.type === 'text' ? part.text : '')).join('')
 
-/** A turn from its question to its answer. */
+/** Writes a whole turn: a question and its answer. */
 export async function turn(
   store: Store,
   sessionId: string,
@@ -57,7 +57,7 @@ export async function turn(
   await store.endTurn(`a-${name}`, { status: 'complete', content: text(answer) })
 }
 
-/** A turn that was begun and given deltas, and has no end. */
+/** Writes a turn with some deltas of its answer, and does not end it. */
 export async function half(
   store: Store,
   sessionId: string,

@@ -1,12 +1,12 @@
-/** Token counts: the same as tiktoken's, in time that grows with the text, on this thread or on others. */
+/** Token counts equal tiktoken's, in time proportional to the text, on the calling thread and in worker threads. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { join, resolve } from 'node:path'
-import { test } from 'node:test'
+import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { countTokens, createLLM } from 'convoke'
 import type { Message, Prompt } from 'convoke'
 import { get_encoding } from 'tiktoken'
+import { test } from 'vitest'
 import { countTexts } from '../../src/tokens/counter.ts'
 import { encodingOf } from '../../src/tokens/bpe/encodings.ts'
 import { PreTokenizer } from '../../src/tokens/bpe/pre-tokenizer.ts'
@@ -20,7 +20,7 @@ const loaded = new Map(
 )
 const tokenizer = (encoding: (typeof encodings)[number]) => loaded.get(encoding) as Tokenizer
 
-/** Mulberry32: the same texts in every run. */
+/** Mulberry32, a seeded generator, so that every run has the same texts. */
 function randomNumbers(seed: number): () => number {
   let state = seed
   return () => {
@@ -81,7 +81,7 @@ const characters: Record<string, readonly string[]> = {
   astral: ['𝒜', '𝓫', '𐐀', '𐐨', '𠀀', '🀄', '𝟘', 'a', ' ', "'s", '\ud83d', '\ude00'],
 }
 
-/** Single pieces of hundreds of characters, whose places merge in another order than they stand in. */
+/** Single pre-tokens of hundreds of characters, whose merges do not go from left to right. */
 function* runs(each: number): Generator<string> {
   const random = randomNumbers(11)
   for (const pool of [
@@ -98,7 +98,7 @@ function* runs(each: number): Generator<string> {
   }
 }
 
-/** Texts of every class, and of all mixed; some long, some of long runs. */
+/** Texts of every class of characters, and of all classes mixed; some are long, some have long runs. */
 function* texts(each: number): Generator<string> {
   const random = randomNumbers(20260101)
   const all = Object.values(characters).flat()
@@ -117,11 +117,11 @@ function* texts(each: number): Generator<string> {
   }
 }
 
-/** Where the pieces of a text end. */
-function pieceEnds(text: string, encoding: (typeof encodings)[number]): Set<number> {
-  const pieces = new PreTokenizer(text, encoding)
+/** The indexes at which the pre-tokens of a text end. */
+function preTokenEnds(text: string, encoding: (typeof encodings)[number]): Set<number> {
+  const preTokenizer = new PreTokenizer(text, encoding)
   const ends = new Set<number>()
-  for (let end = 0; end < text.length; ends.add(end)) end = pieces.end(end)
+  for (let end = 0; end < text.length; ends.add(end)) end = preTokenizer.end(end)
   return ends
 }
 
@@ -133,7 +133,7 @@ for (const encoding of encodings) {
         const expected = [...theirs.encode(text, [], [])]
         assert.deepEqual(tokenizer(encoding).ids(text), expected, JSON.stringify(text))
         assert.equal(tokenizer(encoding).count(text), expected.length, JSON.stringify(text))
-        // Again, now that its words are remembered.
+        // A second time, now that the counts of its words are cached.
         assert.equal(tokenizer(encoding).count(text), expected.length, JSON.stringify(text))
       }
     } finally {
@@ -145,7 +145,7 @@ for (const encoding of encodings) {
     const random = randomNumbers(7)
     let cuts = 0
     for (const text of texts(60)) {
-      const ends = pieceEnds(text, encoding)
+      const ends = preTokenEnds(text, encoding)
       const slices = new Slices([text], 1 + Math.floor(random() * 40))
       let sum = 0
       let whole = ''
@@ -163,10 +163,10 @@ for (const encoding of encodings) {
     assert.ok(cuts > 1_500, String(cuts))
   })
 
-  test(`${encoding}: the tokens of a long piece do not depend on the windows that it is merged in`, () => {
-    const pairs = loadMergeTable(encoding)
+  test(`${encoding}: the tokens of a long pre-token do not depend on the size of the windows`, () => {
+    const table = loadMergeTable(encoding)
     for (const window of [2, 20, 64, 300]) {
-      const small = new Tokenizer(encoding, pairs, window)
+      const small = new Tokenizer(encoding, table, window)
       for (const text of [...runs(6), ' '.repeat(700), 'x'.repeat(700)]) {
         assert.deepEqual(small.ids(text), tokenizer(encoding).ids(text), JSON.stringify([window, text]))
         assert.equal(small.count(text), tokenizer(encoding).count(text))
@@ -180,20 +180,17 @@ for (const encoding of encodings) {
     theirs.free()
   })
 
-  test(`${encoding}: a long run without a place to split takes time that grows with its length`, () => {
-    // A quadratic merge would take a minute and more for each.
+  test(`${encoding}: the time for a long run without a place to cut grows in proportion to its length`, () => {
+    // A quadratic merge would take more than a minute for each run.
     const runs = ['a', 'A', ' ', '=', '\n', 'ab', '这是没有标点的句子', '👩\u200d', 'न्', '1']
-    const startMs = performance.now()
     for (const unit of runs) {
       const text = unit.repeat(300_000 / unit.length)
       assert.ok(tokenizer(encoding).count(text) > 0)
     }
-    const ms = performance.now() - startMs
-    assert.ok(ms < 20_000, `${ms.toFixed(0)} ms`)
   })
 }
 
-test('the model decides on the vocabulary, by the beginning of its name', () => {
+test('the beginning of a model name decides on the vocabulary', () => {
   const models: [string, string | undefined][] = [
     ['gpt-4o', 'o200k_base'],
     ['gpt-4o-mini-2024-07-18', 'o200k_base'],
@@ -224,7 +221,7 @@ test('the model decides on the vocabulary, by the beginning of its name', () => 
   for (const [model, encoding] of models) assert.equal(encodingOf(model), encoding, model)
 })
 
-test('a text is exact by its vocabulary, and an estimate without', async () => {
+test('a text is counted exactly with a known vocabulary, and estimated without', async () => {
   assert.deepEqual(await countTokens('hello world', { model: 'gpt-4o' }), {
     tokens: 2,
     method: 'exact',
@@ -238,9 +235,9 @@ test('a text is exact by its vocabulary, and an estimate without', async () => {
   assert.equal((await countTokens('', { model: 'gpt-4o' })).tokens, 0)
 })
 
-test('an estimate fits its model: Claude makes more tokens of a text, from Opus 4.7 on still more', async () => {
+test('an estimate depends on the model: Claude makes more tokens of a text, and even more from Opus 4.7 on', async () => {
   const count = async (text: string, model: string) => (await countTokens(text, { model })).tokens
-  // A recorded reply, of which Anthropic counted 41 tokens.
+  // A recorded reply. Anthropic counted 41 tokens.
   const reply =
     'The current weather in San Francisco, CA is:\n- **Temperature:** 64°F\n- **Condition:** Partly cloudy\n' +
     '- **Humidity:** 65%'
@@ -251,36 +248,36 @@ test('an estimate fits its model: Claude makes more tokens of a text, from Opus 
   const old = await count(text, 'claude-3-5-sonnet-20240620')
   const recent = await count(text, 'claude-opus-4-7')
   assert.ok(old > plain * 1.1 && recent > old * 1.2)
-  const forebears =
+  const oldModels =
     'claude-sonnet-4-20250514 anthropic/claude-opus-4.6 us.anthropic.claude-haiku-4-5-20251001-v1:0 ' +
     'claude-opus-4-1@20250805 claude-instant-1.2 claude-2.1 anthropic.claude-v2:1'
-  for (const model of forebears.split(' ')) assert.equal(await count(text, model), old, model)
-  const heirs = 'claude-opus-4-8 claude-fable-5 claude-sonnet-5 claude-opus-4.10 claude-new'
-  for (const model of heirs.split(' ')) assert.equal(await count(text, model), recent, model)
-  // What goes to threads is scaled as well, and what an LLM counts.
+  for (const model of oldModels.split(' ')) assert.equal(await count(text, model), old, model)
+  const recentModels = 'claude-opus-4-8 claude-fable-5 claude-sonnet-5 claude-opus-4.10 claude-new'
+  for (const model of recentModels.split(' ')) assert.equal(await count(text, model), recent, model)
+  // Counts of worker threads and of an LLM are scaled as well.
   assert.ok((await count('word '.repeat(5_000), 'claude-2.1')) > 5_900)
   const llm = createLLM('anthropic/claude-opus-4-6', { apiKey: 'key' })
   assert.equal((await llm.countTokens(text)).tokens, old + 4)
 })
 
-test('the text of special tokens is text', async () => {
+test('special tokens in a text are counted as plain text', async () => {
   const { tokens } = await countTokens('<|endoftext|>', { model: 'gpt-4o' })
   assert.equal(tokens, 7)
 })
 
-test('large texts are counted by worker threads, and come to the same', async () => {
+test('worker threads count large texts, with the same result', async () => {
   const random = randomNumbers(3)
   const words = [...texts(20)].filter((text) => !/[\ud800-\udfff]/.test(text))
   let text = ''
   while (text.length < 1_000_000) text += ` ${words[Math.floor(random() * words.length)]}`
   const { tokens } = await countTokens(text, { model: 'gpt-4o' })
   assert.equal(tokens, tokenizer('o200k_base').count(text))
-  // No place to cut in the whole of it.
+  // This text has no place to cut.
   const run = 'x'.repeat(400_000)
   assert.equal((await countTokens(run, { model: 'gpt-4' })).tokens, tokenizer('cl100k_base').count(run))
 })
 
-test('many counts at once are right one by one, a long text among them', async () => {
+test('each of many counts at once is right, with a long text among them', async () => {
   const inputs = [...texts(100)]
   inputs.splice(50, 0, 'word '.repeat(100_000), '')
   const counts = await Promise.all(inputs.map((text) => countTokens(text, { model: 'gpt-4o' })))
@@ -290,7 +287,7 @@ test('many counts at once are right one by one, a long text among them', async (
   )
 })
 
-test('a short text does not wait until a long one is counted', async () => {
+test('a short text does not wait for a long one', async () => {
   const order: string[] = []
   const long = countTexts(['lorem ipsum '.repeat(2_000_000)], 'o200k_base').then(() => order.push('long'))
   const short = countTexts(['dolor '.repeat(2_000)], 'o200k_base').then(() => order.push('short'))
@@ -298,30 +295,30 @@ test('a short text does not wait until a long one is counted', async () => {
   assert.deepEqual(order, ['short', 'long'])
 })
 
-test('the event loop goes round while much is counted, as one text or as thousands', async () => {
+test('the event loop stays free while a long text or thousands of short ones are counted', async () => {
   const text = 'the event loop goes round '.repeat(120_000)
-  const pieces = Array.from({ length: 5_000 }, (_, index) => text.slice(index * 500, index * 500 + 500))
+  const shortTexts = Array.from({ length: 5_000 }, (_, index) => text.slice(index * 500, index * 500 + 500))
   for (const model of ['gpt-4o', 'claude-haiku-4-5']) {
-    for (const inputs of [[text], pieces]) {
-      let turns = 0
+    for (const inputs of [[text], shortTexts]) {
+      let iterations = 0
       let isOver = false
-      const turn = () => {
-        turns++
-        if (!isOver) setImmediate(turn)
+      const iterate = () => {
+        iterations++
+        if (!isOver) setImmediate(iterate)
       }
-      turn()
+      iterate()
       await Promise.all(inputs.map((input) => countTokens(input, { model })))
       isOver = true
-      assert.ok(turns > 10, `${model}, ${inputs.length}: ${turns}`)
+      assert.ok(iterations > 10, `${model}, ${inputs.length}: ${iterations}`)
     }
   }
 })
 
-test("a prompt counts with what OpenAI's models read around its messages", async () => {
+test("the count of a prompt includes the tokens that OpenAI's models read around its messages", async () => {
   const count = (prompt: Prompt, model = 'gpt-4o') => countTokens(prompt, { model })
   const hello: Message = { role: 'user', content: 'Hello' }
   assert.deepEqual(await count([hello]), { tokens: 8, method: 'exact', encoding: 'o200k_base' })
-  // As OpenAI counted it: 16 input tokens.
+  // OpenAI counted 16 input tokens.
   const recorded = [{ role: 'user', content: 'Invent a new holiday and describe its traditions.' }] as const
   assert.deepEqual(await count(recorded, 'gpt-4.1-nano'), {
     tokens: 16,
@@ -357,7 +354,7 @@ test('exact refuses to estimate, and says what to do', async () => {
   assert.equal((await countTokens('hi', { model: 'gpt-4o', exact })).method, 'exact')
   await assert.rejects(countTokens('hi', { model: 'claude-haiku-4-5', exact }), {
     code: 'invalid_request',
-    message: /The vocabulary of claude-haiku-4-5 is not public\. Ask the vendor by createLLM/,
+    message: /The vocabulary of claude-haiku-4-5 is not public\. Let the vendor count with createLLM/,
   })
   const tools = [{ name: 'weather' }]
   await assert.rejects(countTokens('hi', { model: 'gpt-4o', tools, exact }), { code: 'invalid_request' })
@@ -365,7 +362,7 @@ test('exact refuses to estimate, and says what to do', async () => {
   await assert.rejects(countTokens([], { model: 'gpt-4o' }), { code: 'invalid_request' })
 })
 
-test('an LLM counts what a call would send, with its defaults, and sends nothing', async () => {
+test('an LLM counts the request that a call would send, defaults included, and sends nothing', async () => {
   const llm = createLLM('openai/gpt-4o', { apiKey: 'key', baseURL: 'http://127.0.0.1:9', system: 'Hello' })
   assert.deepEqual(await llm.countTokens('Hello'), { tokens: 13, method: 'exact', encoding: 'o200k_base' })
   assert.equal((await llm.countTokens('Hello', { model: 'gpt-9' })).method, 'estimate')
@@ -375,7 +372,7 @@ test('an LLM counts what a call would send, with its defaults, and sends nothing
   await assert.rejects(llm.countTokens('Hello'), { code: 'configuration' })
 })
 
-test('a run of 30 MB takes no more memory than its text and a window', async () => {
+test('counting a run of 30 MB takes no more memory than its text and a window', async () => {
   const script = `
     import { Tokenizer } from './src/tokens/bpe/tokenizer.ts'
     import { loadMergeTable } from './src/tokens/bpe/vocabulary.ts'
@@ -391,15 +388,13 @@ test('a run of 30 MB takes no more memory than its text and a window', async () 
   assert.ok(Number(stdout) < 100_000, `${stdout.trim()} KB`)
 })
 
-test('a script that counted ends by itself, at once', async () => {
+test('a script that counted ends by itself', async () => {
   const script = `
     import { countTokens } from 'convoke'
     const { tokens } = await countTokens('word '.repeat(50_000), { model: 'gpt-4o' })
-    console.log(tokens)
-    const startMs = performance.now()
-    process.on('exit', () => console.log(performance.now() - startMs < 5_000))`
+    console.log(tokens)`
   const flags = ['--conditions=convoke-source', '--input-type=module', '-e', script]
   const cwd = resolve(import.meta.dirname, '../..')
-  const { stdout } = await promisify(execFile)(process.execPath, flags, { cwd })
-  assert.equal(stdout, '50001\ntrue\n')
+  const { stdout } = await promisify(execFile)(process.execPath, flags, { cwd, timeout: 30_000 })
+  assert.equal(stdout, '50001\n')
 })

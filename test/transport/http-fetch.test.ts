@@ -5,17 +5,17 @@ import http from 'node:http'
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { test } from 'node:test'
 import tls from 'node:tls'
 import zlib from 'node:zlib'
 import { createLLM, isConvokeError } from 'convoke'
+import { test } from 'vitest'
 import { read as readPiece } from '../../src/transport/body.ts'
 import { httpFetch } from '../../src/transport/http-fetch.ts'
 import type { HttpResponse } from '../../src/transport/http-response.ts'
 
 type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void
 
-const fixture = (name: string) => readFileSync(`${import.meta.dirname}/../fixtures/${name}`)
+const fixture = (name: string) => readFileSync(`${import.meta.dirname}/../support/fixtures/${name}`)
 const key = fixture('tls-key.pem')
 const cert = fixture('tls-certificate.pem')
 

@@ -1,14 +1,14 @@
-/** The events of Anthropic's Messages API as chunks. */
+/** Maps the events and the whole messages of Anthropic's Messages API to chunks. */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
-import type { EventMapper } from '../shared/chunk-reader.ts'
-import { signOfLife } from '../shared/mapping.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
+import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/chunks.ts'
+import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
+import { asFields } from '../shared/fields.ts'
+import type { Fields } from '../shared/fields.ts'
 import { ToolCalls } from '../shared/tool-calls.ts'
 
-type Fields = Record<string, unknown>
-
-/** A block of content, whole or as it starts. Further types are servers' tools and their results. */
+/** A block of content, complete or as it starts. Other types of blocks are tools that run at the vendor's. */
 interface Block {
   type?: string
   text?: string
@@ -37,41 +37,39 @@ interface Message {
   usage?: Fields | null
 }
 
-/** A block that has begun. */
+/** A block that has begun and not yet stopped. */
 interface OpenBlock {
   kind: 'tool_use' | 'thinking' | 'other'
   id: string | undefined
   index: number
-  /** Arguments that came with the start; deltas, if any, say them again. */
+  /** The arguments that came with the start. Deltas repeat them. */
   input: unknown
-  /** The arguments as deltas give them. */
+  /** The arguments that came in deltas, as JSON text. */
   json: string
   signature: string
 }
 
-/** Folds the events of a stream, and a whole message, which is the same blocks at once. */
+/** Maps the events of a stream. A whole message is mapped as the same blocks, all at once. */
 export class MessagesEventMapper implements EventMapper {
   readonly plainText =
-    // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
+    // eslint-disable-next-line no-control-regex -- JSON forbids control characters inside a string
     /^\{"type":"content_block_delta","index":\d+,"delta":\{"type":"text_delta","text":"([^"\\\u0000-\u001f]+)"\} *\}$/
-  readonly #name: string
-  readonly #model: string
+  readonly #labels: ReplyLabels
   #calls: ToolCalls
-  /** By index; a number may come again when the message begins anew. */
+  /** The open blocks by index. Indexes are used again when the message begins again. */
   readonly #open = new Map<number, OpenBlock>()
   #start: ProviderChunk | undefined
   #hasContent = false
-  /** A call without arguments that has stopped: whether it was cut off is not known before something follows it. */
-  #waiting: { id: string | undefined; index: number } | undefined
+  /** A stopped call without arguments. Only what follows shows whether the call was cut off. */
+  #uncertain: { id: string | undefined; index: number } | undefined
   #stopReason: string | undefined
-  /** Counts as Anthropic words them. Later events give totals, and may leave fields out. */
+  /** The counts under Anthropic's names. Later events give totals, and may leave fields out. */
   readonly #counts: Fields = {}
   #raw: unknown
 
-  constructor(name: string, model: string) {
-    this.#name = name
-    this.#model = model
-    this.#calls = new ToolCalls(name)
+  constructor(labels: ReplyLabels) {
+    this.#labels = labels
+    this.#calls = new ToolCalls(labels.provider)
   }
 
   event(body: Fields, raw: unknown): ProviderChunk[] {
@@ -91,7 +89,7 @@ export class MessagesEventMapper implements EventMapper {
         this.#stopReason = (body['delta'] as Delta | undefined)?.stop_reason ?? this.#stopReason
         return this.#usage(body['usage'])
       case 'message_stop':
-        return this.#finish()
+        return this.#finishChunks()
       default:
         return []
     }
@@ -101,33 +99,32 @@ export class MessagesEventMapper implements EventMapper {
     throw this.#error('stream_truncated', 'The stream ended without its terminal event message_stop.')
   }
 
-  /** The chunks of a whole reply. */
   whole(body: Fields, raw: unknown): ProviderChunk[] {
     const message = body as Message
     if (!Array.isArray(message.content)) throw this.#error('malformed_response', 'The reply has no content.')
     const last = message.content.at(-1)
-    // Its input is an object all the same, so nothing else tells.
+    // The input of a call that was cut off is an object too, so only the stop reason shows the cut.
     // https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
     if (last?.type === 'tool_use' && finishReasonOf(message.stop_reason) === 'length') {
       const why = `The reply ended with '${message.stop_reason}'; a higher maxTokens may help.`
       throw this.#error('malformed_response', `The tool call ${last.name} was cut off. ${why}`)
     }
     this.#raw = raw
-    return [...this.#message(message), ...this.#finish()]
+    return [...this.#message(message), ...this.#finishChunks()]
   }
 
   /**
-   * A message begins. Programmatic tool calls give all of it here. A message that begins anew voids what came
-   * before; the second start chunk says so.
+   * The chunks of a message that begins. A reply to programmatic tool calls has all of its content here. A message that
+   * begins again makes what came before invalid, and a second start chunk says so.
    */
   #message(message: Message): ProviderChunk[] {
     const { id, model, content, stop_reason: stopReason, usage } = message
     const chunks: ProviderChunk[] = []
     if (!this.#start || this.#hasContent) {
-      this.#start ??= { type: 'start', content: '', ...(id ? { id } : {}), ...(model ? { model } : {}) }
-      this.#calls = new ToolCalls(this.#name)
+      this.#start ??= startChunk(id, model)
+      this.#calls = new ToolCalls(this.#labels.provider)
       this.#open.clear()
-      this.#waiting = undefined
+      this.#uncertain = undefined
       this.#hasContent = false
       chunks.push(this.#start)
     }
@@ -141,13 +138,13 @@ export class MessagesEventMapper implements EventMapper {
 
   #blockStart(block: Block, index: number): ProviderChunk[] {
     this.#hasContent = true
-    // Only the last block of a message can have been cut off.
-    const before = this.#waiting ? this.#calls.complete(this.#waiting) : []
-    this.#waiting = undefined
-    return [...before, ...this.#blockBegin(block, index)]
+    // Only the last block of a message can be cut off, so the call before this block is complete.
+    const before = this.#uncertain ? this.#calls.complete(this.#uncertain) : []
+    this.#uncertain = undefined
+    return [...before, ...this.#openBlock(block, index)]
   }
 
-  #blockBegin(block: Block, index: number): ProviderChunk[] {
+  #openBlock(block: Block, index: number): ProviderChunk[] {
     const { id, input, signature = '' } = block
     const open: OpenBlock = { kind: 'other', id, index, input, json: '', signature }
     this.#open.set(index, open)
@@ -165,7 +162,7 @@ export class MessagesEventMapper implements EventMapper {
         open.kind = 'tool_use'
         return this.#calls.delta({ id, index, name: block.name })
       default:
-        // A tool at work on the vendor's side, or what it gave.
+        // A tool that runs at the vendor's, or its result.
         return [signOfLife]
     }
   }
@@ -178,7 +175,7 @@ export class MessagesEventMapper implements EventMapper {
       case 'thinking_delta':
         return delta.thinking ? [{ type: 'reasoning', content: '', reasoning: delta.thinking }] : []
       case 'signature_delta':
-        // It goes out when the block stops. No sign of life here: that would part it from its thinking.
+        // The signature is delivered when the block stops. A sign of life here would separate it from its thinking.
         if (open) open.signature += delta.signature ?? ''
         return []
       case 'input_json_delta': {
@@ -187,7 +184,7 @@ export class MessagesEventMapper implements EventMapper {
         return this.#calls.delta({ id: open.id, index, arguments: delta.partial_json })
       }
       default:
-        // Citations and compactions among them.
+        // Citations, compactions and the like have no chunk of their own.
         return [signOfLife]
     }
   }
@@ -198,41 +195,23 @@ export class MessagesEventMapper implements EventMapper {
     this.#open.delete(index)
     const { id, kind, input, signature } = open
     if (kind === 'thinking') {
-      // Without a signature (compatible servers) a text chunk ends the reasoning part.
+      // Compatible servers send no signature; there, a text chunk ends the reasoning part.
       return [signature ? { type: 'reasoning', content: '', reasoning: '', signature } : signOfLife]
     }
     if (kind !== 'tool_use') return []
     const chunks = open.json || !isFilled(input) ? [] : this.#calls.delta({ id, index, arguments: input })
-    // A call that was cut off waits for the stop reason, for its error.
+    // A call that was cut off is completed at the end, where its error can name the stop reason.
     const mayBeCut = open.json ? isCutOff(open.json) : !isFilled(input)
-    if (mayBeCut && !open.json) this.#waiting = { id, index }
+    if (mayBeCut && !open.json) this.#uncertain = { id, index }
     return mayBeCut ? chunks : [...chunks, ...this.#calls.complete({ id, index })]
   }
 
-  #finish(): ProviderChunk[] {
+  #finishChunks(): ProviderChunk[] {
+    const stopReason = this.#stopReason
     const stops = [...this.#open.keys()].flatMap((index) => this.#blockStop(index))
-    const calls = this.#calls.complete(
-      undefined,
-      this.#stopReason,
-      finishReasonOf(this.#stopReason) === 'length',
-    )
-    const usage = usageOf(this.#counts)
-    return [
-      ...stops,
-      ...calls,
-      {
-        type: 'finish',
-        content: '',
-        finishReason: this.#stopReason
-          ? finishReasonOf(this.#stopReason)
-          : this.#calls.size
-            ? 'tool-calls'
-            : 'stop',
-        ...(this.#stopReason ? { rawFinishReason: this.#stopReason } : {}),
-        usage,
-        raw: this.#raw,
-      },
-    ]
+    const calls = this.#calls.complete(undefined, stopReason, finishReasonOf(stopReason) === 'length')
+    const finishReason = stopReason ? finishReasonOf(stopReason) : this.#calls.size ? 'tool-calls' : 'stop'
+    return [...stops, ...calls, finishChunk(finishReason, stopReason, usageOf(this.#counts), this.#raw)]
   }
 
   #usage(usage: unknown): ProviderChunk[] {
@@ -244,7 +223,7 @@ export class MessagesEventMapper implements EventMapper {
   }
 
   #error(code: 'malformed_response' | 'stream_truncated', message: string): ConvokeError {
-    return new ConvokeError(code, message, { provider: this.#name, model: this.#model })
+    return new ConvokeError(code, message, this.#labels)
   }
 }
 
@@ -280,20 +259,15 @@ function finishReasonOf(raw: string | null | undefined): FinishReason {
   }
 }
 
-/** Anthropic counts cached input beside the input, and thinking inside the output. */
+/** Anthropic counts cached input separately from the input, and counts thinking as part of the output. */
 function usageOf(counts: Fields): ReportedUsage {
-  const number = (value: unknown) => (typeof value === 'number' ? value : undefined)
-  const input = number(counts['input_tokens'])
-  const output = number(counts['output_tokens'])
-  const read = number(counts['cache_read_input_tokens'])
-  const written = number(counts['cache_creation_input_tokens'])
-  const details = counts['output_tokens_details'] as { thinking_tokens?: unknown } | undefined
-  const reasoning = number(details?.thinking_tokens)
-  return {
-    ...(input === undefined ? {} : { inputTokens: input + (read ?? 0) + (written ?? 0) }),
-    ...(output === undefined ? {} : { outputTokens: output }),
-    ...(read === undefined ? {} : { cachedInputTokens: read }),
-    ...(written === undefined ? {} : { cacheWriteInputTokens: written }),
-    ...(reasoning === undefined ? {} : { reasoningTokens: reasoning }),
-  }
+  const { input_tokens: input, cache_read_input_tokens: read, cache_creation_input_tokens: written } = counts
+  const cached = (typeof read === 'number' ? read : 0) + (typeof written === 'number' ? written : 0)
+  return reportedUsage({
+    inputTokens: typeof input === 'number' ? input + cached : undefined,
+    outputTokens: counts['output_tokens'],
+    cachedInputTokens: read,
+    cacheWriteInputTokens: written,
+    reasoningTokens: asFields(counts['output_tokens_details'])['thinking_tokens'],
+  })
 }

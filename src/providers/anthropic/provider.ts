@@ -1,23 +1,30 @@
-/** Anthropic through the `@anthropic-ai/sdk` SDK: its Messages API. */
+/** Anthropic's Messages API through the `@anthropic-ai/sdk` SDK. */
 import type Anthropic from '@anthropic-ai/sdk'
-import { SseDecoder } from '../../transport/decode.ts'
 import { interceptingFetch, intercept } from '../../transport/sdk-intercept.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
+import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo } from '../../types.ts'
+import type { ChatRequest, CreateProvider, ProviderConfig } from '../../provider.ts'
+import { ClientCache } from '../shared/client-cache.ts'
+import { customFetch } from '../shared/custom-fetch.ts'
+import type { ReplyLabels } from '../shared/event-mapper.ts'
+import { pick } from '../shared/fields.ts'
+import { sdkTimeoutMs } from '../shared/vendor-connection.ts'
+import { VendorProvider } from '../shared/vendor-provider.ts'
 import { MessagesEventMapper } from './events.ts'
 import { hasSampling, messagesBody } from './request.ts'
-import { pick } from '../shared/mapping.ts'
-import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from '../../provider.ts'
-import { Clients, fetchOf, sdkTimeoutMs, VendorConnection } from '../shared/vendor-connection.ts'
 
-/** Models per page: all that Anthropic allows. */
+/** Models per page: the most that Anthropic allows. */
 const pageSize = 1_000
-/** Pages at most, should a server never say that it was the last. */
+/** The most pages to read, in case a server never says that a page is the last. */
 const maxPages = 20
-/** The API version, SDK 1.0's own, that first refuses temperature, top_p and top_k, even as defaults. */
+/**
+ * The first API version, and the default of SDK 1.0, that refuses temperature, top_p and top_k, even with their
+ * default values.
+ */
 const refusesSamplingSince = '2026-10-21'
 
-/** What the endpoint that counts takes of a request to the Messages API. */
+/** The fields of a request to the Messages API that the endpoint for counting tokens takes too. */
 const countedFields = [
   ...['model', 'messages', 'system', 'tools', 'tool_choice', 'thinking', 'output_config'],
   ...['cache_control', 'mcp_servers', 'context_management'],
@@ -28,63 +35,38 @@ export const create: CreateProvider = async (config) => {
   return new AnthropicProvider(config, Anthropic)
 }
 
-class AnthropicProvider implements Provider {
-  readonly name: string
-  readonly #config: ProviderConfig
+class AnthropicProvider extends VendorProvider {
   readonly #sdk: typeof Anthropic
-  readonly #connection: VendorConnection
-  /** Options of every request. Headers stand here, so that a user's own client sends them too. */
+  /** Options of every request. The headers stand here so that a user's own client sends them too. */
   readonly #options: { headers?: Record<string, string> }
-  readonly #clients = new Clients((key) => this.#makeClient(key))
+  readonly #clients = new ClientCache((key) => this.#makeClient(key))
   #takesSampling: boolean | undefined
 
   constructor(config: ProviderConfig, sdk: typeof Anthropic) {
-    this.name = config.name
-    this.#config = config
+    super(config, () => customFetch(config, config.client as Parameters<typeof customFetch>[1]))
     this.#sdk = sdk
-    this.#connection = new VendorConnection(config)
     this.#options = config.headers ? { headers: config.headers } : {}
   }
 
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
-    return this.#connection.chunks(
-      () => this.#send(request, signal, true),
-      new SseDecoder(this.#config.maxLineBytes),
-      new MessagesEventMapper(this.name, request.model),
-      request.model,
-    )
-  }
-
-  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    return this.#connection.whole(
-      this.#send(request, signal, false),
-      new MessagesEventMapper(this.name, request.model),
-      request.model,
-    )
-  }
-
   async countTokens(request: ChatRequest, signal: AbortSignal): Promise<number> {
-    const key = await this.#connection.key()
     const body = pick(messagesBody(request, this.name, false, true), countedFields)
-    const sent = { ...request, fetch: this.#ownFetch() }
-    const reply = await this.#connection.exchange(sent, signal, '', (fetch) =>
+    const response = await this.connection.exchange(request, signal, '', (fetch, key) =>
       this.#client(key, fetch)
         .messages.countTokens(body as never, this.#perRequest(fetch))
         .asResponse(),
     )
-    return this.#connection.tokens(reply, 'input_tokens', request.model)
+    return this.connection.tokens(response, 'input_tokens', request.model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
     const models: ModelInfo[] = []
     let after: string | undefined
     for (let page = 0; page < maxPages; page++) {
-      const key = await this.#connection.key()
       const query = { limit: pageSize, ...(after ? { after_id: after } : {}) }
-      const reply = await this.#connection.exchange({ fetch: this.#ownFetch() }, signal, '', (fetch) =>
+      const response = await this.connection.exchange({}, signal, '', (fetch, key) =>
         this.#client(key, fetch).models.list(query, this.#perRequest(fetch)).asResponse(),
       )
-      const { body } = await this.#connection.body(reply, '')
+      const { body } = await this.connection.body(response, '')
       models.push(...((body['data'] as ModelFields[] | undefined) ?? []).map(modelInfo))
       after = (body['last_id'] as string | null | undefined) ?? undefined
       if (!body['has_more'] || !after) break
@@ -92,22 +74,27 @@ class AnthropicProvider implements Provider {
     return models
   }
 
-  async #send(request: ChatRequest, signal: AbortSignal, stream: boolean) {
-    const key = await this.#connection.key()
-    // No path: a client sends nothing else through this fetch, and clients of other clouds have other paths.
-    return this.#connection.exchange({ ...request, fetch: this.#ownFetch() }, signal, '', async (fetch) => {
+  protected replyMapper(labels: ReplyLabels): MessagesEventMapper {
+    return new MessagesEventMapper(labels)
+  }
+
+  protected send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
+    // The path is empty because a client sends nothing else through this fetch, and clients of other clouds use other
+    // paths.
+    return this.connection.exchange(request, signal, '', async (fetch, key) => {
       const client = this.#client(key, fetch)
       const takesSampling = hasSampling(request) && (await this.#asksOldVersion(client))
       const body = messagesBody(request, this.name, stream, takesSampling)
-      // The SDK gets no signal: it would leave a listener on it for every call. The exchange obeys it.
-      // The mapped body is wider than the SDK's types: `vendor` may hold fields of any name.
+      // The mapped body is wider than the SDK's types, because `vendor` may hold fields of any name.
+      // Given the signal, the SDK would leave a listener on it for every call; the exchange obeys it instead.
       return client.messages.create(body as never, this.#perRequest(fetch)).asResponse()
     })
   }
 
   /**
-   * Whether requests name an API version that still takes sampling options. It is the SDK's own, or set by a
-   * header of this LLM, of the user's client, or of the environment; so the SDK is asked what it would send.
+   * Whether requests name an API version that still takes sampling options. The version is the SDK's default, or set by
+   * a header of this LLM, of the user's client, or of the environment. So the SDK builds a request, and its header is
+   * read.
    */
   async #asksOldVersion(client: Anthropic): Promise<boolean> {
     if (this.#takesSampling === undefined) {
@@ -118,41 +105,36 @@ class AnthropicProvider implements Provider {
     return this.#takesSampling
   }
 
-  /** A user's own client may be changed at any time, so it is copied for every request; it costs 17 µs. */
+  /** A user's own client is copied for every request, because its owner may change it; a copy costs 17 µs. */
   #client(key: string | undefined, fetch: Fetch): Anthropic {
-    const { client, baseURL } = this.#config
+    const { client, baseURL } = this.config
     if (!client) return this.#clients.of(key)
-    const once = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
-    return (client as Anthropic).withOptions({ ...once, ...(baseURL ? { baseURL } : {}) })
+    const options = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
+    return (client as Anthropic).withOptions({ ...options, ...(baseURL ? { baseURL } : {}) })
   }
 
   #makeClient(key: string | undefined): Anthropic {
     return new this.#sdk({
       fetch: interceptingFetch,
       maxRetries: 0,
-      // With a time-out of its own, the SDK does not refuse plain calls that may take longer than ten minutes.
+      // Without a time-out in its options, the SDK refuses plain calls that may take longer than ten minutes.
       timeout: sdkTimeoutMs,
       apiKey: key ?? 'none',
-      // Left out, it would be read from ANTHROPIC_AUTH_TOKEN.
+      // Without this option the SDK reads ANTHROPIC_AUTH_TOKEN.
       authToken: null,
-      baseURL: this.#config.baseURL ?? null,
-      // The key goes in the one since SDK 1.0, in the other before.
+      baseURL: this.config.baseURL ?? null,
+      // SDK 1.0 and newer send the key in `authorization`, older ones in `x-api-key`.
       ...(key ? {} : { defaultHeaders: { authorization: null, 'x-api-key': null } }),
       logLevel: 'off',
     })
   }
 
   #perRequest(fetch: Fetch): { headers?: Record<string, string>; fetchOptions?: object } {
-    return this.#config.client ? this.#options : { ...this.#options, fetchOptions: intercept(fetch) }
-  }
-
-  /** The fetch of a user's own client stays in use, where it is not merely the default. */
-  #ownFetch(): Fetch | undefined {
-    return fetchOf(this.#config, this.#config.client as Parameters<typeof fetchOf>[1])
+    return this.config.client ? this.#options : { ...this.#options, fetchOptions: intercept(fetch) }
   }
 }
 
-/** What Anthropic tells of a model; the later fields only of newer ones. */
+/** A model as Anthropic describes it. Only newer models have the last two fields. */
 interface ModelFields {
   id: string
   display_name?: string
@@ -162,7 +144,7 @@ interface ModelFields {
 }
 
 function modelInfo(raw: ModelFields): ModelInfo {
-  // The epoch stands for an unknown date.
+  // Anthropic writes the epoch for an unknown date.
   const createdAtMs = Date.parse(raw.created_at ?? '')
   return {
     id: raw.id,

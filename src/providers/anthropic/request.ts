@@ -1,21 +1,18 @@
-/** The body of a request to Anthropic's Messages API. */
+/** Maps a request to the body of Anthropic's Messages API. */
 import type { ToolChoice } from '../../types.ts'
-import {
-  argumentsObject,
-  isOwnReasoning,
-  reasoningOf,
-  refuse,
-  resultText,
-  toolParameters,
-  warnUnsupported,
-} from '../shared/mapping.ts'
 import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
+import type { Fields } from '../shared/fields.ts'
+import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
+import { argumentsObject, resultText, toolParameters } from '../shared/request-parts.ts'
+import type { AssistantMessage } from '../shared/request-parts.ts'
+import { refuse, warnUnsupported } from '../shared/unsupported.ts'
 
-type Fields = Record<string, unknown>
-
-/** Anthropic requires max_tokens; so many where the caller gives none. Thinking counts in it. */
+/** The value of max_tokens, which Anthropic requires, when the caller gives none. Thinking counts in it. */
 const defaultMaxTokens = 4_096
-/** Room for thinking whose length the model chooses; the models that do have several times as much output. */
+/**
+ * Output tokens added for thinking whose length the model chooses. The models that choose it have several times as
+ * much output.
+ */
 const adaptiveThinkingTokens = 16_384
 
 const samplingOptions = ['temperature', 'topP', 'topK'] as const
@@ -25,30 +22,32 @@ export function hasSampling(request: ChatRequest): boolean {
   return samplingOptions.some((name) => request[name] !== undefined)
 }
 
-/** The body of a request. Where the caller gave no `maxTokens`, it is 4096 and the room for thinking. */
+/**
+ * The body of a request. Without `maxTokens` from the caller, max_tokens is 4,096 plus the tokens added for thinking.
+ * @param takesSampling whether the API version takes temperature, top_p and top_k
+ */
 export function messagesBody(
   request: ChatRequest,
-  name: string,
+  provider: string,
   stream: boolean,
   takesSampling: boolean,
 ): Fields {
   const { model, system, temperature, topP, topK, stop, tools } = request
-  warnUnsupported(request, name, ['seed', 'frequencyPenalty', 'presencePenalty'])
+  warnUnsupported(request, provider, ['seed', 'frequencyPenalty', 'presencePenalty'])
   if (!takesSampling) {
     const remedy =
-      "headers: { 'anthropic-version': '2023-06-01' } asks for the last version of the API that had it."
-    warnUnsupported(request, name, samplingOptions, remedy)
+      "headers: { 'anthropic-version': '2023-06-01' } selects the last API version that supports it."
+    warnUnsupported(request, provider, samplingOptions, remedy)
   }
   const { thinkingTokens, effort, ...reasoning } = reasoningFields(request)
-  const schema = request.outputSchema
   const body: Fields = {
     model,
     max_tokens: request.maxTokens ?? defaultMaxTokens + thinkingTokens,
     system: system || undefined,
-    messages: turns(request, name),
+    messages: turns(request, provider),
     ...(takesSampling ? { temperature, top_p: topP, top_k: topK } : {}),
     stop_sequences: stop,
-    metadata: metadata(request, name),
+    metadata: metadata(request, provider),
     tools: tools?.map((tool) => ({
       name: tool.name,
       description: tool.description,
@@ -57,15 +56,12 @@ export function messagesBody(
     })),
     tool_choice: tools && toolChoice(request.toolChoice),
     ...reasoning,
-    output_config:
-      effort || schema
-        ? { ...(effort ? { effort } : {}), ...(schema ? { format: { type: 'json_schema', schema } } : {}) }
-        : undefined,
+    output_config: outputConfig(effort, request.outputSchema),
   }
   return { ...body, ...request.vendor, stream }
 }
 
-/** `thinkingTokens` is what thinking may take of the output. */
+/** `thinkingTokens` is the part of the output that thinking may take. */
 function reasoningFields(request: ChatRequest): Fields & { thinkingTokens: number; effort?: string } {
   const { effort, maxTokens, isOn } = reasoningOf(request.reasoning)
   if (isOn === undefined) return { thinkingTokens: 0 }
@@ -77,15 +73,20 @@ function reasoningFields(request: ChatRequest): Fields & { thinkingTokens: numbe
   }
 }
 
-/** The one label that Anthropic takes is the user's id. */
-function metadata(request: ChatRequest, name: string): Fields | undefined {
+function outputConfig(effort: string | undefined, schema: Fields | undefined): Fields | undefined {
+  if (!effort && !schema) return undefined
+  return { ...(effort ? { effort } : {}), ...(schema ? { format: { type: 'json_schema', schema } } : {}) }
+}
+
+/** Anthropic takes no label but the user's id. */
+function metadata(request: ChatRequest, provider: string): Fields | undefined {
   const labels = request.metadata ?? {}
   const others = Object.keys(labels).filter((label) => label !== 'userId' && label !== 'user_id')
   if (others.length > 0) {
     request.warn({
       type: 'unsupported-option',
       subject: 'metadata',
-      message: `${name} takes only userId as metadata; left out: ${others.join(', ')}.`,
+      message: `${provider} takes only userId as metadata; left out: ${others.join(', ')}.`,
     })
   }
   const userId = labels['userId'] ?? labels['user_id']
@@ -98,12 +99,12 @@ function toolChoice(choice: ToolChoice | undefined): Fields | undefined {
   return { type: choice === 'required' ? 'any' : choice }
 }
 
-/** The messages as turns of user and assistant by turns; results of tools stand first in a user's turn. */
-function turns(request: ChatRequest, name: string): Fields[] {
+/** The messages as alternating turns of user and assistant. Tool results stand first in a user's turn. */
+function turns(request: ChatRequest, provider: string): Fields[] {
   const all: { role: 'user' | 'assistant'; content: Fields[] }[] = []
   for (const message of request.messages) {
     const role = message.role === 'assistant' ? 'assistant' : 'user'
-    const content = blocks(message, request, name)
+    const content = blocks(message, request, provider)
     const last = all.at(-1)
     if (content.length === 0) continue
     if (last?.role === role) last.content.push(...content)
@@ -116,16 +117,16 @@ function turns(request: ChatRequest, name: string): Fields[] {
   }))
 }
 
-function blocks(message: RequestMessage, request: ChatRequest, name: string): Fields[] {
+function blocks(message: RequestMessage, request: ChatRequest, provider: string): Fields[] {
   switch (message.role) {
     case 'user':
       return message.content
         .filter((part) => part.type !== 'text' || part.text.trim() || message.content.length === 1)
         .map((part) =>
-          part.type === 'text' ? { type: 'text', text: part.text } : mediaBlock(part, request, name),
+          part.type === 'text' ? { type: 'text', text: part.text } : mediaBlock(part, request, provider),
         )
     case 'assistant':
-      return message.content.flatMap((part) => assistantBlock(part, request, name))
+      return message.content.flatMap((part) => assistantBlock(part, request, provider))
     case 'tool':
       return message.content.map(({ toolCallId, result, isError }) => ({
         type: 'tool_result',
@@ -137,9 +138,9 @@ function blocks(message: RequestMessage, request: ChatRequest, name: string): Fi
 }
 
 function assistantBlock(
-  part: Extract<RequestMessage, { role: 'assistant' }>['content'][number],
+  part: AssistantMessage['content'][number],
   request: ChatRequest,
-  name: string,
+  provider: string,
 ): Fields[] {
   switch (part.type) {
     case 'text':
@@ -150,8 +151,8 @@ function assistantBlock(
       return [{ type: 'tool_use', id: toolUseId(part.id), name: part.name, input }]
     }
     case 'reasoning':
-      // Without its signature, as compatible servers send it, the API would refuse it.
-      if (!isOwnReasoning(part, name, request) || !part.signature) return []
+      // Compatible servers send reasoning without a signature, and the API refuses such reasoning.
+      if (!isOwnReasoning(part, provider, request) || !part.signature) return []
       return part.redacted
         ? [{ type: 'redacted_thinking', data: part.signature }]
         : [{ type: 'thinking', thinking: part.text, signature: part.signature }]
@@ -163,20 +164,20 @@ function toolUseId(id: string): string {
   return id.replace(/[^a-zA-Z0-9_-]/g, '_')
 }
 
-function mediaBlock(part: MediaPart, request: ChatRequest, name: string): Fields {
+function mediaBlock(part: MediaPart, request: ChatRequest, provider: string): Fields {
   const { mediaType, url, base64 = '' } = part
-  const bytes = url ? { type: 'url', url } : { type: 'base64', media_type: mediaType, data: base64 }
-  if (part.type === 'image' || mediaType.startsWith('image/')) return { type: 'image', source: bytes }
+  const source = url ? { type: 'url', url } : { type: 'base64', media_type: mediaType, data: base64 }
+  if (part.type === 'image' || mediaType.startsWith('image/')) return { type: 'image', source }
   const document = { type: 'document', ...(part.name ? { title: part.name } : {}) }
-  if (mediaType === 'application/pdf') return { ...document, source: bytes }
+  if (mediaType === 'application/pdf') return { ...document, source }
   if (!mediaType.startsWith('text/')) {
     refuse(
-      name,
-      request.model,
-      `${name} takes images, PDF and text, not ${mediaType}. Send its text instead.`,
+      request,
+      provider,
+      `${provider} takes images, PDF and text, not ${mediaType}. Send the text of the file instead.`,
     )
   }
-  if (url) return { ...document, source: bytes }
+  if (url) return { ...document, source }
   const data = Buffer.from(base64, 'base64').toString()
   return { ...document, source: { type: 'text', media_type: 'text/plain', data } }
 }

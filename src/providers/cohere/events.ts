@@ -1,12 +1,14 @@
-/** Cohere's events, and whole replies, as chunks. */
+/** Maps the events and the whole replies of Cohere's Chat API, version 2, to chunks. */
 import { ConvokeError } from '../../errors.ts'
 import { readVendorFault, replyError } from '../../transport/fault.ts'
 import type { FinishReason } from '../../types.ts'
-import type { EventMapper } from '../shared/chunk-reader.ts'
-import { signOfLife } from '../shared/mapping.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
+import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/chunks.ts'
+import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
+import { asFields } from '../shared/fields.ts'
+import type { Fields } from '../shared/fields.ts'
 import { ToolCalls } from '../shared/tool-calls.ts'
-import type { Fields, ToolCallFields } from './request.ts'
+import type { FunctionCallFields } from '../shared/tool-calls.ts'
 
 interface Content {
   text?: string | null
@@ -15,7 +17,7 @@ interface Content {
 
 interface MessageFields {
   content?: string | Content | Content[] | null
-  tool_calls?: ToolCallFields | ToolCallFields[] | null
+  tool_calls?: FunctionCallFields | FunctionCallFields[] | null
 }
 
 interface EndFields {
@@ -24,21 +26,16 @@ interface EndFields {
   usage?: unknown
 }
 
-/** Shows progress without content: the plan, citations, the edges of blocks. */
-
-/** Folds the events of a stream, or a whole reply. */
-export class ChatEventMapper implements EventMapper {
+export class CohereEventMapper implements EventMapper {
   readonly plainText =
-    // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
+    // eslint-disable-next-line no-control-regex -- JSON forbids control characters inside a string
     /^\{"type":"content-delta","index":\d+,"delta":\{"message":\{"content":\{"text":"([^"\\\u0000-\u001f]+)"\}\}\}\}$/
-  readonly #name: string
-  readonly #model: string
+  readonly #labels: ReplyLabels
   readonly #calls: ToolCalls
 
-  constructor(name: string, model: string) {
-    this.#name = name
-    this.#model = model
-    this.#calls = new ToolCalls(name)
+  constructor(labels: ReplyLabels) {
+    this.#labels = labels
+    this.#calls = new ToolCalls(labels.provider)
   }
 
   event(body: Fields, raw: unknown): readonly ProviderChunk[] {
@@ -47,7 +44,7 @@ export class ChatEventMapper implements EventMapper {
     const index = typeof body['index'] === 'number' ? body['index'] : undefined
     switch (body['type']) {
       case 'message-start':
-        return [startChunk(body)]
+        return [startChunk(body['id'])]
       case 'content-start':
       case 'content-delta':
         return orSignOfLife(contentChunks(message.content))
@@ -57,11 +54,12 @@ export class ChatEventMapper implements EventMapper {
       case 'tool-call-end':
         return orSignOfLife(this.#calls.complete({ index }))
       case 'message-end':
-        return this.#finish(((raw as Fields)['delta'] ?? {}) as EndFields, raw)
+        return this.#finishChunks(((raw as Fields)['delta'] ?? {}) as EndFields, raw)
       case undefined:
-        // A body of Cohere's errors, without the frame of an event.
+        // The body of an error, without the frame of an event.
         if (typeof body['message'] === 'string') throw this.#failure(raw)
         return []
+      // Progress without content: the plan, citations, and the end of a block.
       case 'content-end':
       case 'tool-plan-delta':
       case 'citation-start':
@@ -73,70 +71,51 @@ export class ChatEventMapper implements EventMapper {
     }
   }
 
-  /** `[DONE]` may follow the terminal event; it is none itself. */
+  /** `[DONE]` may follow the terminal event, but it is no terminal event itself. */
   done(): never {
     return this.end()
   }
 
   end(): never {
-    throw new ConvokeError('stream_truncated', 'The stream ended without its terminal event message-end.', {
-      provider: this.#name,
-      model: this.#model,
-    })
+    throw this.#error('stream_truncated', 'The stream ended without its terminal event message-end.')
   }
 
-  /** The chunks of a whole reply. */
   whole(body: Fields, raw: unknown): ProviderChunk[] {
     const message = body['message'] as MessageFields | string | null | undefined
     if (typeof message === 'string') throw this.#failure(raw)
-    if (!message) {
-      throw new ConvokeError('malformed_response', 'The reply has no message.', {
-        provider: this.#name,
-        model: this.#model,
-      })
-    }
+    if (!message) throw this.#error('malformed_response', 'The reply has no message.')
     return [
-      startChunk(body),
+      startChunk(body['id']),
       ...contentChunks(message.content),
       ...asList(message.tool_calls).flatMap((call) => this.#call(call)),
-      ...this.#finish(raw as EndFields, raw),
+      ...this.#finishChunks(raw as EndFields, raw),
     ]
   }
 
-  #call({ id, function: call }: ToolCallFields, index?: number): ProviderChunk[] {
+  #call({ id, function: call }: FunctionCallFields, index?: number): ProviderChunk[] {
     return this.#calls.delta({ id, index, name: call?.name, arguments: call?.arguments })
   }
 
-  /** The first is a part of `raw`: its words may go into an error. */
-  #finish({ finish_reason: reason, error, usage }: EndFields, raw: unknown): ProviderChunk[] {
-    const kind = reason ? kindOfFailure[reason] : undefined
+  /** @param end a part of `raw`, which holds no key, so that an error may quote its words */
+  #finishChunks({ finish_reason: reason, error, usage }: EndFields, raw: unknown): ProviderChunk[] {
+    const kind = reason ? faultKinds[reason] : undefined
     if (kind ?? error) {
       throw this.#failure(raw, kind ?? 'server_error', error || `The generation ended with ${reason}.`)
     }
     const calls = this.#calls.complete(undefined, reason ?? undefined, reason === 'MAX_TOKENS')
-    const reported = chatUsage(usage)
-    return [
-      ...calls,
-      {
-        type: 'finish',
-        content: '',
-        finishReason: reason ? finishReasonOf(reason) : this.#calls.size > 0 ? 'tool-calls' : 'stop',
-        ...(reason ? { rawFinishReason: reason } : {}),
-        ...(reported ? { usage: reported } : {}),
-        raw,
-      },
-    ]
+    const finishReason = reason ? finishReasonOf(reason) : this.#calls.size > 0 ? 'tool-calls' : 'stop'
+    return [...calls, finishChunk(finishReason, reason, usageOf(usage), raw)]
   }
 
-  /** An error that came inside a reply. */
+  /** The error that a vendor reports inside a reply. */
   #failure(raw: unknown, kind?: string, message?: string): ConvokeError {
     const fault = kind ? { kinds: [kind], message: message ?? '' } : readVendorFault(raw)
-    return replyError(fault, raw, { provider: this.#name, model: this.#model })
+    return replyError(fault, raw, this.#labels)
   }
-}
 
-function startChunk({ id }: Fields): ProviderChunk {
-  return { type: 'start', content: '', ...(typeof id === 'string' ? { id } : {}) }
+  #error(code: 'malformed_response' | 'stream_truncated', message: string): ConvokeError {
+    return new ConvokeError(code, message, this.#labels)
+  }
 }
 
 function contentChunks(content: MessageFields['content']): ProviderChunk[] {
@@ -157,8 +136,8 @@ function asList<T>(value: T | T[] | null | undefined): T[] {
   return Array.isArray(value) ? value : value ? [value] : []
 }
 
-/** Finish reasons that are failures, and the typed word of each. The last two are those of version 1. */
-const kindOfFailure: Readonly<Record<string, string>> = {
+/** The finish reasons that are failures, with the typed word of each. The last two belong to version 1. */
+const faultKinds: Readonly<Record<string, string>> = {
   ERROR: 'server_error',
   TIMEOUT: 'timeout_error',
   ERROR_TOXIC: 'content_filter',
@@ -179,24 +158,15 @@ function finishReasonOf(raw: string): FinishReason {
   }
 }
 
-/** `tokens` is what the model read and wrote; `billed_units` leaves out what Cohere adds to the prompt. */
-function chatUsage(value: unknown): ReportedUsage | undefined {
+/** `tokens` counts all that the model read and wrote. `billed_units` leaves out what Cohere adds to the prompt. */
+function usageOf(value: unknown): ReportedUsage | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const { tokens, billed_units, cached_tokens } = value as {
-    tokens?: TokenFields | null
-    billed_units?: TokenFields | null
-    cached_tokens?: number | null
-  }
-  const input = tokens?.input_tokens ?? billed_units?.input_tokens
-  const output = tokens?.output_tokens ?? billed_units?.output_tokens
-  return {
-    ...(typeof input === 'number' ? { inputTokens: input } : {}),
-    ...(typeof output === 'number' ? { outputTokens: output } : {}),
-    ...(typeof cached_tokens === 'number' ? { cachedInputTokens: cached_tokens } : {}),
-  }
-}
-
-interface TokenFields {
-  input_tokens?: number | null
-  output_tokens?: number | null
+  const usage = value as Fields
+  const tokens = asFields(usage['tokens'])
+  const billed = asFields(usage['billed_units'])
+  return reportedUsage({
+    inputTokens: tokens['input_tokens'] ?? billed['input_tokens'],
+    outputTokens: tokens['output_tokens'] ?? billed['output_tokens'],
+    cachedInputTokens: usage['cached_tokens'],
+  })
 }

@@ -1,28 +1,28 @@
-/** Cohere's Chat API, version 2: what a request becomes, and what its events and replies mean. */
+/** Maps a request to Cohere's Chat API, version 2. */
 import type { ToolChoice } from '../../types.ts'
+import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
+import type { Fields } from '../shared/fields.ts'
+import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
 import {
   argumentsText,
   dataUrl,
-  isOwnReasoning,
-  reasoningOf,
-  refuse,
   resultText,
+  systemMessages,
   toolParameters,
-  warnUnsupported,
-} from '../shared/mapping.ts'
-import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
+  userContent,
+} from '../shared/request-parts.ts'
+import type { AssistantMessage } from '../shared/request-parts.ts'
+import { refuse, warnChanged, warnUnsupported } from '../shared/unsupported.ts'
 
-export type Fields = Record<string, unknown>
-
-/** A request as the SDK takes it: in camelCase, which it turns into the wire's snake case. */
-export function chatRequest(request: ChatRequest, name: string): Fields {
-  warnUnsupported(request, name, ['metadata'])
+/** The request as the SDK takes it: in camelCase, which the SDK turns into the snake case of the wire. */
+export function chatBody(request: ChatRequest, provider: string): Fields {
+  warnUnsupported(request, provider, ['metadata'])
   const { tools } = request
   const body = withoutUndefined({
     model: request.model,
     messages: [
-      ...(request.system === undefined ? [] : [{ role: 'system', content: request.system }]),
-      ...request.messages.flatMap((message) => chatMessages(message, request, name)),
+      ...systemMessages(request),
+      ...request.messages.flatMap((message) => chatMessages(message, request, provider)),
     ],
     temperature: request.temperature,
     maxTokens: request.maxTokens,
@@ -40,39 +40,41 @@ export function chatRequest(request: ChatRequest, name: string): Fields {
         parameters: toolParameters(tool),
       }),
     })),
-    strictTools: strictTools(request, name),
-    toolChoice: tools && toolChoice(request.toolChoice, request, name),
-    thinking: thinking(request, name),
+    strictTools: strictTools(request, provider),
+    toolChoice: tools && toolChoice(request.toolChoice, request, provider),
+    thinking: thinking(request, provider),
     responseFormat: request.outputSchema && { type: 'json_object', jsonSchema: request.outputSchema },
   })
   return withVendorFields(body, request.vendor)
 }
 
-/** The SDK would write a field that is undefined as null. */
+/** Removes undefined fields, because the SDK would write them as null. */
 function withoutUndefined(fields: Fields): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
-/** The SDK lets keys that it does not know pass as they are, so a field of `vendor` wins in either spelling. */
+/** The SDK sends unknown keys as they are, so a field of `vendor` replaces a mapped one in either spelling. */
 function withVendorFields(body: Fields, vendor: Fields = {}): Fields {
   const camelCase = (key: string) => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
   for (const key of Object.keys(vendor)) delete body[camelCase(key)]
   return { ...body, ...vendor }
 }
 
-/** Cohere holds all tools to their schemas, or none. */
-function strictTools({ tools, warn }: ChatRequest, name: string): true | undefined {
+/** Cohere enforces the schemas of all tools or of none. */
+function strictTools(request: ChatRequest, provider: string): true | undefined {
+  const { tools } = request
   if (!tools?.some((tool) => tool.strict)) return undefined
   if (tools.every((tool) => tool.strict)) return true
-  warn({
-    type: 'changed',
-    subject: 'tools',
-    message: `${name} takes strict for all tools or none; it was left out. Set it on every tool.`,
-  })
+  const message = `${provider} takes strict for all tools or none; it was left out. Set strict on every tool.`
+  warnChanged(request, 'tools', message)
   return undefined
 }
 
-function toolChoice(choice: ToolChoice | undefined, request: ChatRequest, name: string): string | undefined {
+function toolChoice(
+  choice: ToolChoice | undefined,
+  request: ChatRequest,
+  provider: string,
+): string | undefined {
   switch (choice) {
     case undefined:
     case 'auto':
@@ -83,40 +85,30 @@ function toolChoice(choice: ToolChoice | undefined, request: ChatRequest, name: 
       return 'REQUIRED'
     default:
       refuse(
-        name,
-        request.model,
-        `Cohere cannot be made to call the tool ${choice.name}. Pass that tool alone, with toolChoice: 'required'.`,
+        request,
+        provider,
+        `Cohere cannot force a call of the tool ${choice.name}. Pass only that tool, with toolChoice: 'required'.`,
       )
   }
 }
 
-export function thinking(request: ChatRequest, name: string): Fields | undefined {
+function thinking(request: ChatRequest, provider: string): Fields | undefined {
   const { effort, maxTokens, isOn } = reasoningOf(request.reasoning)
   if (isOn === undefined) return undefined
   if (!isOn) return { type: 'disabled' }
   if (effort) {
-    request.warn({
-      type: 'changed',
-      subject: 'reasoning',
-      message: `${name} takes a budget in tokens, not the effort ${effort}; reasoning was switched on without it.`,
-    })
+    const message = `${provider} takes a token budget, not the effort ${effort}; reasoning was switched on without it.`
+    warnChanged(request, 'reasoning', message)
   }
   return withoutUndefined({ type: 'enabled', tokenBudget: maxTokens })
 }
 
-function chatMessages(message: RequestMessage, request: ChatRequest, name: string): Fields[] {
+function chatMessages(message: RequestMessage, request: ChatRequest, provider: string): Fields[] {
   switch (message.role) {
-    case 'user': {
-      const [only] = message.content
-      const isText = message.content.length === 1 && only?.type === 'text'
-      const parts = () =>
-        message.content.map((part) =>
-          part.type === 'text' ? { type: 'text', text: part.text } : imagePart(part, request, name),
-        )
-      return [{ role: 'user', content: isText ? only.text : parts() }]
-    }
+    case 'user':
+      return [{ role: 'user', content: userContent(message, (part) => imagePart(part, request, provider)) }]
     case 'assistant':
-      return [assistantMessage(message, request, name)]
+      return [assistantMessage(message, request, provider)]
     case 'tool':
       return message.content.map((part) => ({
         role: 'tool',
@@ -126,13 +118,9 @@ function chatMessages(message: RequestMessage, request: ChatRequest, name: strin
   }
 }
 
-function assistantMessage(
-  message: Extract<RequestMessage, { role: 'assistant' }>,
-  request: ChatRequest,
-  name: string,
-): Fields {
+function assistantMessage(message: AssistantMessage, request: ChatRequest, provider: string): Fields {
   // Cohere takes thoughts back only while thinking is on.
-  const thinks = reasoningOf(request.reasoning).isOn !== false
+  const takesThoughts = reasoningOf(request.reasoning).isOn !== false
   let text = ''
   const thoughts: Fields[] = []
   const toolCalls: Fields[] = []
@@ -141,12 +129,12 @@ function assistantMessage(
     else if (part.type === 'tool-call') {
       const call = { name: part.name, arguments: argumentsText(part.arguments) }
       toolCalls.push({ id: part.id, type: 'function', function: call })
-    } else if (isOwnReasoning(part, name, request) && thinks && part.text) {
+    } else if (isOwnReasoning(part, provider, request) && takesThoughts && part.text) {
       thoughts.push({ type: 'thinking', thinking: part.text })
     }
   }
   if (toolCalls.length > 0) {
-    // "text content is not allowed when tool_calls are provided": what was said before them is the plan.
+    // Cohere answers "text content is not allowed when tool_calls are provided", so the text goes back as the plan.
     const plan = text ? { toolPlan: text } : {}
     return { role: 'assistant', ...plan, ...(thoughts.length > 0 ? { content: thoughts } : {}), toolCalls }
   }
@@ -157,16 +145,11 @@ function textParts(text: string): Fields[] {
   return text ? [{ type: 'text', text }] : []
 }
 
-function imagePart(part: MediaPart, request: ChatRequest, name: string): Fields {
+function imagePart(part: MediaPart, request: ChatRequest, provider: string): Fields {
   if (part.type === 'image') return { type: 'image_url', imageUrl: { url: dataUrl(part) } }
   refuse(
-    name,
-    request.model,
+    request,
+    provider,
     `Cohere's chat takes no file (${part.mediaType}). Pass its text, or documents by vendor: { documents: [...] }.`,
   )
-}
-
-export interface ToolCallFields {
-  id?: string | null
-  function?: { name?: string | null; arguments?: unknown } | null
 }

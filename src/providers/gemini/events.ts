@@ -1,12 +1,13 @@
-/** Gemini's events, and whole replies, as chunks. */
+/** Maps the events and the whole replies of Gemini to chunks. */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
-import type { EventMapper } from '../shared/chunk-reader.ts'
-import { FunctionCalls } from './function-calls.ts'
-import type { FunctionCallFields } from './function-calls.ts'
-import { signOfLife } from '../shared/mapping.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
-import type { Fields } from './request.ts'
+import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/chunks.ts'
+import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
+import { asFields } from '../shared/fields.ts'
+import type { Fields } from '../shared/fields.ts'
+import { FunctionCalls } from './function-calls.ts'
+import type { FunctionCallPart } from './function-calls.ts'
 
 interface Candidate {
   index?: number
@@ -18,96 +19,91 @@ interface PartFields {
   text?: unknown
   thought?: boolean
   thoughtSignature?: string
-  functionCall?: FunctionCallFields | null
+  functionCall?: FunctionCallPart | null
 }
 
-/** Folds the events of a stream, and, as one event, a whole reply. */
-export class ContentEventMapper implements EventMapper {
-  readonly #name: string
-  readonly #model: string
+/** Maps the events of a stream. A whole reply is mapped as a single event. */
+export class GeminiEventMapper implements EventMapper {
+  readonly #labels: ReplyLabels
   readonly #calls: FunctionCalls
   #isStarted = false
-  /** Whether an event showed a server that gives a finish reason at the end. */
-  #marksEnd = false
+  /** Whether an event has shown that this server sends a finish reason at the end. */
+  #sendsFinishReason = false
   #finish: string | undefined
-  #usage: Fields = {}
+  #counts: Fields = {}
   #raw: unknown
 
-  constructor(name: string, model: string) {
-    this.#name = name
-    this.#model = model
-    this.#calls = new FunctionCalls(name)
+  constructor(labels: ReplyLabels) {
+    this.#labels = labels
+    this.#calls = new FunctionCalls(labels.provider)
   }
 
   event(body: Fields, raw: unknown): ProviderChunk[] {
     this.#raw = raw
     const chunks: ProviderChunk[] = []
-    if (!this.#isStarted) chunks.push(startChunk(body))
+    if (!this.#isStarted) chunks.push(startChunk(body['responseId'], body['modelVersion']))
     this.#isStarted = true
-    const candidates = asList(body['candidates']) as Candidate[]
+    const candidates = objectsIn(body['candidates']) as Candidate[]
     this.#throwIfBlocked(body, candidates)
     chunks.push(...this.#usageChunks(body['usageMetadata']))
-    // Further candidates (vendor: { generationConfig: { candidateCount } }) are in `raw` alone.
+    // Further candidates (vendor: { generationConfig: { candidateCount } }) are only in `raw`.
     const candidate = candidates.find(({ index }) => !index)
-    for (const part of asList(candidate?.content?.parts)) chunks.push(...this.#part(part as PartFields))
+    for (const part of objectsIn(candidate?.content?.parts)) chunks.push(...this.#part(part as PartFields))
     const finish = candidate?.finishReason
-    // Vertex AI writes out the default of the field.
+    // Vertex AI sends the field's default value too.
     if (finish && finish !== 'FINISH_REASON_UNSPECIFIED') this.#finish = finish
-    this.#marksEnd ||= Boolean(
+    this.#sendsFinishReason ||= Boolean(
       candidate?.content?.role || body['usageMetadata'] || body['modelVersion'] || body['responseId'],
     )
-    // Code that runs at the vendor's, a picture: nothing to show, but a sign of life. Counts alone are none.
-    return chunks.length > 0 || asList(candidate?.content?.parts).length === 0 ? chunks : [signOfLife]
+    // Parts without a chunk of their own (code that runs at the vendor's, an image) are a sign of life; counts are none.
+    return chunks.length > 0 || objectsIn(candidate?.content?.parts).length === 0 ? chunks : [signOfLife]
   }
 
-  /** Not a word of Gemini's, but some proxies add it. */
+  /** Gemini sends no `[DONE]`, but some proxies add it. */
   done(): ProviderChunk[] {
     return []
   }
 
   /**
-   * Text may follow a finish reason (older servers put STOP on every event), so only the end of the connection ends
-   * the reply. A compromise: where neither a finish reason nor anything else that Gemini sends was seen, the end of the
-   * connection counts as the end of the reply, since servers of the PaLM era give no finish reason at all. A stream of
-   * theirs that breaks between two events cannot be told from a whole one.
+   * Only the end of the connection ends the reply, because text may follow a finish reason: older servers send STOP in
+   * every event. Servers of the PaLM era send no finish reason at all. As a compromise, the end of the connection is
+   * then taken for the end of the reply, if nothing else in the stream came from a newer server. So a stream of such an
+   * old server that breaks between two events looks like a complete one.
    */
   end(isCut: boolean): ProviderChunk[] {
-    const isWhole = this.#isStarted && (this.#finish !== undefined || !this.#marksEnd)
+    const isWhole = this.#isStarted && (this.#finish !== undefined || !this.#sendsFinishReason)
     if (isWhole && !isCut) return this.#finishChunks()
-    throw new ConvokeError('stream_truncated', 'The stream ended without a finish reason.', {
-      provider: this.#name,
-      model: this.#model,
-    })
+    throw new ConvokeError('stream_truncated', 'The stream ended without a finish reason.', this.#labels)
   }
 
-  /** The chunks of a whole reply. Its JSON shows that it is one, so it may lack a finish reason. */
+  /** A whole reply may lack a finish reason, because its JSON shows that it is complete. */
   whole(body: Fields, raw: unknown): ProviderChunk[] {
     return [...this.event(body, raw), ...this.#finishChunks()]
   }
 
   #throwIfBlocked(body: Fields, candidates: readonly Candidate[]): void {
-    const feedback = body['promptFeedback'] as Fields | null | undefined
-    if (!feedback?.['blockReason'] || candidates.length > 0) return
-    const detail = feedback['blockReasonMessage'] ? ` (${String(feedback['blockReasonMessage'])})` : ''
+    const { blockReason: reason, blockReasonMessage: details } = asFields(body['promptFeedback'])
+    if (!reason || candidates.length > 0) return
+    const why = `${String(reason)}${details ? ` (${String(details)})` : ''}`
     throw new ConvokeError(
       'content_filtered',
-      `Gemini blocked the prompt: ${String(feedback['blockReason'])}${detail}. Change the prompt or safetySettings.`,
-      { provider: this.#name, model: this.#model },
+      `Gemini blocked the prompt: ${why}. Change the prompt or safetySettings.`,
+      this.#labels,
     )
   }
 
-  /** Counts are totals so far; the first events have some of them, or none. */
+  /** The counts of an event are totals so far. The first events have some of the counts or none. */
   #usageChunks(counts: unknown): ProviderChunk[] {
     if (typeof counts !== 'object' || counts === null) return []
-    this.#usage = { ...this.#usage, ...counts }
-    const usage = contentUsage(this.#usage)
+    this.#counts = { ...this.#counts, ...counts }
+    const usage = usageOf(this.#counts)
     return Object.keys(usage).length > 0 ? [{ type: 'usage', content: '', usage }] : []
   }
 
   #part(part: PartFields): ProviderChunk[] {
     const { text, thought, thoughtSignature, functionCall: call } = part
     if (call) return this.#calls.add(call, thoughtSignature)
-    // A signature may come on a part of its own.
+    // A signature may come in a part that has nothing else.
     const isBare = Object.keys(part).every((key) => key === 'thought' || key === 'thoughtSignature')
     if (typeof text !== 'string' && !isBare) return []
     const content = typeof text === 'string' ? text : ''
@@ -119,53 +115,35 @@ export class ContentEventMapper implements EventMapper {
 
   #finishChunks(): ProviderChunk[] {
     const isCut = this.#finish !== undefined && this.#finish !== 'STOP'
-    return [
-      ...this.#calls.complete(isCut ? this.#finish : undefined),
-      {
-        type: 'finish',
-        content: '',
-        finishReason: finishReasonOf(this.#finish, this.#calls.size > 0),
-        ...(this.#finish ? { rawFinishReason: this.#finish } : {}),
-        usage: wholeUsage(this.#usage),
-        raw: this.#raw,
-      },
-    ]
+    const calls = this.#calls.complete(isCut ? this.#finish : undefined)
+    const finishReason = finishReasonOf(this.#finish, this.#calls.size > 0)
+    return [...calls, finishChunk(finishReason, this.#finish, wholeUsage(this.#counts), this.#raw)]
   }
 }
 
-function asList(value: unknown): unknown[] {
+/** The objects in a list; no objects when the value is no list. */
+function objectsIn(value: unknown): unknown[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === 'object' && item !== null) : []
 }
 
-function startChunk({ responseId: id, modelVersion: model }: Fields): ProviderChunk {
-  return {
-    type: 'start',
-    content: '',
-    ...(typeof id === 'string' ? { id } : {}),
-    ...(typeof model === 'string' && model ? { model } : {}),
-  }
-}
-
-/** Gemini counts the input of its own tools beside the prompt, and thoughts beside the candidates. */
-function contentUsage(counts: Fields): ReportedUsage {
+/** Gemini counts the input of its own tools separately from the prompt, and thoughts separately from the candidates. */
+function usageOf(counts: Fields): ReportedUsage {
   const count = (key: string) => (typeof counts[key] === 'number' ? counts[key] : undefined)
   const prompt = count('promptTokenCount')
   const candidates = count('candidatesTokenCount')
   const thoughts = count('thoughtsTokenCount')
-  const cached = count('cachedContentTokenCount')
-  return {
-    ...(prompt === undefined ? {} : { inputTokens: prompt + (count('toolUsePromptTokenCount') ?? 0) }),
-    ...(candidates === undefined && thoughts === undefined
-      ? {}
-      : { outputTokens: (candidates ?? 0) + (thoughts ?? 0) }),
-    ...(cached === undefined ? {} : { cachedInputTokens: cached }),
-    ...(thoughts === undefined ? {} : { reasoningTokens: thoughts }),
-  }
+  const hasOutput = candidates !== undefined || thoughts !== undefined
+  return reportedUsage({
+    inputTokens: prompt === undefined ? undefined : prompt + (count('toolUsePromptTokenCount') ?? 0),
+    outputTokens: hasOutput ? (candidates ?? 0) + (thoughts ?? 0) : undefined,
+    cachedInputTokens: count('cachedContentTokenCount'),
+    reasoningTokens: thoughts,
+  })
 }
 
-/** The usage of a whole reply: a count of 0 is left out on the wire, but the total tells. */
+/** The usage of a complete reply. Gemini leaves out a count of 0, so the missing output is taken from the total. */
 function wholeUsage(counts: Fields): ReportedUsage {
-  const usage = contentUsage(counts)
+  const usage = usageOf(counts)
   const total = counts['totalTokenCount']
   if (usage.outputTokens !== undefined || usage.inputTokens === undefined || typeof total !== 'number') {
     return usage

@@ -1,25 +1,22 @@
-/** Gemini's `generateContent` and `streamGenerateContent`: what a request becomes, and what their events mean. */
+/** Maps a request to the body of Gemini's `generateContent` and `streamGenerateContent`. */
 import { types } from 'node:util'
 import type { ReasoningEffort, ToolCallPart, ToolChoice, ToolDefinition } from '../../types.ts'
-import {
-  argumentsObject,
-  isOwnReasoning,
-  reasoningOf,
-  resultText,
-  warnUnsupported,
-} from '../shared/mapping.ts'
-import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
-import { isMadeUpId } from '../shared/tool-calls.ts'
+import type { ChatRequest } from '../../provider.ts'
+import { isMadeUpId } from '../shared/call-id.ts'
+import type { Fields } from '../shared/fields.ts'
+import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
+import { argumentsObject, resultText } from '../shared/request-parts.ts'
+import type { AssistantMessage, ToolMessage, UserMessage } from '../shared/request-parts.ts'
+import { warnChanged, warnUnsupported } from '../shared/unsupported.ts'
 
-export type Fields = Record<string, unknown>
-type ToolResults = Extract<RequestMessage, { role: 'tool' }>['content']
+type ToolResults = ToolMessage['content']
 
 /** The body of a request, without `vendor`. */
-export function contentBody(request: ChatRequest, name: string): Fields & { generationConfig: Fields } {
+export function contentBody(request: ChatRequest, provider: string): Fields & { generationConfig: Fields } {
   const { system, tools } = request
-  warnUnsupported(request, name, ['metadata'])
+  warnUnsupported(request, provider, ['metadata'])
   return {
-    contents: contents(request, name),
+    contents: contents(request, provider),
     systemInstruction: system ? { parts: [{ text: system }] } : undefined,
     tools: tools?.length ? [{ functionDeclarations: tools.map(declaration) }] : undefined,
     toolConfig: tools?.length ? toolConfig(request.toolChoice) : undefined,
@@ -32,7 +29,7 @@ export function contentBody(request: ChatRequest, name: string): Fields & { gene
       seed: request.seed,
       presencePenalty: request.presencePenalty,
       frequencyPenalty: request.frequencyPenalty,
-      thinkingConfig: thinkingConfig(request, name),
+      thinkingConfig: thinkingConfig(request, provider),
       ...(request.outputSchema
         ? { responseMimeType: 'application/json', responseJsonSchema: request.outputSchema }
         : {}),
@@ -41,8 +38,8 @@ export function contentBody(request: ChatRequest, name: string): Fields & { gene
 }
 
 /**
- * `parametersJsonSchema` and not `parameters`: the latter is a subset of OpenAPI's schemas, and Gemini refuses a
- * request for `additionalProperties`, `$ref`, `const` and more in it.
+ * The schema goes into `parametersJsonSchema`. The field `parameters` takes only a subset of OpenAPI's schemas, and
+ * Gemini refuses a request that has `additionalProperties`, `$ref`, `const` and more in it.
  */
 function declaration({ name, description, parameters }: ToolDefinition): Fields {
   return { name, description, parametersJsonSchema: parameters }
@@ -57,14 +54,17 @@ function toolConfig(choice: ToolChoice | undefined): Fields | undefined {
   return { functionCallingConfig: { mode } }
 }
 
-/** Models before Gemini 3 take thinking as a budget alone, and ask for no signatures. */
-const before3 = /gemini-[12][.-]/
+/** Models before Gemini 3 take only a budget for thinking, and require no signatures. */
+const beforeGemini3 = /gemini-[12][.-]/
 
 /**
- * Gemini's levels of thinking; the efforts above take the highest. The budgets are those that Google's own
- * OpenAI-compatible endpoint takes for the same words (https://ai.google.dev/gemini-api/docs/openai).
+ * Gemini's level and budget of thinking for each effort; efforts above `high` get the highest. The budgets are those
+ * that Google's own OpenAI-compatible endpoint uses for the same words
+ * (https://ai.google.dev/gemini-api/docs/openai).
  */
-const thinking: Readonly<Record<Exclude<ReasoningEffort, 'none'>, { level: string; budget: number }>> = {
+const thinkingByEffort: Readonly<
+  Record<Exclude<ReasoningEffort, 'none'>, { level: string; budget: number }>
+> = {
   minimal: { level: 'MINIMAL', budget: 1_024 },
   low: { level: 'LOW', budget: 1_024 },
   medium: { level: 'MEDIUM', budget: 8_192 },
@@ -73,28 +73,33 @@ const thinking: Readonly<Record<Exclude<ReasoningEffort, 'none'>, { level: strin
   max: { level: 'HIGH', budget: 24_576 },
 }
 
-function thinkingConfig(request: ChatRequest, name: string): Fields | undefined {
+function thinkingConfig(request: ChatRequest, provider: string): Fields | undefined {
   const { effort, maxTokens, isOn } = reasoningOf(request.reasoning)
   if (isOn === undefined) return undefined
   if (!isOn) return { thinkingBudget: 0 }
-  const change = (message: string) => request.warn({ type: 'changed', subject: 'reasoning', message })
   if (maxTokens !== undefined) {
-    if (effort) change(`${name} takes a budget or an effort, not both; the effort ${effort} was left out.`)
+    if (effort) {
+      const message = `${provider} takes a token budget or an effort, not both; the effort ${effort} was left out.`
+      warnChanged(request, 'reasoning', message)
+    }
     return { thinkingBudget: maxTokens, includeThoughts: true }
   }
   if (!effort || effort === 'none') return { includeThoughts: true }
   if (effort === 'xhigh' || effort === 'max') {
-    change(`${name} has no effort ${effort}; it was asked for high.`)
+    warnChanged(request, 'reasoning', `${provider} has no effort ${effort}; high was sent instead.`)
   }
-  const { level, budget } = thinking[effort]
+  const { level, budget } = thinkingByEffort[effort]
   return {
-    ...(before3.test(request.model) ? { thinkingBudget: budget } : { thinkingLevel: level }),
+    ...(beforeGemini3.test(request.model) ? { thinkingBudget: budget } : { thinkingLevel: level }),
     includeThoughts: true,
   }
 }
 
-/** The turns. Results of tools stand in one turn, in the order of their calls: without ids only the order tells. */
-function contents(request: ChatRequest, name: string): Fields[] {
+/**
+ * The turns of the conversation. Tool results stand in one turn, in the order of their calls, because without ids only
+ * the order shows which result belongs to which call.
+ */
+function contents(request: ChatRequest, provider: string): Fields[] {
   const turns: Fields[] = []
   let calls: string[] = []
   let results: ToolResults = []
@@ -115,15 +120,15 @@ function contents(request: ChatRequest, name: string): Fields[] {
       continue
     }
     calls = message.content.flatMap((part) => (part.type === 'tool-call' ? [part.id] : []))
-    const parts = modelParts(message, request, name)
-    // Gemini takes no turn without parts: one that held another vendor's thoughts alone is left out.
+    const parts = modelParts(message, request, provider)
+    // Gemini refuses a turn without parts, so a turn that held only another vendor's thoughts is left out.
     if (parts.length > 0) turns.push({ role: 'model', parts })
   }
   addResults()
   return turns
 }
 
-function userPart(part: { type: 'text'; text: string } | MediaPart): Fields {
+function userPart(part: UserMessage['content'][number]): Fields {
   if (part.type === 'text') return { text: part.text }
   return part.url === undefined
     ? { inlineData: { mimeType: part.mediaType, data: part.base64 } }
@@ -131,26 +136,22 @@ function userPart(part: { type: 'text'; text: string } | MediaPart): Fields {
 }
 
 /**
- * Stands where a signature should: Gemini 3 refuses a turn whose first call has none, and calls that another vendor or
- * an older model made have none (https://ai.google.dev/gemini-api/docs/thought-signatures).
+ * The replacement for a missing signature. Gemini 3 refuses a turn whose first call has no signature, and calls from
+ * another vendor or an older model have none (https://ai.google.dev/gemini-api/docs/thought-signatures).
  */
 const foreignSignature = 'skip_thought_signature_validator'
 
-/** Signatures go back on the very parts that they came with. */
-function modelParts(
-  message: Extract<RequestMessage, { role: 'assistant' }>,
-  request: ChatRequest,
-  name: string,
-): Fields[] {
+/** Each signature goes back on the part that it came with. */
+function modelParts(message: AssistantMessage, request: ChatRequest, provider: string): Fields[] {
   const calls = message.content.filter((part) => part.type === 'tool-call')
   const isSigned = calls.some((call) => call.signature)
-  const isAskedFor = request.model.includes('gemini-') && !before3.test(request.model)
+  const needsSignature = request.model.includes('gemini-') && !beforeGemini3.test(request.model)
   return message.content.flatMap((part): Fields[] => {
     if (part.type === 'tool-call') {
-      const replacement = isAskedFor && !isSigned && part === calls[0] ? foreignSignature : undefined
+      const replacement = needsSignature && !isSigned && part === calls[0] ? foreignSignature : undefined
       return [{ functionCall: functionCall(part), ...signed(part.signature ?? replacement) }]
     }
-    if (part.type === 'reasoning' && !isOwnReasoning(part, name, request)) return []
+    if (part.type === 'reasoning' && !isOwnReasoning(part, provider, request)) return []
     if (!part.text && !part.signature) return []
     const thought = part.type === 'reasoning' ? { thought: true } : {}
     return [{ text: part.text, ...thought, ...signed(part.signature) }]
@@ -161,32 +162,32 @@ function signed(thoughtSignature: string | undefined): Fields {
   return thoughtSignature ? { thoughtSignature } : {}
 }
 
-export function functionCall({ id, name, arguments: input }: ToolCallPart): Fields {
+function functionCall({ id, name, arguments: input }: ToolCallPart): Fields {
   return { ...vendorId(id), name, args: argumentsObject(input) }
 }
 
 function functionResponse({ toolCallId, name, result, isError }: ToolResults[number]): Fields {
-  return { functionResponse: { ...vendorId(toolCallId), name, response: responseOf(result, isError) } }
+  return { functionResponse: { ...vendorId(toolCallId), name, response: toolResponse(result, isError) } }
 }
 
-/** A result as the object that Gemini wants. */
-function responseOf(result: unknown, isError = false): unknown {
+/** A tool's result as an object, because Gemini takes nothing else. */
+function toolResponse(result: unknown, isError = false): unknown {
   if (isError) return { error: resultText(result) }
-  const form = formOf(result)
-  const isObject = typeof form === 'object' && form !== null && !Array.isArray(form)
-  return isObject ? form : { result: form ?? null }
+  const value = jsonValue(result)
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  return isObject ? value : { result: value ?? null }
 }
 
-/** A date, or a boxed text, is an object whose JSON is none. */
-function formOf(result: unknown): unknown {
+/** The value that JSON makes of a result. The JSON of a date or a boxed string is no object, although they are. */
+function jsonValue(result: unknown): unknown {
   if (typeof result !== 'object' || result === null) return result
-  const isOther = 'toJSON' in result || types.isBoxedPrimitive(result)
-  return isOther ? (JSON.parse(JSON.stringify(result) ?? 'null') as unknown) : result
+  const mayDiffer = 'toJSON' in result || types.isBoxedPrimitive(result)
+  return mayDiffer ? (JSON.parse(JSON.stringify(result) ?? 'null') as unknown) : result
 }
 
 /**
- * Most of Gemini's calls have no id, and `ToolCalls` makes one up. Such an id stays here: to the vendor it would be one
- * that it never gave.
+ * The id of a call as the vendor knows it. Most of Gemini's calls have no id, and `ToolCalls` makes one up; such an id
+ * is not sent, because the vendor never gave it.
  */
 function vendorId(id: string): { id?: string } {
   return isMadeUpId(id) ? {} : { id }

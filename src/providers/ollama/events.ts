@@ -1,93 +1,76 @@
-/** Ollama's lines, and whole replies, as chunks. */
+/** Maps the lines and the whole replies of Ollama's `/api/chat` and `/api/generate` to chunks. */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
-import type { EventMapper } from '../shared/chunk-reader.ts'
 import type { ProviderChunk } from '../../provider.ts'
+import { finishChunk, reportedUsage, startChunk } from '../shared/chunks.ts'
+import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
+import type { Fields } from '../shared/fields.ts'
 import { ToolCalls } from '../shared/tool-calls.ts'
-import type { Fields, ToolCallFields } from './request.ts'
+import type { FunctionCallFields } from '../shared/tool-calls.ts'
 
 interface MessageFields {
   content?: string | null
   thinking?: string | null
-  tool_calls?: ToolCallFields[] | null
+  tool_calls?: FunctionCallFields[] | null
 }
 
-/** Folds the lines of a stream, or a whole reply, of `/api/chat` and of `/api/generate`. */
-export class ChatEventMapper implements EventMapper {
+export class OllamaEventMapper implements EventMapper {
   readonly plainText =
-    // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
+    // eslint-disable-next-line no-control-regex -- JSON forbids control characters inside a string
     /^\{"model":"[^"\\]*","created_at":"[^"\\]*","message":\{"role":"assistant","content":"([^"\\\u0000-\u001f]+)"\},"done":false\}$/
-  readonly #name: string
-  readonly #model: string
+  readonly #labels: ReplyLabels
   readonly #calls: ToolCalls
   #isStarted = false
 
-  constructor(name: string, model: string) {
-    this.#name = name
-    this.#model = model
-    this.#calls = new ToolCalls(name)
+  constructor(labels: ReplyLabels) {
+    this.#labels = labels
+    this.#calls = new ToolCalls(labels.provider)
   }
 
   event(body: Fields, raw: unknown): ProviderChunk[] {
     const chunks: ProviderChunk[] = []
     if (!this.#isStarted) {
       this.#isStarted = true
-      chunks.push({
-        type: 'start',
-        content: '',
-        ...(typeof body['model'] === 'string' ? { model: body['model'] } : {}),
-      })
+      chunks.push(startChunk(undefined, body['model']))
     }
     const { content, thinking, tool_calls: calls } = messageOf(body)
     if (thinking) chunks.push({ type: 'reasoning', content: '', reasoning: thinking })
-    // A line without content is a sign of life.
+    // A line without any content is a sign of life.
     if (content || !(thinking || calls?.length)) chunks.push({ type: 'text', content: content ?? '' })
     for (const { id, function: call } of calls ?? []) {
-      // Each call is whole, and two with the same name are two. Few versions give them ids.
+      // Ollama sends every call whole, so two calls with one name are two calls. Few versions send ids.
       chunks.push(...this.#calls.delta({ id, name: call?.name, arguments: call?.arguments ?? {} }))
       chunks.push(...this.#calls.complete())
     }
-    if (body['done'] === true) chunks.push(this.#finish(body, raw))
+    if (body['done'] === true) chunks.push(this.#finishChunk(body, raw))
     return chunks
   }
 
   end(): never {
-    throw new ConvokeError('stream_truncated', 'The stream ended without its terminal line ("done": true).', {
-      provider: this.#name,
-      model: this.#model,
-    })
+    throw this.#error('stream_truncated', 'The stream ended without its terminal line ("done": true).')
   }
 
-  /** The chunks of a whole reply. */
   whole(body: Fields, raw: unknown): ProviderChunk[] {
     if (!body['message'] && typeof body['response'] !== 'string') {
-      throw new ConvokeError('malformed_response', 'The reply has neither a message nor a response.', {
-        provider: this.#name,
-        model: this.#model,
-      })
+      throw this.#error('malformed_response', 'The reply has neither a message nor a response.')
     }
     if (body['done'] !== true) this.end()
     return this.event(body, raw)
   }
 
-  #finish(body: Fields, raw: unknown): ProviderChunk {
+  #finishChunk(body: Fields, raw: unknown): ProviderChunk {
     const reason = typeof body['done_reason'] === 'string' ? body['done_reason'] : undefined
-    const { prompt_eval_count: input, eval_count: output } = body
-    return {
-      type: 'finish',
-      content: '',
-      finishReason: finishReasonOf(reason, this.#calls.size > 0),
-      ...(reason ? { rawFinishReason: reason } : {}),
-      usage: {
-        // A prompt that Ollama still had in memory is not counted; what is missing is estimated.
-        ...(typeof input === 'number' ? { inputTokens: input } : {}),
-        ...(typeof output === 'number' ? { outputTokens: output } : {}),
-      },
-      raw,
-    }
+    // Ollama does not count a prompt that it still had in memory. Missing counts are estimated later.
+    const usage = reportedUsage({ inputTokens: body['prompt_eval_count'], outputTokens: body['eval_count'] })
+    return finishChunk(finishReasonOf(reason, this.#calls.size > 0), reason, usage, raw)
+  }
+
+  #error(code: 'malformed_response' | 'stream_truncated', message: string): ConvokeError {
+    return new ConvokeError(code, message, this.#labels)
   }
 }
 
+/** The message of `/api/chat`; the fields of `/api/generate` in the same form. */
 function messageOf(body: Fields): MessageFields {
   const message = body['message'] as MessageFields | null | undefined
   if (message) return message
@@ -95,7 +78,7 @@ function messageOf(body: Fields): MessageFields {
   return { content: response ?? null, thinking: thinking ?? null, tool_calls: tool_calls ?? null }
 }
 
-/** Old versions give no reason; `load` and `unload` end a request that only moved the model. */
+/** Old versions send no reason. The reasons `load` and `unload` end requests that only loaded or unloaded the model. */
 function finishReasonOf(raw: string | undefined, hasCalls: boolean): FinishReason {
   switch (raw) {
     case undefined:

@@ -1,78 +1,68 @@
-/** Ollama's `/api/chat` and `/api/generate`: what a request becomes, and what their lines and replies mean. */
+/** Maps a request to the bodies of Ollama's `/api/chat` and `/api/generate`. */
 import type { ReasoningEffort } from '../../types.ts'
-import {
-  argumentsObject,
-  isOwnReasoning,
-  reasoningOf,
-  refuse,
-  resultText,
-  toolParameters,
-  warnUnsupported,
-} from '../shared/mapping.ts'
 import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
+import type { Fields } from '../shared/fields.ts'
+import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
+import { argumentsObject, resultText, systemMessages, toolParameters } from '../shared/request-parts.ts'
+import type { AssistantMessage, UserMessage } from '../shared/request-parts.ts'
+import { refuse, warnChanged, warnUnsupported } from '../shared/unsupported.ts'
 
-export type Fields = Record<string, unknown>
-type UserContent = Extract<RequestMessage, { role: 'user' }>['content']
-
-/** What only `/api/generate` has: a prompt without a template, code to fill in, and its old form of memory. */
+/** The fields that only `/api/generate` has: a prompt without a template, code to fill in, its old form of memory. */
 const generateFields = ['raw', 'suffix', 'context', 'template']
 
-/** Whether a request is for `/api/generate`: `vendor` has a field that only that endpoint knows. */
+/** Whether a request goes to `/api/generate`, because `vendor` has a field that only that endpoint knows. */
 export function wantsGenerate(request: ChatRequest): boolean {
   return generateFields.some((field) => request.vendor?.[field] !== undefined)
 }
 
-export function chatBody(request: ChatRequest, name: string, stream: boolean): Fields {
+/** The body for `/api/chat`. */
+export function chatBody(request: ChatRequest, provider: string, stream: boolean): Fields {
   const tools = request.toolChoice === 'none' ? undefined : request.tools
   if (tools && request.toolChoice && request.toolChoice !== 'auto') {
     refuse(
-      name,
-      request.model,
-      "Ollama leaves it to the model whether it calls a tool. Use toolChoice 'auto' or 'none'.",
+      request,
+      provider,
+      "Ollama cannot force a tool call; the model decides. Use toolChoice 'auto' or 'none'.",
     )
   }
   const body: Fields = {
     model: request.model,
     messages: [
-      ...(request.system === undefined ? [] : [{ role: 'system', content: request.system }]),
-      ...request.messages.flatMap((message) => chatMessages(message, request, name)),
+      ...systemMessages(request),
+      ...request.messages.flatMap((message) => chatMessages(message, request, provider)),
     ],
     tools: tools?.map((tool) => ({
       type: 'function',
       function: { name: tool.name, description: tool.description, parameters: toolParameters(tool) },
     })),
-    ...sharedFields(request, name),
+    ...sharedFields(request, provider),
   }
   return withVendorFields(body, request, stream)
 }
 
 /** The body for `/api/generate`, which takes one prompt and no conversation. */
-export function generateBody(request: ChatRequest, name: string, stream: boolean): Fields {
+export function generateBody(request: ChatRequest, provider: string, stream: boolean): Fields {
   const [message, ...more] = request.messages
   if (message?.role !== 'user' || more.length > 0) {
     const fields = generateFields.join(', ')
-    refuse(
-      name,
-      request.model,
-      `/api/generate (vendor: ${fields}) takes one user message, not a conversation.`,
-    )
+    refuse(request, provider, `/api/generate (vendor: ${fields}) takes one user message, not a conversation.`)
   }
-  if (request.tools?.length) refuse(name, request.model, '/api/generate takes no tools.')
-  const { content, images } = userFields(message.content, request, name)
+  if (request.tools?.length) refuse(request, provider, '/api/generate takes no tools.')
+  const { content, images } = userFields(message, request, provider)
   const body: Fields = {
     model: request.model,
     prompt: content,
     system: request.system,
     images,
-    ...sharedFields(request, name),
+    ...sharedFields(request, provider),
   }
   return withVendorFields(body, request, stream)
 }
 
-function sharedFields(request: ChatRequest, name: string): Fields {
-  warnUnsupported(request, name, ['metadata'])
+function sharedFields(request: ChatRequest, provider: string): Fields {
+  warnUnsupported(request, provider, ['metadata'])
   return {
-    think: think(request, name),
+    think: think(request, provider),
     format: request.outputSchema,
     options: {
       temperature: request.temperature,
@@ -87,13 +77,13 @@ function sharedFields(request: ChatRequest, name: string): Fields {
   }
 }
 
-/** `options` of the caller is laid over ours key by key, so that one num_ctx does not cost the temperature. */
+/** The caller's `options` replace the mapped ones key by key, so that passing num_ctx does not drop the temperature. */
 function withVendorFields(body: Fields, { vendor = {} }: ChatRequest, stream: boolean): Fields {
   const options = { ...(body['options'] as Fields), ...(vendor['options'] as Fields | undefined) }
   return { ...body, ...vendor, options, stream }
 }
 
-/** Ollama's three words for effort; the others take the nearest. */
+/** Ollama knows three words for effort. Every other effort is sent as the nearest of them. */
 const nearestEffort: Readonly<Record<Exclude<ReasoningEffort, 'none'>, 'low' | 'medium' | 'high'>> = {
   minimal: 'low',
   low: 'low',
@@ -103,23 +93,27 @@ const nearestEffort: Readonly<Record<Exclude<ReasoningEffort, 'none'>, 'low' | '
   max: 'high',
 }
 
-function think(request: ChatRequest, name: string): boolean | string | undefined {
+function think(request: ChatRequest, provider: string): boolean | string | undefined {
   const { effort, maxTokens, isOn } = reasoningOf(request.reasoning)
   if (!isOn) return isOn
-  const change = (message: string) => request.warn({ type: 'changed', subject: 'reasoning', message })
-  if (maxTokens) change(`${name} takes no budget for reasoning; ${maxTokens} tokens were left out.`)
+  if (maxTokens) {
+    const message = `${provider} takes no token budget for reasoning; the budget of ${maxTokens} was left out.`
+    warnChanged(request, 'reasoning', message)
+  }
   if (!effort || effort === 'none') return true
   const nearest = nearestEffort[effort]
-  if (nearest !== effort) change(`${name} has no effort ${effort}; it was asked for ${nearest}.`)
+  if (nearest !== effort) {
+    warnChanged(request, 'reasoning', `${provider} has no effort ${effort}; ${nearest} was sent instead.`)
+  }
   return nearest
 }
 
-function chatMessages(message: RequestMessage, request: ChatRequest, name: string): Fields[] {
+function chatMessages(message: RequestMessage, request: ChatRequest, provider: string): Fields[] {
   switch (message.role) {
     case 'user':
-      return [{ role: 'user', ...userFields(message.content, request, name) }]
+      return [{ role: 'user', ...userFields(message, request, provider) }]
     case 'assistant':
-      return [assistantMessage(message, request, name)]
+      return [assistantMessage(message, request, provider)]
     case 'tool':
       return message.content.map((part) => ({
         role: 'tool',
@@ -130,11 +124,7 @@ function chatMessages(message: RequestMessage, request: ChatRequest, name: strin
   }
 }
 
-function assistantMessage(
-  message: Extract<RequestMessage, { role: 'assistant' }>,
-  request: ChatRequest,
-  name: string,
-): Fields {
+function assistantMessage(message: AssistantMessage, request: ChatRequest, provider: string): Fields {
   let content = ''
   let thinking = ''
   const calls: Fields[] = []
@@ -142,7 +132,7 @@ function assistantMessage(
     if (part.type === 'text') content += part.text
     else if (part.type === 'tool-call') {
       calls.push({ id: part.id, function: { name: part.name, arguments: argumentsObject(part.arguments) } })
-    } else if (isOwnReasoning(part, name, request)) thinking += part.text
+    } else if (isOwnReasoning(part, provider, request)) thinking += part.text
   }
   return {
     role: 'assistant',
@@ -153,35 +143,33 @@ function assistantMessage(
 }
 
 function userFields(
-  parts: UserContent,
+  message: UserMessage,
   request: ChatRequest,
-  name: string,
+  provider: string,
 ): { content: string; images?: Buffer[] } {
   const texts: string[] = []
   const images: Buffer[] = []
-  for (const part of parts) {
+  for (const part of message.content) {
     if (part.type === 'text') texts.push(part.text)
-    else images.push(imageBytes(part, request, name))
+    else images.push(imageBytes(part, request, provider))
   }
   return { content: texts.join('\n'), ...(images.length > 0 ? { images } : {}) }
 }
 
-/** Bytes, which the SDK writes as base64: a text it takes for the path of a file first, and reads that. */
-function imageBytes(part: MediaPart, request: ChatRequest, name: string): Buffer {
+/**
+ * The bytes of an image, which the SDK writes as base64. A string will not do: the SDK first takes it for the path of a
+ * file and reads that file.
+ */
+function imageBytes(part: MediaPart, request: ChatRequest, provider: string): Buffer {
   if (part.type === 'file') {
     refuse(
-      name,
-      request.model,
+      request,
+      provider,
       `Ollama takes no file (${part.mediaType}). Pass its text, or its pages as images.`,
     )
   }
   if (part.url !== undefined) {
-    refuse(name, request.model, 'Ollama loads no image from a URL. Load the image and pass its bytes.')
+    refuse(request, provider, 'Ollama loads no image from a URL. Load the image and pass its bytes.')
   }
   return Buffer.from(part.base64, 'base64')
-}
-
-export interface ToolCallFields {
-  id?: string | null
-  function?: { name?: string | null; arguments?: unknown } | null
 }

@@ -1,11 +1,13 @@
-/** OpenAI's chat events, and whole replies, as chunks. */
+/** Maps the events and the whole replies of OpenAI's chat completions, and of compatible servers, to chunks. */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
-import type { EventMapper } from '../shared/chunk-reader.ts'
-import type { Dialect } from '../shared/presets.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
+import { finishChunk, reportedUsage, startChunk } from '../shared/chunks.ts'
+import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
+import { asFields } from '../shared/fields.ts'
+import type { Fields } from '../shared/fields.ts'
+import type { Dialect } from '../shared/presets.ts'
 import { ToolCalls } from '../shared/tool-calls.ts'
-import type { Fields } from './chat-request.ts'
 
 interface Choice {
   index?: number
@@ -32,31 +34,30 @@ interface ToolCallFields {
   custom?: { name?: string | null; input?: string }
 }
 
-/** A chunk of the first choice with text and nothing else, in the form of OpenAI and most servers of its protocol. */
+/** An event of the first choice with text and nothing else, in the form of OpenAI and most compatible servers. */
 const plainText =
-  // eslint-disable-next-line no-control-regex -- JSON forbids them inside a string
+  // eslint-disable-next-line no-control-regex -- JSON forbids control characters inside a string
   /^\{"id":"[^"\\\u0000-\u001f]*","object":"chat\.completion\.chunk","created":[1-9]\d*,"model":"[^"\\\u0000-\u001f]*",(?:"(?:service_tier|system_fingerprint)":(?:null|"[^"\\\u0000-\u001f]*"),)*"choices":\[\{"index":0,"delta":\{"content":"([^"\\\u0000-\u001f]+)"\},(?:"logprobs":null,)?"finish_reason":null\}\](?:,"usage":null)?(?:,"obfuscation":"[^"\\\u0000-\u001f]*")?\}$/
 
-/** Folds the events of a chat stream, and, as one event, a whole chat reply. */
+/** Maps the events of a stream. A whole reply is mapped as a single event. */
 export class ChatEventMapper implements EventMapper {
-  readonly #name: string
-  readonly #model: string
+  readonly #labels: ReplyLabels
   readonly #needsDone: boolean
   readonly #calls: ToolCalls
   #isStarted = false
   #hasChoice = false
-  #finish: string | undefined
+  /** The vendor's finish reason. */
+  #rawFinishReason: string | undefined
   #usage: ReportedUsage | undefined
   #raw: unknown
 
-  constructor(name: string, model: string, dialect: Dialect) {
-    this.#name = name
-    this.#model = model
+  constructor(labels: ReplyLabels, dialect: Dialect) {
+    this.#labels = labels
     this.#needsDone = dialect.needsDone
-    this.#calls = new ToolCalls(name)
+    this.#calls = new ToolCalls(labels.provider)
   }
 
-  /** Not before a choice was seen, which is what `[DONE]` has to follow. */
+  /** Undefined before the first choice, because `done` has to know whether a choice came. */
   get plainText(): RegExp | undefined {
     return this.#hasChoice ? plainText : undefined
   }
@@ -66,109 +67,80 @@ export class ChatEventMapper implements EventMapper {
     const chunks: ProviderChunk[] = []
     if (!this.#isStarted) {
       this.#isStarted = true
-      chunks.push(startChunk(body))
+      chunks.push(startChunk(body['id'], body['model']))
     }
     const choices = (body['choices'] as (Choice | null)[] | null | undefined) ?? []
-    // Kimi tells usage in the choice, Groq in a field of its own.
-    const usage = chatUsage(
-      body['usage'] ?? choices[0]?.usage ?? (body['x_groq'] as Fields | null | undefined)?.['usage'],
-    )
+    // Kimi reports usage in the choice, and Groq in a field of its own.
+    const usage = usageOf(body['usage'] ?? choices[0]?.usage ?? asFields(body['x_groq'])['usage'])
     if (usage) {
       this.#usage = usage
       chunks.push({ type: 'usage', content: '', usage })
     }
     for (const choice of choices) {
-      // Further choices (vendor: { n }) are in `raw` alone.
+      // Further choices (vendor: { n }) are only in `raw`.
       if (!choice || choice.index) continue
       this.#hasChoice = true
-      this.#delta(choice.delta ?? choice.message ?? {}, chunks)
-      if (choice.finish_reason) this.#finish = choice.finish_reason
+      chunks.push(...this.#delta(choice.delta ?? choice.message ?? {}))
+      if (choice.finish_reason) this.#rawFinishReason = choice.finish_reason
     }
     return chunks
   }
 
   done(): ProviderChunk[] {
-    // Some gateways end every stream with [DONE], also one whose reply never came.
-    if (!this.#hasChoice) throw this.#truncated('The stream ended without a reply.')
+    // Some gateways end every stream with [DONE], even when no reply came.
+    if (!this.#hasChoice) throw this.#error('stream_truncated', 'The stream ended without a reply.')
     return this.#finishChunks()
   }
 
   end(): ProviderChunk[] {
-    // `[DONE]` is the terminal event of OpenAI and of every server with a preset. Some others leave it out: there the
-    // finish reason is.
-    if (this.#finish && !this.#needsDone) return this.#finishChunks()
-    throw this.#truncated('The stream ended without its terminal event [DONE].')
+    // `[DONE]` is the terminal event of OpenAI and of every server with a preset. Some other servers leave it out;
+    // there, the finish reason ends the reply.
+    if (this.#rawFinishReason && !this.#needsDone) return this.#finishChunks()
+    throw this.#error('stream_truncated', 'The stream ended without its terminal event [DONE].')
   }
 
-  /** The chunks of a whole reply. */
   whole(body: Fields, raw: unknown): ProviderChunk[] {
     if (!Array.isArray(body['choices']) || body['choices'].length === 0) {
-      throw new ConvokeError('malformed_response', 'The reply has no choices.', {
-        provider: this.#name,
-        model: this.#model,
-      })
+      throw this.#error('malformed_response', 'The reply has no choices.')
     }
     return [...this.event(body, raw), ...this.#finishChunks()]
   }
 
-  #delta(delta: Delta, chunks: ProviderChunk[]): void {
+  #delta(delta: Delta): ProviderChunk[] {
+    const chunks: ProviderChunk[] = []
     const { text, thinking } = splitContent(delta.content)
     const reasoning = thinking || textOf(delta.reasoning_content) || textOf(delta.reasoning)
     if (reasoning) chunks.push({ type: 'reasoning', content: '', reasoning })
     if (text) chunks.push({ type: 'text', content: text })
     if (delta.refusal) chunks.push({ type: 'refusal', content: '', refusal: delta.refusal })
     if (delta.function_call) chunks.push(...this.#calls.delta({ index: 0, ...delta.function_call }))
-    for (const part of [delta.tool_calls ?? []].flat()) {
-      const { id, index, function: call, custom, extra_content: extra } = part ?? {}
-      if (!part) continue
-      const signature = extra?.google?.thought_signature
-      if (custom) {
-        chunks.push(...this.#calls.delta({ id, index, name: custom.name, arguments: custom.input }, 'text'))
-      } else {
-        chunks.push(
-          ...this.#calls.delta({ id, index, name: call?.name, arguments: call?.arguments, signature }),
-        )
-      }
-    }
+    for (const part of [delta.tool_calls ?? []].flat()) if (part) chunks.push(...this.#toolCall(part))
+    return chunks
   }
 
-  #truncated(message: string): ConvokeError {
-    return new ConvokeError('stream_truncated', message, { provider: this.#name, model: this.#model })
+  #toolCall({ id, index, function: call, custom, extra_content: extra }: ToolCallFields): ProviderChunk[] {
+    if (custom) return this.#calls.delta({ id, index, name: custom.name, arguments: custom.input }, 'text')
+    const signature = extra?.google?.thought_signature
+    return this.#calls.delta({ id, index, name: call?.name, arguments: call?.arguments, signature })
   }
 
   #finishChunks(): ProviderChunk[] {
-    const reason = this.#finish ? finishReasonOf(this.#finish) : 'other'
+    const raw = this.#rawFinishReason
+    const reason = raw ? finishReasonOf(raw) : 'other'
     const isCut = reason === 'length' || reason === 'content-filter'
-    const calls = this.#calls.complete(undefined, this.#finish, isCut)
-    // A forced call ends with 'stop' at OpenAI itself; some servers give no reason at all.
-    const isUnsaid = reason === 'stop' || !this.#finish
-    const finishReason = isUnsaid && calls.length > 0 ? 'tool-calls' : reason
-    return [
-      ...calls,
-      {
-        type: 'finish',
-        content: '',
-        finishReason,
-        ...(this.#finish ? { rawFinishReason: this.#finish } : {}),
-        ...(this.#usage ? { usage: this.#usage } : {}),
-        raw: this.#raw,
-      },
-    ]
+    const calls = this.#calls.complete(undefined, raw, isCut)
+    // OpenAI ends a forced call with 'stop', and some servers send no reason.
+    const mayEndWithCalls = reason === 'stop' || !raw
+    const finishReason = mayEndWithCalls && calls.length > 0 ? 'tool-calls' : reason
+    return [...calls, finishChunk(finishReason, raw, this.#usage, this.#raw)]
+  }
+
+  #error(code: 'malformed_response' | 'stream_truncated', message: string): ConvokeError {
+    return new ConvokeError(code, message, this.#labels)
   }
 }
 
-/** The chunk that begins a reply, with its id and model as the vendor tells them. */
-export function startChunk(body: Fields): ProviderChunk {
-  const { id, model } = body
-  return {
-    type: 'start',
-    content: '',
-    ...(typeof id === 'string' ? { id } : {}),
-    ...(typeof model === 'string' && model ? { model } : {}),
-  }
-}
-
-/** Text, or a list of parts (Mistral), whose thinking parts hold lists themselves. */
+/** The text and the thinking of a content: a string, or (Mistral) a list of parts, whose thinking parts hold lists. */
 function splitContent(content: unknown): { text: string; thinking: string } {
   if (typeof content === 'string') return { text: content, thinking: '' }
   let text = ''
@@ -209,24 +181,23 @@ function finishReasonOf(raw: string): FinishReason {
   }
 }
 
-/** Usage of a chat reply. xAI counts reasoning beside the completion; its total tells. */
-export function chatUsage(value: unknown): ReportedUsage | undefined {
+/** xAI counts reasoning separately from the completion, which only its total shows. */
+function usageOf(value: unknown): ReportedUsage | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const usage = value as Record<string, number | undefined> & {
-    prompt_tokens_details?: { cached_tokens?: number } | null
-    completion_tokens_details?: { reasoning_tokens?: number } | null
-  }
+  const usage = value as Fields
   const { prompt_tokens: input, completion_tokens: completion, total_tokens: total } = usage
-  const cached =
-    usage.prompt_tokens_details?.cached_tokens ?? usage['prompt_cache_hit_tokens'] ?? usage['cached_tokens']
-  const reasoning = usage.completion_tokens_details?.reasoning_tokens
-  const isBeside =
-    reasoning && input !== undefined && completion !== undefined && total === input + completion + reasoning
-  const output = isBeside ? completion + reasoning : completion
-  return {
-    ...(typeof input === 'number' ? { inputTokens: input } : {}),
-    ...(typeof output === 'number' ? { outputTokens: output } : {}),
-    ...(typeof cached === 'number' ? { cachedInputTokens: cached } : {}),
-    ...(typeof reasoning === 'number' ? { reasoningTokens: reasoning } : {}),
-  }
+  const { cached_tokens: cached } = asFields(usage['prompt_tokens_details'])
+  const { reasoning_tokens: reasoning } = asFields(usage['completion_tokens_details'])
+  const isSeparate =
+    typeof input === 'number' &&
+    typeof completion === 'number' &&
+    typeof reasoning === 'number' &&
+    reasoning > 0 &&
+    total === input + completion + reasoning
+  return reportedUsage({
+    inputTokens: input,
+    outputTokens: isSeparate ? completion + reasoning : completion,
+    cachedInputTokens: cached ?? usage['prompt_cache_hit_tokens'] ?? usage['cached_tokens'],
+    reasoningTokens: reasoning,
+  })
 }

@@ -1,34 +1,38 @@
-/** OpenAI's chat completions, which a dozen other servers speak in dialects of their own. */
+/** Maps a request to the body of OpenAI's chat completions, which many other servers take in dialects of their own. */
 import { createHash } from 'node:crypto'
-import type { ToolChoice } from '../../types.ts'
+import type { ToolCallPart, ToolChoice } from '../../types.ts'
+import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
+import type { Fields } from '../shared/fields.ts'
+import type { Dialect } from '../shared/presets.ts'
+import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
 import {
   argumentsText,
   dataUrl,
-  isOwnReasoning,
-  isStrictSchema,
-  reasoningOf,
-  refuse,
   resultText,
+  systemMessages,
   toolParameters,
-  warnUnsupported,
-} from '../shared/mapping.ts'
-import type { Dialect } from '../shared/presets.ts'
-import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
-import { isCustomCall } from '../shared/tool-calls.ts'
-
-export type Fields = Record<string, unknown>
+  userContent,
+} from '../shared/request-parts.ts'
+import type { AssistantMessage } from '../shared/request-parts.ts'
+import { refuse, warnUnsupported } from '../shared/unsupported.ts'
+import { fileName } from './file-name.ts'
+import { isCustomCall } from './is-custom-call.ts'
+import { isStrictSchema } from './is-strict-schema.ts'
+import { warnOfBudget } from './warn-of-budget.ts'
 
 /** The body of a request. */
-export function chatBody(request: ChatRequest, name: string, dialect: Dialect, stream: boolean): Fields {
-  const { model, stop, seed, tools } = request
-  if (!dialect.hasTopK) warnUnsupported(request, name, ['topK'])
-  const stores = request.vendor?.['store'] === true
-  if (!stores) warnUnsupported(request, name, ['metadata'], 'OpenAI takes it with vendor: { store: true }.')
+export function chatBody(request: ChatRequest, provider: string, dialect: Dialect, stream: boolean): Fields {
+  const { tools } = request
+  if (!dialect.hasTopK) warnUnsupported(request, provider, ['topK'])
+  const isStored = request.vendor?.['store'] === true
+  if (!isStored) {
+    warnUnsupported(request, provider, ['metadata'], 'OpenAI takes it only with vendor: { store: true }.')
+  }
   const body: Fields = {
-    model,
+    model: request.model,
     messages: [
-      ...(request.system === undefined ? [] : [{ role: 'system', content: request.system }]),
-      ...request.messages.flatMap((message) => chatMessages(message, request, name, dialect)),
+      ...systemMessages(request),
+      ...request.messages.flatMap((message) => chatMessages(message, request, provider, dialect)),
     ],
     temperature: request.temperature,
     top_p: request.topP,
@@ -36,9 +40,9 @@ export function chatBody(request: ChatRequest, name: string, dialect: Dialect, s
     [dialect.maxTokensField]: request.maxTokens,
     frequency_penalty: request.frequencyPenalty,
     presence_penalty: request.presencePenalty,
-    stop,
-    [dialect.seedField]: seed,
-    metadata: stores ? request.metadata : undefined,
+    stop: request.stop,
+    [dialect.seedField]: request.seed,
+    metadata: isStored ? request.metadata : undefined,
     tools: tools?.map((tool) => ({
       type: 'function',
       function: {
@@ -49,29 +53,28 @@ export function chatBody(request: ChatRequest, name: string, dialect: Dialect, s
       },
     })),
     tool_choice: (tools ?? request.vendor?.['tools']) && toolChoice(request.toolChoice),
-    response_format: request.outputSchema && {
-      type: 'json_schema',
-      json_schema: {
-        name: 'output',
-        schema: request.outputSchema,
-        strict: isStrictSchema(request.outputSchema),
-      },
-    },
-    ...reasoningFields(request, name, dialect),
+    response_format: responseFormat(request.outputSchema),
+    ...reasoningFields(request, provider, dialect),
     stream,
     ...(stream && dialect.asksForUsage ? { stream_options: { include_usage: true } } : {}),
   }
   return { ...body, ...request.vendor, stream }
 }
 
-function reasoningFields(request: ChatRequest, name: string, dialect: Dialect): Fields {
+function responseFormat(schema: Fields | undefined): Fields | undefined {
+  if (!schema) return undefined
+  return { type: 'json_schema', json_schema: { name: 'output', schema, strict: isStrictSchema(schema) } }
+}
+
+function reasoningFields(request: ChatRequest, provider: string, dialect: Dialect): Fields {
   const { effort, maxTokens, isOn } = reasoningOf(request.reasoning)
   if (isOn === undefined) return {}
   if (dialect.reasoning === 'object') {
     return { reasoning: maxTokens ? { max_tokens: maxTokens } : effort ? { effort } : { enabled: isOn } }
   }
-  if (maxTokens && !effort)
-    warnUnsupported(request, name, ['reasoning'], 'It takes an effort word, not a budget.')
+  if (maxTokens && !effort) {
+    warnOfBudget(request, provider)
+  }
   return effort ? { reasoning_effort: effort } : {}
 }
 
@@ -82,21 +85,14 @@ function toolChoice(choice: ToolChoice | undefined): unknown {
 function chatMessages(
   message: RequestMessage,
   request: ChatRequest,
-  name: string,
+  provider: string,
   dialect: Dialect,
 ): Fields[] {
   switch (message.role) {
-    case 'user': {
-      const [only] = message.content
-      const isText = message.content.length === 1 && only?.type === 'text'
-      const parts = () =>
-        message.content.map((part) =>
-          part.type === 'text' ? { type: 'text', text: part.text } : mediaPart(part, request, name),
-        )
-      return [{ role: 'user', content: isText ? only.text : parts() }]
-    }
+    case 'user':
+      return [{ role: 'user', content: userContent(message, (part) => mediaPart(part, request, provider)) }]
     case 'assistant':
-      return [assistantMessage(message, request, name, dialect)]
+      return [assistantMessage(message, request, provider, dialect)]
     case 'tool':
       return message.content.map((part) => ({
         role: 'tool',
@@ -107,9 +103,9 @@ function chatMessages(
 }
 
 function assistantMessage(
-  message: Extract<RequestMessage, { role: 'assistant' }>,
+  message: AssistantMessage,
   request: ChatRequest,
-  name: string,
+  provider: string,
   dialect: Dialect,
 ): Fields {
   let text = ''
@@ -117,17 +113,8 @@ function assistantMessage(
   const calls: Fields[] = []
   for (const part of message.content) {
     if (part.type === 'text') text += part.text
-    else if (part.type === 'tool-call') {
-      const { name: tool, arguments: input, signature } = part
-      const id = wireId(part.id, dialect)
-      // Where Gemini stands behind a compatible server, its signature travels beside the call.
-      const extra = signature ? { extra_content: { google: { thought_signature: signature } } } : {}
-      calls.push(
-        isCustomCall(part, request.tools)
-          ? { id, type: 'custom', custom: { name: tool, input } }
-          : { id, type: 'function', function: { name: tool, arguments: argumentsText(input) }, ...extra },
-      )
-    } else if (isOwnReasoning(part, name, request)) reasoning += part.text
+    else if (part.type === 'tool-call') calls.push(toolCall(part, request, dialect))
+    else if (isOwnReasoning(part, provider, request)) reasoning += part.text
   }
   return {
     role: 'assistant',
@@ -137,7 +124,19 @@ function assistantMessage(
   }
 }
 
-/** An id that the server takes: another vendor's may be too long for it. The same id always becomes the same. */
+function toolCall(part: ToolCallPart, request: ChatRequest, dialect: Dialect): Fields {
+  const { name, arguments: input, signature } = part
+  const id = wireId(part.id, dialect)
+  if (isCustomCall(part, request.tools)) return { id, type: 'custom', custom: { name, input } }
+  // A compatible server in front of Gemini takes Gemini's signature beside the call.
+  const extra = signature ? { extra_content: { google: { thought_signature: signature } } } : {}
+  return { id, type: 'function', function: { name, arguments: argumentsText(input) }, ...extra }
+}
+
+/**
+ * An id that the server takes, because the id of another vendor may be too long for it. One id always gives the same
+ * result, so a tool's result still matches its call.
+ */
 function wireId(id: string, { callIds }: Dialect): string {
   if (callIds === 'nine') return /^[a-z0-9]{9}$/i.test(id) ? id : hashOf(id, 9)
   return callIds === 'forty' && id.length > 40 ? hashOf(id, 40) : id
@@ -147,14 +146,14 @@ function hashOf(text: string, length: number): string {
   return createHash('sha256').update(text).digest('hex').slice(0, length)
 }
 
-function mediaPart(part: MediaPart, request: ChatRequest, name: string): Fields {
+function mediaPart(part: MediaPart, request: ChatRequest, provider: string): Fields {
   if (part.type === 'image' || part.mediaType.startsWith('image/')) {
     return { type: 'image_url', image_url: { url: dataUrl(part) } }
   }
   if (part.url) {
     refuse(
-      name,
-      request.model,
+      request,
+      provider,
       'The chat API takes files as bytes, not by URL. Load the file and pass its bytes.',
     )
   }
@@ -166,11 +165,4 @@ function mediaPart(part: MediaPart, request: ChatRequest, name: string): Fields 
     }
   }
   return { type: 'file', file: { file_data: dataUrl(part), filename: fileName(part) } }
-}
-
-/** The vendor tells kinds of files by their extension. */
-export function fileName(part: MediaPart): string {
-  const kind = part.mediaType.replace(/^.*\//, '').replace(/;.*$/, '')
-  const extension = { plain: 'txt', markdown: 'md', 'x-markdown': 'md' }[kind] ?? kind
-  return part.name ?? (/^\w+$/.test(extension) ? `file.${extension}` : 'file')
 }

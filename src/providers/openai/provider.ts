@@ -1,18 +1,25 @@
-/** OpenAI through the `openai` SDK, and every server that speaks its chat API. */
+/** OpenAI, and every server that speaks its chat API, through the `openai` SDK. */
 import type OpenAI from 'openai'
-import { SseDecoder } from '../../transport/decode.ts'
 import { interceptingFetch, intercept } from '../../transport/sdk-intercept.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
+import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo } from '../../types.ts'
-import { chatBody } from './chat-request.ts'
-import { ChatEventMapper } from './chat-events.ts'
-import { pick, refuse } from '../shared/mapping.ts'
-import { responsesBody, ResponsesEventMapper } from './responses-request.ts'
+import type { ChatRequest, CreateProvider, Provider, ProviderConfig } from '../../provider.ts'
+import { ClientCache } from '../shared/client-cache.ts'
+import { customFetch } from '../shared/custom-fetch.ts'
+import type { ReplyLabels } from '../shared/event-mapper.ts'
+import { pick } from '../shared/fields.ts'
 import { openaiDialect, presets } from '../shared/presets.ts'
-import type { ChatRequest, CreateProvider, Provider, ProviderChunk, ProviderConfig } from '../../provider.ts'
-import { Clients, fetchOf, sdkTimeoutMs, VendorConnection } from '../shared/vendor-connection.ts'
+import type { Dialect } from '../shared/presets.ts'
+import { refuse } from '../shared/unsupported.ts'
+import { sdkTimeoutMs } from '../shared/vendor-connection.ts'
+import { VendorProvider } from '../shared/vendor-provider.ts'
+import { ChatEventMapper } from './chat-events.ts'
+import { chatBody } from './chat-request.ts'
+import { ResponsesEventMapper } from './responses-events.ts'
+import { responsesBody } from './responses-request.ts'
 
-/** What the endpoint that counts takes of a request to the Responses API. */
+/** The fields of a request to the Responses API that the endpoint for counting tokens takes too. */
 const countedFields = [
   ...['model', 'input', 'instructions', 'conversation', 'previous_response_id', 'truncation'],
   ...['tools', 'tool_choice', 'parallel_tool_calls', 'reasoning', 'text'],
@@ -23,64 +30,40 @@ export const create: CreateProvider = async (config) => {
   return new OpenAIProvider(config, OpenAI)
 }
 
-class OpenAIProvider implements Provider {
-  readonly name: string
+class OpenAIProvider extends VendorProvider {
   readonly countTokens?: NonNullable<Provider['countTokens']>
-  readonly #config: ProviderConfig
   readonly #sdk: typeof OpenAI
-  readonly #connection: VendorConnection
-  readonly #dialect
-  readonly #clients = new Clients((key) => this.#makeClient(key))
+  readonly #dialect: Dialect
+  readonly #clients = new ClientCache((key) => this.#makeClient(key))
 
   constructor(config: ProviderConfig, sdk: typeof OpenAI) {
-    this.name = config.name
-    this.#config = config
+    super(config, () => customFetch(config, config.client as Parameters<typeof customFetch>[1]))
     this.#sdk = sdk
-    this.#connection = new VendorConnection(config)
     this.#dialect = presets[config.preset ?? '']?.dialect ?? openaiDialect
     if (!config.preset) this.countTokens = (request, signal) => this.#countTokens(request, signal)
   }
 
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<readonly ProviderChunk[]> {
-    return this.#connection.chunks(
-      () => this.#send(request, signal, true),
-      new SseDecoder(this.#config.maxLineBytes),
-      this.#mapper(request),
-      request.model,
-    )
-  }
-
-  generate(request: ChatRequest, signal: AbortSignal): Promise<ProviderChunk[]> {
-    return this.#connection.whole(this.#send(request, signal, false), this.#mapper(request), request.model)
-  }
-
-  /** Of OpenAI itself, where its SDK has the endpoint (6.10 and newer); compatible servers have none. */
+  /** Only OpenAI itself counts tokens, and its SDK has the endpoint since 6.10; compatible servers have none. */
   async #countTokens(request: ChatRequest, signal: AbortSignal): Promise<number> {
-    const key = await this.#connection.key()
     const { stop: _stop, ...counted } = request
     const body = pick(responsesBody(counted, this.name, false), countedFields)
     const path = '/responses/input_tokens'
-    const sent = { ...request, fetch: this.#ownFetch() }
-    const reply = await this.#connection.exchange(sent, signal, path, (fetch) => {
+    const response = await this.connection.exchange(request, signal, path, (fetch, key) => {
       const { inputTokens } = this.#client(key, fetch).responses as Partial<OpenAI['responses']>
       if (!inputTokens) {
-        refuse(
-          this.name,
-          request.model,
-          'This openai package cannot count tokens. Run: npm install openai@latest',
-        )
+        const message = 'This openai package cannot count tokens. Run: npm install openai@latest'
+        refuse(request, this.name, message)
       }
       return inputTokens.count(body as never, this.#perRequest(fetch)).asResponse()
     })
-    return this.#connection.tokens(reply, 'input_tokens', request.model)
+    return this.connection.tokens(response, 'input_tokens', request.model)
   }
 
   async listModels(signal: AbortSignal): Promise<ModelInfo[]> {
-    const key = await this.#connection.key()
-    const reply = await this.#connection.exchange({ fetch: this.#ownFetch() }, signal, '/models', (fetch) =>
+    const response = await this.connection.exchange({}, signal, '/models', (fetch, key) =>
       this.#client(key, fetch).models.list(this.#perRequest(fetch)).asResponse(),
     )
-    const { body } = await this.#connection.body(reply, '')
+    const { body } = await this.connection.body(response, '')
     return ((body['data'] as { id: string; created?: number }[] | undefined) ?? []).map((raw) => ({
       id: raw.id,
       ...(raw.created ? { createdAt: new Date(raw.created * 1_000) } : {}),
@@ -88,38 +71,37 @@ class OpenAIProvider implements Provider {
     }))
   }
 
-  async #send(request: ChatRequest, signal: AbortSignal, stream: boolean) {
-    const key = await this.#connection.key()
-    const isResponses = this.#config.api === 'responses'
+  protected replyMapper(labels: ReplyLabels): ChatEventMapper | ResponsesEventMapper {
+    return this.config.api === 'responses'
+      ? new ResponsesEventMapper(labels)
+      : new ChatEventMapper(labels, this.#dialect)
+  }
+
+  protected async send(request: ChatRequest, signal: AbortSignal, stream: boolean): Promise<VendorResponse> {
+    const isResponses = this.config.api === 'responses'
+    // The mapped body is wider than the SDK's types, because compatible servers have fields of their own.
     const body = isResponses
       ? responsesBody(request, this.name, stream)
       : chatBody(request, this.name, this.#dialect, stream)
     const path = isResponses ? '/responses' : '/chat/completions'
-    return this.#connection.exchange({ ...request, fetch: this.#ownFetch() }, signal, path, (fetch) => {
+    return this.connection.exchange(request, signal, path, (fetch, key) => {
       const client = this.#client(key, fetch)
-      // The mapped body is wider than the SDK's types: compatible servers have fields of their own.
       return isResponses
         ? client.responses.create(body as never, this.#perRequest(fetch)).asResponse()
         : client.chat.completions.create(body as never, this.#perRequest(fetch)).asResponse()
     })
   }
 
-  #mapper(request: ChatRequest): ChatEventMapper | ResponsesEventMapper {
-    return this.#config.api === 'responses'
-      ? new ResponsesEventMapper(this.name, request.model)
-      : new ChatEventMapper(this.name, request.model, this.#dialect)
-  }
-
-  /** A user's own client may be changed at any time, so it is copied for every request; it costs 15 µs. */
+  /** A user's own client is copied for every request, because its owner may change it; a copy costs 15 µs. */
   #client(key: string | undefined, fetch: Fetch): OpenAI {
-    const { client, baseURL } = this.#config
+    const { client, baseURL } = this.config
     if (!client) return this.#clients.of(key)
-    const once = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
-    return (client as OpenAI).withOptions({ ...once, ...(baseURL ? { baseURL } : {}) })
+    const options = { fetch, maxRetries: 0, timeout: sdkTimeoutMs }
+    return (client as OpenAI).withOptions({ ...options, ...(baseURL ? { baseURL } : {}) })
   }
 
   #makeClient(key: string | undefined): OpenAI {
-    const { baseURL, headers, preset } = this.#config
+    const { baseURL, headers, preset } = this.config
     return new this.#sdk({
       fetch: interceptingFetch,
       maxRetries: 0,
@@ -127,21 +109,16 @@ class OpenAIProvider implements Provider {
       apiKey: key ?? 'none',
       baseURL: baseURL ?? null,
       defaultHeaders: { ...(key ? {} : { authorization: null }), ...headers },
-      // OPENAI_ORG_ID and its kin are not for other vendors.
+      // Other vendors must not get the ids that the SDK reads from OPENAI_ORG_ID and OPENAI_PROJECT_ID.
       ...(preset ? { organization: null, project: null } : {}),
       logLevel: 'off',
     })
   }
 
-  /** A user's own client keeps its headers; those of the LLM's options join them. The exchange has the signal. */
+  /** A user's own client keeps its headers, and the headers of the LLM's options are added to them. */
   #perRequest(fetch: Fetch): { headers?: Record<string, string>; fetchOptions?: object } {
-    const { client, headers } = this.#config
+    const { client, headers } = this.config
     if (!client) return { fetchOptions: intercept(fetch) }
     return headers ? { headers } : {}
-  }
-
-  /** The fetch of a user's own client stays in use, where it is not merely the default. */
-  #ownFetch(): Fetch | undefined {
-    return fetchOf(this.#config, this.#config.client as Parameters<typeof fetchOf>[1])
   }
 }

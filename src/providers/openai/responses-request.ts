@@ -1,38 +1,29 @@
-/** OpenAI's Responses API: what a request becomes; openai-responses-fold.ts has what comes back. */
+/** Maps a request to the body of OpenAI's Responses API. */
 import type { ReasoningPart, ToolChoice } from '../../types.ts'
-import {
-  argumentsText,
-  dataUrl,
-  isOwnReasoning,
-  isStrictSchema,
-  reasoningOf,
-  refuse,
-  resultText,
-  toolParameters,
-  warnUnsupported,
-} from '../shared/mapping.ts'
-import { fileName } from './chat-request.ts'
-import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
-import { isCustomCall } from '../shared/tool-calls.ts'
-
-export { ResponsesEventMapper } from './responses-events.ts'
-
-type Fields = Record<string, unknown>
-type AssistantContent = Extract<RequestMessage, { role: 'assistant' }>['content']
+import type { ChatRequest, MediaPart } from '../../provider.ts'
+import type { Fields } from '../shared/fields.ts'
+import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
+import { argumentsText, dataUrl, resultText, toolParameters } from '../shared/request-parts.ts'
+import type { AssistantMessage } from '../shared/request-parts.ts'
+import { refuse, warnChanged, warnUnsupported } from '../shared/unsupported.ts'
+import { fileName } from './file-name.ts'
+import { isCustomCall } from './is-custom-call.ts'
+import { isStrictSchema } from './is-strict-schema.ts'
+import { warnOfBudget } from './warn-of-budget.ts'
 
 /** The body of a request. */
-export function responsesBody(request: ChatRequest, name: string, stream: boolean): Fields {
-  const { model, tools } = request
+export function responsesBody(request: ChatRequest, provider: string, stream: boolean): Fields {
+  const { tools } = request
   if (request.stop?.length) {
-    refuse(name, model, "The Responses API has no stop. Leave it out, or use api: 'chat'.")
+    refuse(request, provider, "The Responses API has no stop option. Leave stop out, or use api: 'chat'.")
   }
-  const api = `The Responses API of ${name}`
+  const api = `The Responses API of ${provider}`
   warnUnsupported(request, api, ['topK'])
-  warnUnsupported(request, api, ['seed', 'frequencyPenalty', 'presencePenalty'], "api: 'chat' has it.")
+  warnUnsupported(request, api, ['seed', 'frequencyPenalty', 'presencePenalty'], "api: 'chat' supports it.")
   const body: Fields = {
-    model,
+    model: request.model,
     instructions: request.system,
-    input: inputItems(request, name),
+    input: inputItems(request, provider),
     temperature: request.temperature,
     top_p: request.topP,
     max_output_tokens: request.maxTokens,
@@ -42,38 +33,36 @@ export function responsesBody(request: ChatRequest, name: string, stream: boolea
       name: tool.name,
       description: tool.description,
       parameters: toolParameters(tool),
-      // This API is strict unless told otherwise, and refuses schemas that are not made for it.
+      // This API is strict by default, and in strict mode it refuses schemas that were not written for it.
       strict: tool.strict ?? false,
     })),
     tool_choice: (tools ?? request.vendor?.['tools']) && toolChoice(request.toolChoice),
-    text: request.outputSchema && {
-      format: {
-        type: 'json_schema',
-        name: 'output',
-        schema: request.outputSchema,
-        strict: isStrictSchema(request.outputSchema),
-      },
-    },
-    ...reasoningFields(request, name),
+    text: textFormat(request.outputSchema),
+    ...reasoningFields(request, provider),
   }
   return { ...body, ...request.vendor, stream }
 }
 
-function reasoningFields(request: ChatRequest, name: string): Fields {
+function textFormat(schema: Fields | undefined): Fields | undefined {
+  if (!schema) return undefined
+  return { format: { type: 'json_schema', name: 'output', schema, strict: isStrictSchema(schema) } }
+}
+
+function reasoningFields(request: ChatRequest, provider: string): Fields {
   const { effort, maxTokens, isOn } = reasoningOf(request.reasoning)
   if (isOn === undefined) return {}
   if (maxTokens && !effort) {
-    warnUnsupported(request, name, ['reasoning'], 'It takes an effort word, not a budget.')
+    warnOfBudget(request, provider)
     return {}
   }
   return {
     reasoning: { ...(effort ? { effort } : {}), ...(isOn ? { summary: 'auto' } : {}) },
-    // What the vendor does not store must come back whole, so it must be asked for.
+    // The vendor must send reasoning that it does not store, because only then can the reasoning be sent back.
     ...(isOn && !isStored(request) ? { include: ['reasoning.encrypted_content'] } : {}),
   }
 }
 
-/** Whether the vendor keeps the items of a reply, so that their ids mean something to it later. */
+/** Whether the vendor stores the items of a reply, so that it knows their ids later. */
 function isStored(request: ChatRequest): boolean {
   return request.vendor?.['store'] !== false
 }
@@ -82,8 +71,8 @@ function toolChoice(choice: ToolChoice | undefined): unknown {
   return typeof choice === 'object' ? { type: 'function', name: choice.name } : choice
 }
 
-function inputItems(request: ChatRequest, name: string): Fields[] {
-  /** Calls of custom tools, whose results are items of another type. */
+function inputItems(request: ChatRequest, provider: string): Fields[] {
+  /** The ids of calls of custom tools. Their results are items of another type. */
   const customIds = new Set<string>()
   return request.messages.flatMap((message) => {
     switch (message.role) {
@@ -93,12 +82,14 @@ function inputItems(request: ChatRequest, name: string): Fields[] {
             type: 'message',
             role: 'user',
             content: message.content.map((part) =>
-              part.type === 'text' ? { type: 'input_text', text: part.text } : mediaPart(part, request, name),
+              part.type === 'text'
+                ? { type: 'input_text', text: part.text }
+                : mediaPart(part, request, provider),
             ),
           },
         ]
       case 'assistant':
-        return assistantItems(message.content, request, name, customIds)
+        return assistantItems(message, request, provider, customIds)
       case 'tool':
         return message.content.map((part) => ({
           type: customIds.has(part.toolCallId) ? 'custom_tool_call_output' : 'function_call_output',
@@ -109,15 +100,15 @@ function inputItems(request: ChatRequest, name: string): Fields[] {
   })
 }
 
-function mediaPart(part: MediaPart, request: ChatRequest, name: string): Fields {
+function mediaPart(part: MediaPart, request: ChatRequest, provider: string): Fields {
   if (part.type === 'image' || part.mediaType.startsWith('image/')) {
     return { type: 'input_image', image_url: dataUrl(part), detail: 'auto' }
   }
   if (/^(audio|video)\//.test(part.mediaType)) {
     refuse(
-      name,
-      request.model,
-      `The Responses API takes no ${part.mediaType}. Sound in wav or mp3 goes with api: 'chat'.`,
+      request,
+      provider,
+      `The Responses API takes no ${part.mediaType}. Use api: 'chat' for sound in wav or mp3.`,
     )
   }
   if (part.url) return { type: 'input_file', file_url: part.url }
@@ -125,32 +116,32 @@ function mediaPart(part: MediaPart, request: ChatRequest, name: string): Fields 
 }
 
 /**
- * The items of one turn. A reasoning item goes back only before the text or the call that it led to: the vendor
- * answers 400 "provided without its required following item" where a reply was cut off behind it, or where a tool of
- * the server, which has no place in a message, stood between. A text or a call without its reasoning is welcome as
- * long as it bears no item id.
+ * The items of one turn. A reasoning item goes back only directly before the text or the call that it led to. Otherwise
+ * the vendor answers 400 "provided without its required following item". That would happen when a reply was cut off
+ * after its reasoning, or when a tool of the server, which a message cannot hold, came next. A text or a call without
+ * its reasoning is accepted as long as it has no item id.
  */
 function assistantItems(
-  content: AssistantContent,
+  { content }: AssistantMessage,
   request: ChatRequest,
-  name: string,
+  provider: string,
   customIds: Set<string>,
 ): Fields[] {
   const items: Fields[] = []
-  let thought: ReasoningPart[] = []
+  let reasoning: ReasoningPart[] = []
   for (const part of content) {
     if (part.type === 'reasoning') {
-      if (!mayReturn(part, request, name)) continue
-      if (thought[0]?.id === part.id) thought.push(part)
+      if (!mayGoBack(part, request, provider)) continue
+      if (reasoning[0]?.id === part.id) reasoning.push(part)
       else {
-        warnOfOrphan(thought, request)
-        thought = [part]
+        warnIfLeftOut(reasoning, request)
+        reasoning = [part]
       }
       continue
     }
     if (part.type === 'text' && part.text === '') continue
-    if (thought.length > 0) items.push(reasoningItem(thought))
-    thought = []
+    if (reasoning.length > 0) items.push(reasoningItem(reasoning))
+    reasoning = []
     if (part.type === 'text') {
       const text = { type: 'output_text', text: part.text }
       items.push({ type: 'message', role: 'assistant', content: [text] })
@@ -162,28 +153,23 @@ function assistantItems(
       items.push({ type: 'function_call', ...call })
     }
   }
-  warnOfOrphan(thought, request)
+  warnIfLeftOut(reasoning, request)
   return items
 }
 
-function mayReturn(part: ReasoningPart, request: ChatRequest, name: string): boolean {
-  if (!isOwnReasoning(part, name, request)) return false
+function mayGoBack(part: ReasoningPart, request: ChatRequest, provider: string): boolean {
+  if (!isOwnReasoning(part, provider, request)) return false
   if (part.id && (part.signature || isStored(request))) return true
-  request.warn({
-    type: 'changed',
-    subject: 'reasoning',
-    message: `Reasoning without ${part.id ? 'its encrypted content' : 'an id'} was left out: ${name} takes it only as its own item.`,
-  })
+  const missing = part.id ? 'its encrypted content' : 'an id'
+  const message = `Reasoning without ${missing} was left out: ${provider} takes only reasoning items of its own.`
+  warnChanged(request, 'reasoning', message)
   return false
 }
 
-function warnOfOrphan(thought: readonly ReasoningPart[], request: ChatRequest): void {
-  if (thought.length === 0) return
-  request.warn({
-    type: 'changed',
-    subject: 'reasoning',
-    message: 'Reasoning that led to no text and no tool call was left out.',
-  })
+/** Warns of reasoning that no text and no call followed. */
+function warnIfLeftOut(reasoning: readonly ReasoningPart[], request: ChatRequest): void {
+  if (reasoning.length === 0) return
+  warnChanged(request, 'reasoning', 'Reasoning that led to no text and no tool call was left out.')
 }
 
 function reasoningItem(parts: readonly ReasoningPart[]): Fields {

@@ -1,68 +1,45 @@
-/** Reads a stream: bytes to events to chunks, a batch for what the network gave at once. */
+/** Reads a stream: bytes become events, and events become chunks, in one batch for all bytes that arrived together. */
 import { ConvokeError, isConvokeError } from '../../errors.ts'
 import type { WireDecoder, WireEvent } from '../../transport/decode.ts'
-import { findFault, readVendorFault, replyError } from '../../transport/fault.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ProviderChunk } from '../../provider.ts'
-
-/** Turns the events of one stream into chunks. */
-export interface EventMapper {
-  /**
-   * Matches a whole event that is nothing but a piece of text without escapes, its only group. It is not parsed, which
-   * would be half the cost of a chunk; any other event is.
-   */
-  readonly plainText?: RegExp | undefined
-  /** The chunks that one event gives; the finish chunk among them when it was the vendor's terminal event. */
-  event(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
-  /** The text `[DONE]` came (OpenAI and its kin). */
-  done?(): readonly ProviderChunk[]
-  /** The chunks of a whole reply, which some servers send although a stream was asked for. */
-  whole?(body: Record<string, unknown>, raw: unknown): readonly ProviderChunk[]
-  /**
-   * The connection ended, `isCut` inside an event. Gives the finish chunk where the vendor has no terminal event of its
-   * own.
-   * @throws ConvokeError `stream_truncated` where it has one and it did not come
-   */
-  end(isCut: boolean): readonly ProviderChunk[]
-}
+import type { EventMapper, ReplyLabels } from './event-mapper.ts'
+import type { Fields } from './fields.ts'
+import { redactLabels } from './redact-labels.ts'
+import { throwIfFault } from './throw-if-fault.ts'
 
 type Result = IteratorResult<readonly ProviderChunk[], undefined>
 
-/** Whom an error is of. */
-interface Labels {
-  provider: string
-  model: string
-}
-
 /**
- * An iterator by hand: an async generator takes twice the steps for a batch, and a stream that comes slowly has a batch
- * for every chunk. The socket is left to the next request when the stream came to its end.
+ * The class implements the iterator itself because an async generator takes twice the steps for a batch, and a slow
+ * stream has a batch for every chunk. When the stream came to its end, the socket stays open for the next request.
  */
 export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], undefined> {
   readonly #send: () => Promise<VendorResponse>
   readonly #decoder: WireDecoder
   readonly #mapper: EventMapper
-  readonly #labels: Labels
-  #reply: VendorResponse | undefined
-  #ready: () => void = () => {}
+  readonly #labels: ReplyLabels
+  #response: VendorResponse | undefined
+  /** Reads on; called when bytes have arrived. */
+  #readMore: () => void = () => {}
   #resolve: (result: Result) => void = () => {}
   #reject: (error: unknown) => void = () => {}
-  /** An event came. */
+  /** Whether an event has arrived. */
   #hasBegun = false
-  /** The connection ended inside an event. */
+  /** Whether the connection ended inside an event. */
   #isCut = false
-  /** The finish chunk came, or the end of the body. */
+  /** Whether the finish chunk or the end of the body has arrived. */
   #isEnded = false
-  /** It is over, one way or the other. */
-  #isOver = false
-  /** What broke the stream behind chunks that were whole: they go first. */
-  #break: { error: unknown } | undefined
+  /** Whether the response was finished or destroyed. */
+  #isClosed = false
+  /** The error to throw once the complete chunks are delivered. */
+  #pendingError: { error: unknown } | undefined
 
   constructor(
     send: () => Promise<VendorResponse>,
     decoder: WireDecoder,
     mapper: EventMapper,
-    labels: Labels,
+    labels: ReplyLabels,
   ) {
     this.#send = send
     this.#decoder = decoder
@@ -70,15 +47,15 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
     this.#labels = labels
   }
 
-  /** For one caller, who waits for each. */
+  /** Supports a single caller that awaits each batch before it asks for the next. */
   next(): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
-      if (this.#reply) this.#read(this.#reply)
+      if (this.#response) this.#read(this.#response)
       else
         this.#send().then(
-          (reply) => this.#begin(reply),
+          (response) => this.#begin(response),
           (error: unknown) => this.#fail(error),
         )
     })
@@ -89,21 +66,21 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
     return Promise.resolve({ done: true, value: undefined })
   }
 
-  #begin(reply: VendorResponse): void {
-    this.#reply = reply
-    this.#ready = () => this.#read(reply)
-    // It was left before the vendor had answered.
-    if (this.#isOver) reply.destroy()
-    this.#read(reply)
+  #begin(response: VendorResponse): void {
+    this.#response = response
+    this.#readMore = () => this.#read(response)
+    // The caller left before the vendor answered.
+    if (this.#isClosed) response.destroy()
+    this.#read(response)
   }
 
-  /** Runs where the bytes come: a promise between them and the caller would be a step for every chunk. */
-  #read(reply: VendorResponse): void {
+  /** Runs as soon as bytes arrive, because a promise between them and the caller would be a step for every chunk. */
+  #read(response: VendorResponse): void {
     try {
-      while (!this.#isOver) {
-        if (this.#break) throw this.#break.error
-        if (reply.wait(this.#ready)) return
-        const chunks = this.#batch(reply)
+      while (!this.#isClosed) {
+        if (this.#pendingError) throw this.#pendingError.error
+        if (response.wait(this.#readMore)) return
+        const chunks = this.#readBatch(response)
         if (this.#isEnded) this.#close()
         if (chunks.length > 0) return this.#resolve({ done: false, value: chunks })
       }
@@ -114,51 +91,51 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
   }
 
   #fail(error: unknown): void {
-    // Closing may call `ready` at once, which would take this for the end.
+    // The promise is rejected first: closing may call `#readMore` at once, which would resolve it as the end.
     this.#reject(error)
     this.#close()
   }
 
   #close(): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    if (this.#isEnded) this.#reply?.finish()
-    else this.#reply?.destroy()
+    if (this.#isClosed) return
+    this.#isClosed = true
+    if (this.#isEnded) this.#response?.finish()
+    else this.#response?.destroy()
   }
 
-  #batch(reply: VendorResponse): ProviderChunk[] {
+  #readBatch(response: VendorResponse): ProviderChunk[] {
     const chunks: ProviderChunk[] = []
-    const events = reply.events(this.#decoder)
+    const events = response.events(this.#decoder)
     try {
       for (const event of events ?? this.#decoder.end()) {
-        this.#event(reply, event, chunks)
+        this.#addEvent(response, event, chunks)
         if (this.#isEnded) return chunks
       }
       if (!events) {
-        this.#add(reply, this.#mapper.end(this.#isCut), chunks)
+        this.#addChunks(response, this.#mapper.end(this.#isCut), chunks)
         this.#isEnded = true
       }
     } catch (error) {
       if (chunks.length === 0) throw error
-      this.#break = { error }
+      this.#pendingError = { error }
     }
     return chunks
   }
 
-  /** Adds the chunks of one event. */
-  #event(reply: VendorResponse, event: WireEvent, chunks: ProviderChunk[]): void {
+  /** Adds the chunks of one event to the batch. */
+  #addEvent(response: VendorResponse, event: WireEvent, chunks: ProviderChunk[]): void {
     const mapper = this.#mapper
     const isFirst = !this.#hasBegun
     this.#hasBegun = true
     const data = event.data.trim()
     if (data === '' && !event.isTail && event.name !== 'error') return
-    if (mapper.done && data === '[DONE]') return this.#add(reply, mapper.done(), chunks)
+    if (mapper.done && data === '[DONE]') return this.#addChunks(response, mapper.done(), chunks)
     const text = isFirst || !isOrdinary(event) ? undefined : mapper.plainText?.exec(data)?.[1]
     if (text) {
       chunks.push({ type: 'text', content: text })
       return
     }
-    const body = reply.parse(event)
+    const body = response.parse(event)
     if (body === undefined) {
       this.#isCut = true
       return
@@ -166,22 +143,27 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw this.#malformed('The vendor sent an event that is not a JSON object.')
     }
-    const fields = body as Record<string, unknown>
-    const raw = reply.clean(body, event)
+    const raw = response.clean(body, event)
     throwIfFault(raw, event.name, this.#labels)
+    this.#addChunks(response, this.#map(event, body as Fields, raw, isFirst), chunks)
+  }
+
+  #map(event: WireEvent, body: Fields, raw: unknown, isFirst: boolean): readonly ProviderChunk[] {
+    const mapper = this.#mapper
     try {
-      if (event.name !== 'stray') this.#add(reply, mapper.event(fields, raw), chunks)
-      else if (mapper.whole && isFirst) this.#add(reply, mapper.whole(fields, raw), chunks)
-      else throw this.#malformed('The vendor sent something beside the stream.')
+      if (event.name !== 'stray') return mapper.event(body, raw)
+      // Some servers answer with a whole reply although a stream was requested.
+      if (mapper.whole && isFirst) return mapper.whole(body, raw)
     } catch (error) {
       if (isConvokeError(error)) throw error
       throw this.#malformed(`An event of the stream has an unknown shape: ${String(error)}`, error)
     }
+    throw this.#malformed('The vendor sent text that is not part of the event stream.')
   }
 
-  #add(reply: VendorResponse, added: readonly ProviderChunk[], chunks: ProviderChunk[]): void {
+  #addChunks(response: VendorResponse, added: readonly ProviderChunk[], chunks: ProviderChunk[]): void {
     for (const chunk of added) {
-      chunks.push(redactLabels(reply, chunk))
+      chunks.push(redactLabels(response, chunk))
       if (chunk.type !== 'finish') continue
       this.#isEnded = true
       return
@@ -195,24 +177,4 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
 
 function isOrdinary({ name, isTail }: WireEvent): boolean {
   return !isTail && name !== 'error' && name !== 'stray'
-}
-
-/** What a vendor says of its reply beside the text has no key in it, either. */
-export function redactLabels(reply: VendorResponse, chunk: ProviderChunk): ProviderChunk {
-  if (chunk.type === 'start') {
-    const { id, model } = chunk
-    return {
-      ...chunk,
-      ...(id === undefined ? {} : { id: reply.redact(id) }),
-      ...(model === undefined ? {} : { model: reply.redact(model) }),
-    }
-  }
-  if (chunk.type !== 'finish' || chunk.rawFinishReason === undefined) return chunk
-  return { ...chunk, rawFinishReason: reply.redact(chunk.rawFinishReason) }
-}
-
-/** `raw` has the shape of the body and no key, so what it tells may be shown. */
-export function throwIfFault(raw: unknown, name: string | undefined, labels: Labels): void {
-  const told = findFault(raw as Record<string, unknown>) ?? (name === 'error' ? raw : undefined)
-  if (told) throw replyError(readVendorFault(told), raw, labels)
 }

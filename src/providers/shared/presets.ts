@@ -1,28 +1,28 @@
-/** Servers that speak OpenAI's chat API: where they are, whether they want a key, and how their dialects differ. */
+/** The servers that speak OpenAI's chat API: their addresses, whether they need a key, and their dialects. */
 
 /** How a server's chat API differs from OpenAI's. */
 export interface Dialect {
   maxTokensField: 'max_tokens' | 'max_completion_tokens'
   seedField: 'seed' | 'random_seed'
   hasTopK: boolean
-  /** Whether a stream gives usage only when `stream_options` asks for it. */
+  /** Whether a stream reports usage only when `stream_options` requests it. */
   asksForUsage: boolean
-  /** Whether every stream ends with `[DONE]`, so that one without it was cut off. */
+  /** Whether every stream ends with `[DONE]`, so that a stream without it was cut off. */
   needsDone: boolean
-  /** Whether its own reasoning goes back to it as `reasoning_content`; OpenAI's chat API has no place for it. */
+  /** Whether the server takes its own reasoning back as `reasoning_content`. OpenAI's chat API has no such field. */
   takesReasoning: boolean
-  /** What ids of tool calls it takes: OpenAI at most 40 characters, Mistral nine letters and digits. */
+  /** Which ids of tool calls it takes: OpenAI takes at most 40 characters, Mistral exactly nine letters and digits. */
   callIds: 'any' | 'forty' | 'nine'
   /** `effort`: the field `reasoning_effort`; `object`: OpenRouter's `reasoning`. */
   reasoning: 'effort' | 'object'
 }
 
 export interface Preset {
-  /** Absent where the user must give it. */
+  /** Absent when the user must pass it. */
   baseURL?: string
-  /** Environment variables that may hold the key, in order. */
+  /** Environment variables that may hold the key, the first choice first. */
   keyVariables: readonly string[]
-  /** Whether a call without a key is hopeless. */
+  /** Whether the server refuses every call without a key. */
   needsKey: boolean
   dialect: Dialect
 }
@@ -59,13 +59,13 @@ function hosted(baseURL: string, keyVariable: string, dialect: Partial<Dialect> 
   }
 }
 
-/** By the name that `createLLM` takes. */
+/** The presets by the name that `createLLM` takes. */
 export const presets: Readonly<Record<string, Preset>> = {
   lmstudio: local('http://127.0.0.1:1234/v1'),
   mlx: local('http://127.0.0.1:8080/v1'),
   vllm: local('http://127.0.0.1:8000/v1', 'VLLM_API_KEY'),
   llamacpp: local('http://127.0.0.1:8080/v1'),
-  // Groq and Mistral answer 400 and 422 to fields that they do not know, `reasoning_content` among them.
+  // Groq answers 400 and Mistral 422 to fields that they do not know, such as `reasoning_content`.
   groq: hosted('https://api.groq.com/openai/v1', 'GROQ_API_KEY', { takesReasoning: false }),
   deepseek: hosted('https://api.deepseek.com/v1', 'DEEPSEEK_API_KEY'),
   mistral: hosted('https://api.mistral.ai/v1', 'MISTRAL_API_KEY', {

@@ -1,21 +1,22 @@
-/** What crosses to the thread that has a store's file open. */
+/** The messages between a store and the thread that has its file open. */
 import type { MessageStatus, SessionRecord, StoreCheck, StoredContent, Writer } from '../store.ts'
 import type { Answer } from '../../threads/answer.ts'
 
-/** The file of a store, sent with every task: the thread that runs it may be a new one that has yet to open it. */
+/** The file of a store. It is sent with every task, since the task's thread may be new and has to open it then. */
 export interface StoreFile {
   /** Absolute. */
   path: string
   durability: 'full' | 'normal'
   busyTimeoutMs: number
-  /** It was open before: a file that is missing now is not made anew. */
+  /** The store had opened this file before: a file that is missing now is an error, and is not created again. */
   wasOpened: boolean
-  /** Who asks: turns of this process are never those of a dead one, but for those of its threads that died. */
+  /** The store that sends the task. Turns of its process are alive, except those of `lostThreads`. */
   writer: Writer
+  /** Ids of this process's threads that have died. */
   lostThreads: number[]
 }
 
-/** A message as its table has it, JSON in `content`, `usage`, `timing`, `warnings` and `error`. */
+/** A message as in its table: `content`, `usage`, `timing`, `warnings` and `error` are JSON. */
 export interface MessageRow extends ReplyRow {
   sequence: number
   id: string
@@ -30,7 +31,7 @@ export interface MessageRow extends ReplyRow {
   operationId: string | null
 }
 
-/** What is known of a reply beside its content. */
+/** What is known about a reply besides its content: columns of its message. */
 export interface ReplyRow {
   provider: string | null
   model: string | null
@@ -45,7 +46,7 @@ export interface ReplyRow {
   error: string | null
 }
 
-/** A message to be written: its content as JSON, and as the text that is read and searched. */
+/** A message to be written: its content as JSON, and its text, for search and for readers of the file. */
 export interface NewMessageRow {
   id: string
   role: StoredContent['role']
@@ -53,14 +54,14 @@ export interface NewMessageRow {
   text: string
 }
 
-/** One that was said elsewhere. `turn` counts from 0 within the messages that are added. */
+/** A message to be added. `turn` counts from 0 within the messages that are added together. */
 export interface AddedMessageRow extends NewMessageRow {
   status: MessageStatus
   turn: number
   reply: ReplyRow
 }
 
-/** JSON of some `AddedMessageRow`s, in memory that threads share. */
+/** JSON of a list of `AddedMessageRow`s, in memory that the threads share. */
 export type RowSlice = Uint8Array<SharedArrayBuffer>
 
 export interface NewSessionRow {
@@ -69,7 +70,7 @@ export interface NewSessionRow {
   metadata: string | null
 }
 
-/** A session as it crosses: `metadata` is JSON, times are milliseconds since 1970. */
+/** A session between the threads: `metadata` is JSON, times are milliseconds since 1970. */
 export type SessionRow = Omit<SessionRecord, 'createdAt' | 'updatedAt' | 'metadata'> & {
   createdAt: number
   updatedAt: number
@@ -92,7 +93,7 @@ export type TurnAnswerRow =
   | { kind: 'done'; reply: MessageRow }
   | { kind: 'stale' }
 
-/** A write of a store. Each lands once however often it is sent, by the ids in it. */
+/** A write. Its ids make it land once, however often it is sent. */
 export type StoreWrite =
   | { kind: 'open-session'; session: NewSessionRow }
   | { kind: 'update-session'; id: string; system?: string; metadata?: string }
@@ -114,16 +115,21 @@ export type StoreWrite =
     }
   | { kind: 'interrupt-turn'; replyId: string; beat: number }
 
-/** Where added messages stand: one behind the other. */
+/** The writes of one kind. */
+export type StoreWriteOf<Kind extends StoreWrite['kind']> = Extract<StoreWrite, { kind: Kind }>
+
+/** Where added messages were put: one behind the other. */
 export interface AddedRow {
-  /** Of the first. */
+  /** The first message's; each further one has the next. */
   sequence: number
+  /** The first message's. */
   turn: number
+  /** The message before the first. */
   parentId: string | null
   createdAt: number
 }
 
-/** What each write gives. */
+/** The result of each kind of write. */
 export interface WriteValues {
   'open-session': SessionRow
   'update-session': SessionRow
@@ -139,23 +145,24 @@ export interface WriteValues {
   'interrupt-turn': null
 }
 
-/** Where a page of a branch begins: at the head, before a message, or where the page before it ended. */
+/** A page of a branch. It begins at the branch's end, before a message, or where the last page ended. */
 export interface BranchPage {
   sessionId: string
   before?: string
-  /** The `next` of the page before. */
+  /** The `next` of the last page. */
   from?: BranchCursor
-  isWhole: boolean
-  /** The summary is asked for, however far it is from here. */
-  hasSummary: boolean
-  /** Rows at most, but for the summary. */
+  includeCompacted: boolean
+  /** Give the summary also where the page ends before it. */
+  includeSummary: boolean
+  /** Most rows, without the summary. */
   limit: number
 }
 
-/** Where a page ended. */
+/** Where the next page begins. */
 export interface BranchCursor {
+  /** The sequence of its first row. */
   cursor: number
-  /** Of the branch as that page saw it: another one is read from its beginning. */
+  /** Names the state of the branch. When it has changed, reading starts again. */
   generation: string
 }
 
@@ -171,7 +178,7 @@ export interface SearchRow {
   snippet: string
 }
 
-/** A task of a store's thread. Only `write` is gathered; each of the others is one task. */
+/** A task of the store's thread. Writes are gathered and sent together; each other job is a task of its own. */
 export type StoreJob =
   | { kind: 'write'; writes: StoreWrite[] }
   | { kind: 'find-session'; id: string }
@@ -186,24 +193,24 @@ export type StoreJob =
   | { kind: 'check' }
   | { kind: 'close' }
 
-/** What each task gives. */
+/** The result of each kind of job. */
 export interface StoreValues {
   write: Answer<WriteValues[keyof WriteValues]>[]
   'find-session': SessionRow | null
   'list-sessions': SessionRow[]
-  /** Those that were changed after a count of changes, the first change first, and the count of the last. */
+  /** Sessions whose change counter is above `after`, lowest first, and the counter of the last. */
   'list-changed': { rows: SessionRow[]; last: number }
   'find-operation': MessageRow | null
   /**
-   * Newest first. No `next`: the branch begins here. `summary`: it was asked for, and lies before these. `stale`: the
-   * branch was cleared or compacted since the page before.
+   * Newest first. Without `next` this is the last page. `summary` was asked for, and comes before these rows. `stale`: the
+   * branch was cleared or compacted since the last page.
    */
   'read-branch': { rows: MessageRow[]; next?: BranchCursor; summary?: MessageRow } | 'stale'
-  /** Messages that are still to be indexed. */
+  /** How many messages are still to be indexed. */
   index: number
   /** Newest first. */
   search: SearchRow[]
-  /** Asked again until it is done. */
+  /** The job is sent again until it is `done`. */
   backup: 'running' | 'done'
   vacuum: null
   check: StoreCheck

@@ -1,14 +1,14 @@
-/** What a user types into a search, as words for the index. */
+/** Turns a user's query into words for the index. */
 
 const maxTerms = 6
 const maxTermLength = 256
-/** Of what is looked at. */
+/** Characters of the query that count. */
 const maxQueryLength = 1_000
 
 /**
- * Words and numbers of the query, each once: all of them have to be in a message. Marks, operators and quotes mean
- * nothing. The first 6 words of the first 1,000 characters count, so that no query holds the store up: an index looks
- * for 100,000 words some twenty seconds long.
+ * The words and numbers of the query, each once. A hit has all of them. Marks, operators and quotes mean nothing. Only the
+ * first 6 words within the first 1,000 characters count, so that no query blocks the store: the index would search for
+ * 100,000 words for some twenty seconds.
  */
 export function searchTerms(query: string): string[] {
   const words =
@@ -20,7 +20,7 @@ export function searchTerms(query: string): string[] {
   return [...new Set(terms.map((word) => cut(word.toLowerCase())))].slice(0, maxTerms)
 }
 
-/** Never in the middle of a character. */
+/** Shortens a word, but never inside a surrogate pair. */
 function cut(word: string): string {
   return word.length <= maxTermLength ? word : word.slice(0, maxTermLength).replace(/[\uD800-\uDBFF]$/, '')
 }

@@ -1,4 +1,6 @@
-/** The store over a SQLite file. This side makes rows and gathers writes; a thread of its own has the file open. */
+/**
+ * The store over a SQLite file. This side makes rows and gathers writes; the thread `workers/sqlite` has the file open.
+ */
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { hostname } from 'node:os'
@@ -30,7 +32,7 @@ import {
   toReplyRow,
   toRowSlices,
   toSessionRow,
-} from './rows.ts'
+} from './row-mapping.ts'
 import { searchTerms } from './search-terms.ts'
 import type {
   AddedMessage,
@@ -52,36 +54,36 @@ import type {
 } from '../store.ts'
 import { claimBackup, removeTemporary, temporaryPath } from './store-paths.ts'
 import { WriteQueue } from './write-queue.ts'
-import { lostThreads, newWriterId, ownStart } from '../../threads/writers.ts'
+import { lostThreads, newWriterId, ownStart } from '../../threads/writer-liveness.ts'
 
 export interface SqliteStoreOptions {
   /**
-   * The file, made when there is none (its folder has to be there). Files are private (0600).
-   * @default a temporary file, `convoke-<process id>-….db`, removed when the store is closed or the process exits
+   * The file. It is created when it does not exist (its folder must exist), with access for its owner alone (0600).
+   * @default a temporary file, `convoke-<process id>-….db`, deleted when the store is closed or the process exits
    */
   path?: string
   /**
-   * `full`: what was acknowledged survives a loss of power. `normal`: a crash of the process, faster where the disk is
-   * slow to sync. @default 'full', of a temporary file 'normal'
+   * `full`: acknowledged writes survive a loss of power. `normal`: they survive a crash of the process, and writing is
+   * faster where the disk syncs slowly. @default 'full'; for a temporary file 'normal'
    */
   durability?: 'full' | 'normal'
   /** How long a write waits while another process writes, in milliseconds. @default 10_000 */
   busyTimeoutMs?: number
 }
 
-/** Messages of one task, so that neither thread stalls over a long history. */
+/** Most rows of one task, so that a long history stalls neither thread. */
 const pageRows = 500
-/** Sessions of one task, where no more are asked for. */
+/** Up to this many sessions are listed by one task. */
 const maxListed = 1_000
-/** How often a history is read anew that was cleared or compacted while it was read. */
+/** How often a history is read that was cleared or compacted while it was read. */
 const maxReads = 5
 const backupPollMs = 10
 const defaultHits = 20
 const maxHits = 1_000
 
 /**
- * Conversations in a SQLite file, one thread for it. Nothing is opened before the first call. A read sees what was
- * acknowledged before it; await a write before reading it.
+ * A store in a SQLite file, which one thread has open. Synchronous and cheap: the file is opened by the first call. A read
+ * sees the writes that were acknowledged before it, so await a write before you read it.
  */
 export function sqliteStore(options: SqliteStoreOptions = {}): Store {
   return new SqliteStore(options)
@@ -109,7 +111,7 @@ class SqliteStore implements Store {
 
   constructor({ path, durability, busyTimeoutMs = 10_000 }: SqliteStoreOptions) {
     this.#isTemporary = path === undefined
-    // Resolved now: the process may change its folder later.
+    // Resolved now, since the process may change its working directory later.
     this.name = path === undefined ? temporaryPath() : resolve(path)
     durability ??= this.#isTemporary ? 'normal' : 'full'
     this.#place = { path: this.name, durability, busyTimeoutMs }
@@ -131,14 +133,14 @@ class SqliteStore implements Store {
   }
 
   async list({ limit, offset }: { limit?: number; offset?: number } = {}): Promise<SessionRecord[]> {
-    const wanted = count(limit, 'limit', Infinity)
-    const first = count(offset, 'offset', 0)
+    const wanted = checkCount(limit, 'limit', Infinity)
+    const first = checkCount(offset, 'offset', 0)
     if (wanted > maxListed) return (await this.#listAll()).slice(first, first + wanted)
     const rows = await this.#ask({ kind: 'list-sessions', limit: wanted, offset: first })
     return rows.map(fromSessionRow)
   }
 
-  /** In the order of their changes: one that is changed meanwhile comes once more, and none is passed by. */
+  /** In the order of their changes: a session that is changed meanwhile is read again, and none is missed. */
   async #listAll(): Promise<SessionRecord[]> {
     const records = new Map<string, SessionRecord>()
     for (let after = 0; ;) {
@@ -177,24 +179,24 @@ class SqliteStore implements Store {
   }
 
   async readMessages(sessionId: string, options: ReadOptions = {}): Promise<StoredMessage[]> {
-    const { before, includeCompacted: isWhole = false, includeSummary: hasSummary = false } = options
-    const wanted = count(options.limit, 'limit', Infinity)
-    const wish = { sessionId, isWhole, hasSummary, ...(before === undefined ? {} : { before }) }
-    for (let time = 0; time < maxReads; time++) {
-      const messages = await this.#readPages(wish, wanted)
+    const { before, includeCompacted = false, includeSummary = false } = options
+    const wanted = checkCount(options.limit, 'limit', Infinity)
+    const query = { sessionId, includeCompacted, includeSummary, ...(before === undefined ? {} : { before }) }
+    for (let read = 0; read < maxReads; read++) {
+      const messages = await this.#readPages(query, wanted)
       if (messages) return messages
     }
-    const message = `[store ${this.name}] The session ${JSON.stringify(sessionId)} was cleared or compacted each time while it was read. Try again.`
+    const message = `[store ${this.name}] The session ${JSON.stringify(sessionId)} was cleared or compacted each time that it was read. Try again.`
     throw new ConvokeError('store_failed', message)
   }
 
-  /** None when the branch became another one between two pages. */
-  async #readPages(wish: Omit<BranchPage, 'limit'>, wanted: number): Promise<StoredMessage[] | undefined> {
+  /** Undefined when the branch was cleared or compacted between two pages. */
+  async #readPages(query: Omit<BranchPage, 'limit'>, wanted: number): Promise<StoredMessage[] | undefined> {
     const messages: StoredMessage[] = []
     let from: BranchCursor | undefined
     for (;;) {
       const limit = Math.min(pageRows, wanted - messages.length)
-      const page = { ...wish, limit, ...(from ? { from } : {}) }
+      const page = { ...query, limit, ...(from ? { from } : {}) }
       const answer = await this.#ask({ kind: 'read-branch', page })
       if (answer === 'stale') return undefined
       messages.push(...answer.rows.slice(0, limit).map(fromMessageRow))
@@ -255,8 +257,9 @@ class SqliteStore implements Store {
 
   async search(query: string, options: { sessionId?: string; limit?: number } = {}): Promise<SearchHit[]> {
     const terms = searchTerms(checkText(query, 'query'))
-    const limit = Math.min(count(options.limit, 'limit', defaultHits), maxHits)
+    const limit = Math.min(checkCount(options.limit, 'limit', defaultHits), maxHits)
     if (terms.length === 0 || limit === 0) return []
+    // The index lags behind the commits. A search waits until it has them all.
     while ((await this.#ask({ kind: 'index' })) > 0);
     const { sessionId } = options
     const sought = { terms, limit, ...(sessionId === undefined ? {} : { sessionId }) }
@@ -294,13 +297,13 @@ class SqliteStore implements Store {
   }
 
   async #close(): Promise<void> {
-    // Before anything is awaited: from then on the store is closed. Whose reply it is was told that it is not kept.
+    // This comes before the first await, after which the store refuses writes. A failure was reported by its turn.
     await writeUnwritten(this).catch(() => {})
     await this.#queue.drained()
     try {
       if (this.#isUsed) await this.#run({ kind: 'close' })
     } catch (error) {
-      // Who asked for something was told why the file never opened.
+      // When the file never opened, the calls that needed it have failed with the reason.
       if (this.#wasOpened) throw error
     } finally {
       await this.#pool.close()
@@ -326,9 +329,9 @@ class SqliteStore implements Store {
       if (job.kind !== 'close') this.#wasOpened = true
       return value
     } catch (error) {
-      // Only an open file knows that.
+      // The file must be open, or it could not tell that a session is missing.
       if (isConvokeError(error) && error.code === 'session_not_found') this.#wasOpened = true
-      // What cannot cross to the thread, such as a function.
+      // The value cannot be cloned for the other thread: it has a function, say.
       if (error instanceof DOMException)
         throw new ConvokeError(
           'store_failed',
@@ -345,11 +348,8 @@ class SqliteStore implements Store {
   }
 }
 
-function count(given: number | undefined, what: string, otherwise: number): number {
+function checkCount(given: number | undefined, what: string, otherwise: number): number {
   const value = given ?? otherwise
   if (value === Infinity || (Number.isSafeInteger(value) && value >= 0)) return value
-  throw new ConvokeError(
-    'store_failed',
-    `The ${what} ${String(value)} is no count. Give a whole number, 0 or more.`,
-  )
+  throw new ConvokeError('store_failed', `The ${what} is ${String(value)}. Give a whole number, 0 or more.`)
 }

@@ -1,40 +1,41 @@
-/** Group commit: what is written while a commit is in flight goes to the disk together with the next one. */
+/** Group commit: writes that come while a commit is in flight are committed together by the next one. */
 import { ConvokeError } from '../../errors.ts'
 import { deserializeError } from '../../threads/serialize-error.ts'
 import type { Answer } from '../../threads/answer.ts'
 import type { StoreWrite, NewMessageRow, NewSessionRow, WriteValues } from './protocol.ts'
 
-/** Of one commit, so that reads get their turn between two, and this thread takes its answers in a few milliseconds. */
+/** Limits of one commit, so that reads get their turn between two, and this thread handles the answers in a few ms. */
 const maxBatchWrites = 500
 const maxBatchCharacters = 4 * 2 ** 20
-/** Of all that waits. */
+/** Limits of all writes that wait. */
 const maxWaitingWrites = 100_000
 const maxWaitingCharacters = 128 * 2 ** 20
 
-type Written = Answer<WriteValues[keyof WriteValues]>
+type WriteAnswer = Answer<WriteValues[keyof WriteValues]>
 
-interface Waiting {
+interface WaitingWrite {
   write: StoreWrite
+  /** Characters, about. */
   size: number
   resolve: (value: WriteValues[keyof WriteValues]) => void
   reject: (error: unknown) => void
 }
 
 /**
- * Sends writes in order, one batch at a time. A write's promise settles when its commit is on disk: who waits for it
- * goes at the pace of the disk. Who does not is refused past 100,000 writes or 128 Mi characters.
+ * Sends writes in order, one batch at a time. A write's promise settles when its commit is on disk, so a caller that awaits
+ * its writes goes at the pace of the disk. A caller that does not is refused past 100,000 writes or 128 Mi characters.
  */
 export class WriteQueue {
-  readonly #send: (writes: StoreWrite[]) => Promise<Written[]>
-  #waiting: Waiting[] = []
+  readonly #send: (writes: StoreWrite[]) => Promise<WriteAnswer[]>
+  #waiting: WaitingWrite[] = []
   #size = 0
   #running: Promise<void> | undefined
 
-  constructor(send: (writes: StoreWrite[]) => Promise<Written[]>) {
+  constructor(send: (writes: StoreWrite[]) => Promise<WriteAnswer[]>) {
     this.#send = send
   }
 
-  /** @throws ConvokeError `store_failed` when too much waits already */
+  /** @throws ConvokeError `store_failed` when too many writes wait already */
   write<W extends StoreWrite>(write: W): Promise<WriteValues[W['kind']]> {
     const size = sizeOf(write)
     if (
@@ -45,19 +46,19 @@ export class WriteQueue {
       return Promise.reject(new ConvokeError('store_failed', message))
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ write, size, resolve: resolve as Waiting['resolve'], reject })
+      this.#waiting.push({ write, size, resolve: resolve as WaitingWrite['resolve'], reject })
       this.#size += size
       this.#running ??= this.#run()
     })
   }
 
-  /** Settles when nothing is in flight. */
+  /** Settles when no write waits or is in flight. */
   async drained(): Promise<void> {
     await this.#running
   }
 
   async #run(): Promise<void> {
-    // What is written in the same turn of the event loop makes one batch from the start.
+    // Writes of the same turn of the event loop make one batch, also when they are the first.
     await Promise.resolve()
     while (this.#waiting.length > 0) {
       await this.#settle(this.#take())
@@ -65,23 +66,25 @@ export class WriteQueue {
     this.#running = undefined
   }
 
-  async #settle(batch: readonly Waiting[]): Promise<void> {
+  /** Sends a batch, and settles its promises. */
+  async #settle(batch: readonly WaitingWrite[]): Promise<void> {
     try {
       const answers = await this.#send(batch.map(({ write }) => write))
       for (const [at, { resolve, reject }] of batch.entries()) {
-        const answer = answers[at] as Written
+        const answer = answers[at] as WriteAnswer
         if (answer.isOk) resolve(answer.value)
         else reject(deserializeError(answer.error))
       }
     } catch (error) {
-      // One of them cannot cross to the thread: nothing was sent, and the others have no part in it.
+      // A write that cannot be cloned fails the whole batch before it is sent. One by one, only that write fails.
       const isUncloned = error instanceof Error && error.cause instanceof DOMException
       if (isUncloned && batch.length > 1) for (const one of batch) await this.#settle([one])
       else for (const { reject } of batch) reject(error)
     }
   }
 
-  #take(): Waiting[] {
+  /** Takes the next batch off the queue. */
+  #take(): WaitingWrite[] {
     let count = 0
     let size = 0
     for (const waiting of this.#waiting) {
@@ -94,7 +97,7 @@ export class WriteQueue {
   }
 }
 
-/** Characters, about. */
+/** The size of a write: about its characters. */
 function sizeOf(write: StoreWrite): number {
   switch (write.kind) {
     case 'append-delta':

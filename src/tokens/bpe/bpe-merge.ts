@@ -1,18 +1,18 @@
 /**
- * Byte pair encoding of one piece: the two neighbours that make the token of the lowest rank merge, the leftmost of
- * equals, until none do. Short pieces look for it by a walk, long ones by a heap, since a walk for each merge is
- * quadratic: the other tokenizers on npm take minutes for a megabyte of one letter.
+ * Byte pair encoding of one pre-token: merges the two neighbours whose token has the lowest rank, the leftmost pair of
+ * equal ones first, until no neighbours can merge. In a short pre-token a walk finds that pair; in a long one a heap
+ * does, because a walk for each merge is quadratic: other tokenizers on npm take minutes for a megabyte of one letter.
  */
 import { none } from './merge-table.ts'
 import type { MergeTable } from './merge-table.ts'
 
-/** From so many bytes on, the heap is faster than the walk. */
+/** The number of bytes from which on the heap is faster than the walk. */
 const heapFrom = 100
-/** What stays allocated between pieces; a longer one takes memory for itself alone. */
+/** The bytes for which memory stays allocated. Longer pre-tokens allocate their own, and `release` frees it. */
 const keptLength = 4_096
 
 export class BpeMerge {
-  /** The tokens of the piece: first of its bytes, then what they became. */
+  /** The tokens: at first those of the single bytes, then those that they merged to. */
   ids = new Int32Array(keptLength)
   #ranks = new Int32Array(keptLength)
   #next = new Int32Array(keptLength)
@@ -23,12 +23,12 @@ export class BpeMerge {
     this.#table = table
   }
 
-  /** Behind `runLong`: the byte behind each token. */
+  /** After `runLong`: for each token, the index of the byte after its last one. Shares its memory with the ranks. */
   get ends(): Int32Array {
     return this.#ranks
   }
 
-  /** Makes room for a piece of so many bytes; call `release` behind it. */
+  /** Makes room for a pre-token of so many bytes. Call `release` afterwards. */
   reserve(length: number): void {
     if (length > this.ids.length) this.#allocate(length)
   }
@@ -44,7 +44,7 @@ export class BpeMerge {
     this.#previous = new Int32Array(length)
   }
 
-  /** Merges the first `length` of `ids` in place and gives how many are left. */
+  /** Merges the first `length` tokens of `ids` in place, and returns how many are left. */
   run(length: number): number {
     return length < heapFrom ? this.#walk(length) : this.runLong(length)
   }
@@ -78,8 +78,9 @@ export class BpeMerge {
   }
 
   /**
-   * As `run`; behind it, `ends` is known. Rank by rank: a token is younger than its parts, so a merge makes only pairs of
-   * higher ranks than its own, and when the turn of a rank comes, all its places are known.
+   * Like `run`, and fills `ends`. It goes rank by rank: a token's rank is higher than the ranks of its parts, so a
+   * merge creates only pairs of higher ranks than its own. When a rank is reached, all its positions are therefore
+   * known.
    */
   runLong(length: number): number {
     const { ids } = this
@@ -102,7 +103,7 @@ export class BpeMerge {
     let count = length
     for (let rank = queue.next(); rank !== none; rank = queue.next()) {
       for (const at of queue.take(rank)) {
-        // A neighbour has merged since.
+        // A neighbour has merged in the meantime.
         if (ranks[at] !== rank) continue
         const gone = next[at] as number
         const behind = next[gone] as number
@@ -125,22 +126,22 @@ export class BpeMerge {
   }
 }
 
-/** The places of every rank that waits, and a heap of those ranks: the lowest comes first. */
+/** The positions of every rank that can still merge, and a heap of these ranks, lowest first. */
 class RankQueue {
-  readonly #places = new Map<number, number[]>()
+  readonly #positions = new Map<number, number[]>()
   readonly #heap: number[] = []
 
   add(rank: number, at: number): void {
-    const places = this.#places.get(rank)
-    if (!places) {
-      this.#places.set(rank, [at])
+    const positions = this.#positions.get(rank)
+    if (!positions) {
+      this.#positions.set(rank, [at])
       this.#push(rank)
       return
     }
-    places.push(at)
+    positions.push(at)
   }
 
-  /** The lowest rank that waits; `none` when there is none. */
+  /** Removes the lowest rank from the heap; `none` when the heap is empty. */
   next(): number {
     const heap = this.#heap
     const lowest = heap[0]
@@ -151,13 +152,13 @@ class RankQueue {
   }
 
   /**
-   * The places of a rank, the left before the right wherever it matters: places of one rank have the same two tokens, so
-   * they overlap only in a row of one token, and all of that came about from left to right.
+   * Removes the positions of a rank. Positions that overlap are in order from left to right: they all have the same two
+   * tokens, so they overlap only in a run of one token, and such a run is created from left to right.
    */
   take(rank: number): readonly number[] {
-    const places = this.#places.get(rank) ?? []
-    this.#places.delete(rank)
-    return places
+    const positions = this.#positions.get(rank) ?? []
+    this.#positions.delete(rank)
+    return positions
   }
 
   #push(rank: number): void {

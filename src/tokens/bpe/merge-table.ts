@@ -1,14 +1,14 @@
 /**
- * What merges with what: a hash of pairs of tokens in shared memory, so that any number of threads read one table.
- * Of a pair it knows the token that it becomes, whose id is its rank: the lower merges first.
+ * A hash table in shared memory, so that all threads read the same one. It maps a pair of tokens to the token that they
+ * merge to, whose id is also the rank of the merge: lower ranks merge first.
  */
 
-/** What `find` gives for two tokens that do not merge; above every id, so that a minimum passes it over. */
+/** The result of `find` for two tokens that do not merge. It is higher than every id, so a minimum never selects it. */
 export const none = 0x7fffffff
 
-/** Each slot holds left, right, and what they become. */
+/** A slot holds three integers: the left token, the right token, and the token that they merge to. */
 const slotInts = 3
-/** In front of the slots: their number as a power of two, then the tokens of the single bytes. */
+/** The header before the slots: the base-2 logarithm of their number, then the tokens of the 256 single bytes. */
 const headInts = 257
 const bytesAt = 1
 
@@ -23,12 +23,12 @@ export class MergeTable {
     this.#mask = (1 << (this.#table[0] ?? 0)) - 1
   }
 
-  /** An empty table with room for so many pairs: half of it stays free, or a third. */
+  /** Makes an empty table with room for so many pairs. A third to two thirds of its slots stay free. */
   static empty(pairs: number): MergeTable {
     const bits = Math.ceil(Math.log2(pairs * 1.5))
     const memory = new SharedArrayBuffer((headInts + slotInts * 2 ** bits) * Int32Array.BYTES_PER_ELEMENT)
     const table = new Int32Array(memory)
-    // No token has the id -1: it marks a free slot.
+    // -1 marks a free slot, because no token has this id.
     table.fill(-1, headInts)
     table[0] = bits
     return new MergeTable(memory)
@@ -39,13 +39,14 @@ export class MergeTable {
     return this.#table[bytesAt + byte] as number
   }
 
+  /** Sets the token of a single byte. */
   setByte(byte: number, id: number): void {
     this.#table[bytesAt + byte] = id
   }
 
   /**
-   * Writes the tokens of the single bytes of `text` from `start` to `end` into a table, from `at` on, and gives where
-   * they end.
+   * Encodes `text` from `start` to `end` as UTF-8, and writes the token of each byte into `into`, from the index `at`
+   * on. Returns the index after the last one.
    */
   writeBytes(text: string, start: number, end: number, into: Int32Array, at = 0): number {
     const table = this.#table
@@ -61,7 +62,7 @@ export class MergeTable {
       } else {
         if ((code & 0xf800) === 0xd800) {
           const whole = text.codePointAt(index) as number
-          // Half a pair has no bytes of its own; U+FFFD stands for it, as in every encoder.
+          // Half of a surrogate pair has no UTF-8 bytes. U+FFFD replaces it, as in every encoder.
           code = whole > 0xffff ? whole : 0xfffd
         }
         if (code > 0xffff) {
@@ -78,6 +79,7 @@ export class MergeTable {
     return length
   }
 
+  /** The token that two neighbours merge to, or `none`. */
   find(left: number, right: number): number {
     const table = this.#table
     let slot = hash(left, right) & this.#mask
@@ -90,6 +92,7 @@ export class MergeTable {
     }
   }
 
+  /** Adds a pair that is not in the table yet. */
   add(left: number, right: number, id: number): void {
     const table = this.#table
     let slot = hash(left, right) & this.#mask

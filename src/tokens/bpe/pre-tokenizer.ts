@@ -1,20 +1,24 @@
 /**
- * The pieces that a text is cut into before anything merges: those of OpenAI's split patterns, found by hand. As a
- * regular expression V8 keeps a way back for every character of a run, and ends with a stack overflow in a long one.
+ * Cuts a text into pre-tokens (words, numbers, runs of signs or spaces), which are then encoded one by one. The cuts
+ * are those of OpenAI's split patterns, without regular expressions: V8 keeps a backtracking state for every character
+ * of a run, and a long run overflows its stack.
  */
 import type { Encoding } from './encodings.ts'
 
-/** What a character can be; a letter without case, and a mark, may stand in either part of a word. */
+/**
+ * Classes of characters, as bits. Letters without case and marks are both `upper` and `lower`: they fit either part of
+ * a word.
+ */
 const upper = 1
 const lower = 2
 const letter = 4
 const number = 8
 const space = 16
 const newline = 32
-/** Set for every character that was looked up, so that 0 means "not yet". */
+/** Set once a character was classified, so that 0 means "not yet". */
 const known = 64
 
-/** By code point, filled as characters turn up; the memory of what never does is never touched. */
+/** The classes by code point, filled when a character first occurs. Untouched pages of this array take no memory. */
 const classes = new Uint8Array(0x110000)
 
 function learn(code: number): number {
@@ -24,7 +28,7 @@ function learn(code: number): number {
   if (/[\p{Ll}\p{Lm}\p{Lo}\p{M}]/u.test(character)) found |= lower
   if (/\p{L}/u.test(character)) found |= letter
   if (/\p{N}/u.test(character)) found |= number
-  // JavaScript's \s is another set: it has U+FEFF, and lacks U+0085.
+  // Not \s, which differs in JavaScript: it includes U+FEFF and lacks U+0085.
   if (/\p{White_Space}/u.test(character)) found |= space
   if (code === 10 || code === 13) found |= newline
   classes[code] = found
@@ -37,26 +41,27 @@ const blank = 0x20
 const slash = 0x2f
 const apostrophe = 0x27
 
-/** Finds the pieces of one text. */
+/** Finds the pre-tokens of one text. */
 export class PreTokenizer {
   readonly #text: string
+  /** True for o200k_base, which splits words by case, treats marks as letters, and keeps slashes with punctuation. */
   readonly #hasCase: boolean
-  /** Only o200k_base parts words by their case, lets marks be letters, and takes slashes with punctuation. */
+
   constructor(text: string, encoding: Encoding) {
     this.#text = text
     this.#hasCase = encoding === 'o200k_base'
   }
 
-  /** Where the piece ends that begins at `start`. */
+  /** The end of the pre-token that begins at `start`. */
   end(start: number): number {
-    // In cl100k_base a contraction is a piece of its own, and comes before words; in o200k_base it belongs to its word.
+    // In cl100k_base a contraction is a pre-token of its own; in o200k_base it belongs to its word.
     const contraction = this.#hasCase ? start : this.#contraction(start)
     if (contraction > start) return contraction
     const first = this.#class(start)
     const second = start + width(this.#text, start)
     if (!(first & (letter | number | newline))) {
       if (second < this.#text.length) {
-        // One character in front, a blank as a rule, belongs to the word behind it.
+        // One character before a word, usually a blank, belongs to the word.
         const word = this.#word(second)
         if (word > 0) return word
       }
@@ -71,16 +76,18 @@ export class PreTokenizer {
     return this.#spaces(start)
   }
 
-  /** The end of the word that begins at `start`; 0 where none does. */
+  /** The end of the word that begins at `start`; 0 when none begins there. */
   #word(start: number): number {
     return this.#hasCase ? this.#casedWord(start) : this.#run(start, letter)
   }
 
-  /** Capitals, then small letters, one of either at least; letters without case count as what is wanted. */
+  /**
+   * A run of capitals, then a run of small letters; one of the two may be empty. Letters without case fit both runs.
+   */
   #casedWord(start: number): number {
     const text = this.#text
     let end = start
-    /** Behind the last letter of the capitals' run that may be a small letter too. */
+    /** The end of the last letter in the run of capitals that is a small letter too. */
     let lastLower = 0
     for (let next; end < text.length; end = next) {
       const found = this.#class(end)
@@ -95,7 +102,7 @@ export class PreTokenizer {
     return contraction > word ? contraction : word
   }
 
-  /** The end of a run of characters that are all of a class; 0 where there is none. */
+  /** The end of a run of characters of one class; 0 when it is empty. */
   #run(start: number, wanted: number): number {
     const text = this.#text
     let end = start
@@ -103,7 +110,7 @@ export class PreTokenizer {
     return end > start ? end : 0
   }
 
-  /** 's, 't, 're, 've, 'm, 'll, 'd in any case; folding takes ſ for s. */
+  /** The end of 's, 't, 're, 've, 'm, 'll or 'd in any case, where ſ (U+017F) counts as s; `at` when there is none. */
   #contraction(at: number): number {
     const text = this.#text
     if (text.charCodeAt(at) !== apostrophe) return at
@@ -136,18 +143,21 @@ export class PreTokenizer {
     return end
   }
 
-  /** Up to the last newline of the run; without one all of it, but for the last, which the next word takes. */
+  /**
+   * The end of the run's last newline. Without a newline, the run's end but for its last space, which belongs to the
+   * next word.
+   */
   #spaces(start: number): number {
     const text = this.#text
     let end = start
-    let behindNewline = 0
+    let afterNewline = 0
     for (; end < text.length; end++) {
-      // No space lies beyond the first 65 536 characters: each is one unit long.
+      // Every space character is below U+10000, so it is one UTF-16 unit long.
       const found = this.#class(end)
       if (!(found & space)) break
-      if (found & newline) behindNewline = end + 1
+      if (found & newline) afterNewline = end + 1
     }
-    if (behindNewline > 0) return behindNewline
+    if (afterNewline > 0) return afterNewline
     return end === text.length || end - start === 1 ? end : end - 1
   }
 
@@ -155,7 +165,9 @@ export class PreTokenizer {
     return classOf(this.#code(at))
   }
 
-  /** Half a surrogate pair stands for itself: it is neither letter nor space, just as U+FFFD. */
+  /**
+   * The code point at an index. Half of a surrogate pair stays as it is: like U+FFFD it is neither letter nor space.
+   */
   #code(at: number): number {
     const code = this.#text.charCodeAt(at)
     return (code & 0xfc00) === 0xd800 ? (this.#text.codePointAt(at) as number) : code
@@ -163,11 +175,13 @@ export class PreTokenizer {
 }
 
 /**
- * The first place from `from` to before `to` where a piece ends whatever stands around it, so that the counts of both
- * sides add up to that of the whole; -1 where there is none. No piece goes on over a blank behind a character, nor from
- * a letter to what is neither letter, mark nor apostrophe; and none looks back, or further on than the spaces go.
+ * The first index between `from` and `to` (not included) at which a text can be cut so that the counts of both sides
+ * add up to that of the whole; -1 when there is none. Two kinds of places are safe, whatever surrounds them: before a
+ * blank that follows another character than a space, and between a letter and anything other than a letter, a mark or
+ * an apostrophe. No pre-token crosses such a place, and none depends on what precedes it, or on anything after the
+ * spaces that follow it.
  */
-export function sureEnd(text: string, from: number, to: number): number {
+export function findSafeCut(text: string, from: number, to: number): number {
   let before = classOf(text.charCodeAt(from - 1))
   for (let at = from; at < to; at++) {
     const code = text.charCodeAt(at)

@@ -1,18 +1,20 @@
-/** Texts to tokens, by one of OpenAI's vocabularies. Special tokens such as `<|endoftext|>` are plain text here. */
+/**
+ * Turns texts into tokens of one OpenAI vocabulary. Special tokens such as `<|endoftext|>` are treated as plain text.
+ */
 import type { Encoding } from './encodings.ts'
 import { WindowedBpe } from './windowed-bpe.ts'
 import { BpeMerge } from './bpe-merge.ts'
 import type { MergeTable } from './merge-table.ts'
 import { PreTokenizer } from './pre-tokenizer.ts'
 
-/** Pieces up to so many units are remembered: words, as a rule. */
-const rememberedUnits = 15
-/** A power of two; 1 MB in all. A piece that falls on the place of another takes it. */
-const places = 32_768
-const placeUnits = rememberedUnits + 1
-/** The first unit of a place: the length below, the count above. */
+/** The longest pre-token whose count is cached, in UTF-16 units. Most words are shorter. */
+const cachedUnits = 15
+/** The slots of the cache: a power of two, 1 MB in all. A pre-token overwrites another one in the same slot. */
+const slots = 32_768
+const slotUnits = cachedUnits + 1
+/** The first unit of a slot holds the length in its lowest bits, and the count above them. */
 const countShift = 4
-/** Pieces of more units are merged in windows, of so many units each. */
+/** Pre-tokens of more units are merged in windows of this size. */
 const windowUnits = 16_384
 
 export class Tokenizer {
@@ -20,10 +22,10 @@ export class Tokenizer {
   readonly #table: MergeTable
   readonly #merge: BpeMerge
   readonly #windowUnits: number
-  readonly #memory = new Uint16Array(places * placeUnits)
-  #long: WindowedBpe | undefined
+  readonly #cache = new Uint16Array(slots * slotUnits)
+  #windowed: WindowedBpe | undefined
 
-  /** Tests pass smaller windows: their edges are where a count could go wrong. */
+  /** @param window UTF-16 units; tests pass small windows, because mistakes would show at their edges */
   constructor(encoding: Encoding, table: MergeTable, window = windowUnits) {
     this.#encoding = encoding
     this.#table = table
@@ -31,27 +33,28 @@ export class Tokenizer {
     this.#windowUnits = window
   }
 
+  /** The number of tokens in a text. */
   count(text: string): number {
-    const pieces = new PreTokenizer(text, this.#encoding)
+    const preTokenizer = new PreTokenizer(text, this.#encoding)
     let count = 0
     for (let start = 0, end; start < text.length; start = end) {
-      end = pieces.end(start)
-      if (end - start <= rememberedUnits) count += this.#recall(text, start, end)
+      end = preTokenizer.end(start)
+      if (end - start <= cachedUnits) count += this.#cachedCount(text, start, end)
       else if (end - start <= this.#windowUnits) count += this.#encode(text, start, end)
-      else count += this.#longPiece().encode(text, start, end)
+      else count += this.#windowedBpe().encode(text, start, end)
     }
     this.#merge.release()
     return count
   }
 
-  /** The tokens themselves, some times slower than their count. */
+  /** The tokens of a text. Several times slower than counting them. */
   ids(text: string): number[] {
-    const pieces = new PreTokenizer(text, this.#encoding)
+    const preTokenizer = new PreTokenizer(text, this.#encoding)
     const ids: number[] = []
     for (let start = 0, end; start < text.length; start = end) {
-      end = pieces.end(start)
+      end = preTokenizer.end(start)
       if (end - start > this.#windowUnits) {
-        this.#longPiece().encode(text, start, end, ids)
+        this.#windowedBpe().encode(text, start, end, ids)
         continue
       }
       const count = this.#encode(text, start, end)
@@ -60,29 +63,29 @@ export class Tokenizer {
     return ids
   }
 
-  #longPiece(): WindowedBpe {
-    return (this.#long ??= new WindowedBpe(this.#table, this.#windowUnits))
+  #windowedBpe(): WindowedBpe {
+    return (this.#windowed ??= new WindowedBpe(this.#table, this.#windowUnits))
   }
 
-  #recall(text: string, start: number, end: number): number {
-    const memory = this.#memory
+  #cachedCount(text: string, start: number, end: number): number {
+    const cache = this.#cache
     const length = end - start
     let hash = length
     for (let at = start; at < end; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x9e3779b1)
-    const place = ((hash ^ (hash >>> 15)) & (places - 1)) * placeUnits
-    const head = memory[place] as number
-    if ((head & rememberedUnits) === length) {
+    const slot = ((hash ^ (hash >>> 15)) & (slots - 1)) * slotUnits
+    const head = cache[slot] as number
+    if ((head & cachedUnits) === length) {
       let index = 0
-      while (index < length && memory[place + 1 + index] === text.charCodeAt(start + index)) index++
+      while (index < length && cache[slot + 1 + index] === text.charCodeAt(start + index)) index++
       if (index === length) return head >> countShift
     }
     const count = this.#encode(text, start, end)
-    memory[place] = length | (count << countShift)
-    for (let index = 0; index < length; index++) memory[place + 1 + index] = text.charCodeAt(start + index)
+    cache[slot] = length | (count << countShift)
+    for (let index = 0; index < length; index++) cache[slot + 1 + index] = text.charCodeAt(start + index)
     return count
   }
 
-  /** Leaves the tokens of a piece in `#merge.ids`, and gives their number. */
+  /** Leaves the tokens of a pre-token in `#merge.ids`, and returns their number. */
   #encode(text: string, start: number, end: number): number {
     const merge = this.#merge
     merge.reserve((end - start) * 3)

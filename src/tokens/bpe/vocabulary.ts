@@ -1,4 +1,7 @@
-/** The pairs of a vocabulary, from the file that gpt-tokenizer ships: a line for each token, its bytes in base64. */
+/**
+ * Builds merge tables from the files that gpt-tokenizer ships. A file has a line for each token: its bytes in base64,
+ * its id.
+ */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { ConvokeError } from '../../errors.ts'
@@ -7,12 +10,13 @@ import { BpeMerge } from './bpe-merge.ts'
 import { MergeTable } from './merge-table.ts'
 
 /**
- * Builds the table: 30 to 90 ms of computing, so it belongs into a worker.
+ * Builds the merge table of a vocabulary. This takes 30 to 90 ms of computing, so it should run in a worker.
  *
- * A token comes about by one pair alone, the last two parts that its own bytes merge to: what stands around a place has
- * no say in the order of the merges within. So each token, in the order of the ranks, is merged by the pairs before it.
+ * Only one pair merges to a given token: the last two parts that the token's own bytes merge to, because the
+ * surroundings of a place do not change the order of the merges in it. The pair of each token is therefore found by
+ * merging its bytes with the pairs of all lower ranks.
  *
- * @throws ConvokeError `missing_dependency` when the file is not there, or is none of these
+ * @throws ConvokeError `missing_dependency` when the file is missing, or is not a vocabulary
  */
 export function loadMergeTable(encoding: Encoding): MergeTable {
   const { data, lines } = read(encoding)
@@ -28,13 +32,16 @@ export function loadMergeTable(encoding: Encoding): MergeTable {
       continue
     }
     for (let index = 0; index < length; index++) ids[index] = table.ofByte(ids[index] as number)
-    // Every token of these vocabularies is reached; one that were not would never come out of a merge anyway.
+    // True for every token of these vocabularies. A token without such a pair could never be the result of a merge.
     if (merge.run(length) === 2) table.add(ids[0] as number, ids[1] as number, id)
   }
   return table
 }
 
-/** Writes the bytes into `into` and gives their number. Buffer's own decoder costs more to call than the line takes. */
+/**
+ * Writes the bytes of a line into `into`, and returns their number. A call of Buffer's own decoder would cost more than
+ * decoding the few characters of a line here.
+ */
 function decodeBase64(data: Uint8Array, from: number, into: Int32Array): number {
   let length = 0
   let bits = 0
@@ -50,7 +57,7 @@ function decodeBase64(data: Uint8Array, from: number, into: Int32Array): number 
   }
 }
 
-/** What a character stands for in base64; -1 for what ends a text of it. */
+/** The value of a character in base64; -1 for other characters, which end the text. */
 const digits = new Int8Array(256).fill(-1)
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 for (let digit = 0; digit < 64; digit++) digits[alphabet.charCodeAt(digit)] = digit
@@ -58,7 +65,7 @@ for (let digit = 0; digit < 64; digit++) digits[alphabet.charCodeAt(digit)] = di
 const blank = 0x20
 const newline = 0x0a
 
-/** Ids count up from 0 by the line. */
+/** Reads the file. Its ids count up from 0, one per line, so the last line tells their number. */
 function read(encoding: Encoding): { data: Buffer; lines: number } {
   const name = `gpt-tokenizer/data/${encoding}.tiktoken`
   try {

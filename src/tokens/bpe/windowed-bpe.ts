@@ -1,27 +1,31 @@
 /**
- * A piece of megabytes, such as a run of one letter, in windows: its memory does not grow with its length.
+ * Byte pair encoding of a very long pre-token, such as megabytes of one letter, in windows. Its memory therefore does
+ * not grow with the length of the pre-token.
  *
- * Two windows join where the last token of the one and the first of the other, merged together from their bytes, come
- * out as these two again. Then the whole comes out as its windows did. Were it not so, take the first merge of the whole
- * that goes over a seam: up to it, all that happened in the two tokens beside that seam was what happens in them alone,
- * since merges come by rank and from the left, whatever stands around. So it would go over their seam alone, too.
+ * Two windows fit together when the last token of the first and the first token of the second, merged anew from their
+ * bytes, come out as the same two tokens. Then the whole has exactly the tokens of its windows. Proof: suppose that it
+ * has not, and take the first merge of the whole that crosses a seam. Up to it, the merges within the two tokens next
+ * to that seam were those of the two tokens alone, because merges go by rank and from the left, whatever surrounds
+ * them. So the same merge would have crossed the seam of the two tokens alone, which contradicts the condition.
  */
 import { BpeMerge } from './bpe-merge.ts'
 import type { MergeTable } from './merge-table.ts'
 
-/** Of a window, so much of its end is left to the next: what comes behind it may change the last tokens. */
+/**
+ * The share of a window's end that is left to the next window, because the text after it may change the last tokens.
+ */
 const tailShare = 1 / 16
-/** A UTF-16 unit has at most so many bytes in UTF-8. */
-const unitBytes = 3
+/** The most bytes that a UTF-16 unit takes in UTF-8. */
+const maxUnitBytes = 3
 
 export class WindowedBpe {
   readonly #table: MergeTable
   readonly #units: number
   readonly #merge: BpeMerge
-  /** For the two tokens beside a seam, while the other holds a window. */
+  /** Merges the two tokens next to a seam, while `#merge` holds a window. */
   readonly #seam: BpeMerge
 
-  /** Windows of so many UTF-16 units. */
+  /** @param units the UTF-16 units of a window */
   constructor(table: MergeTable, units: number) {
     this.#table = table
     this.#units = units
@@ -29,22 +33,28 @@ export class WindowedBpe {
     this.#seam = new BpeMerge(table)
   }
 
-  /** The number of its tokens, which are also put behind those in `into`, where that is given. */
+  /** Returns the number of tokens, and appends the tokens to `into` when it is given. */
   encode(text: string, start: number, end: number, into?: number[]): number {
     const before = into?.length ?? 0
-    // Windows that do not join are made larger: at the latest, one window holds the piece.
+    // While windows do not fit together, larger ones are tried. One window for the whole always works.
     for (let units = this.#units; ; units *= 2) {
-      const count = this.#byWindows(text, start, end, units, into)
+      const count = this.#encodeWindows(text, start, end, units, into)
       this.#merge.release()
       if (count !== undefined) return count
       if (into) into.length = before
     }
   }
 
-  /** Undefined where two windows do not join. */
-  #byWindows(text: string, start: number, end: number, units: number, into?: number[]): number | undefined {
+  /** Undefined when two windows do not fit together. */
+  #encodeWindows(
+    text: string,
+    start: number,
+    end: number,
+    units: number,
+    into?: number[],
+  ): number | undefined {
     const merge = this.#merge
-    const bytes = new Int32Array(2 * units * unitBytes)
+    const bytes = new Int32Array(2 * units * maxUnitBytes)
     merge.reserve(bytes.length)
     let length = 0
     let total = 0
@@ -57,7 +67,7 @@ export class WindowedBpe {
       const count = merge.runLong(length)
       const { ids, ends } = merge
       const first = { id: ids[0] as number, bytes: bytes.subarray(0, ends[0]) }
-      if (last && !this.#join(last, first)) return undefined
+      if (last && !this.#fits(last, first)) return undefined
       let kept = count
       if (at < end) while (kept > 0 && (ends[kept - 1] as number) > length - units * tailShare) kept--
       if (kept === 0) return undefined
@@ -65,15 +75,15 @@ export class WindowedBpe {
       total += kept
       if (at === end) return total
       const from = kept > 1 ? (ends[kept - 2] as number) : 0
-      const behind = ends[kept - 1] as number
-      last = { id: ids[kept - 1] as number, bytes: bytes.slice(from, behind) }
-      bytes.copyWithin(0, behind, length)
-      length -= behind
-      if (length > units * unitBytes) return undefined
+      const keptBytes = ends[kept - 1] as number
+      last = { id: ids[kept - 1] as number, bytes: bytes.slice(from, keptBytes) }
+      bytes.copyWithin(0, keptBytes, length)
+      length -= keptBytes
+      if (length > units * maxUnitBytes) return undefined
     }
   }
 
-  #join(left: { id: number; bytes: Int32Array }, right: { id: number; bytes: Int32Array }): boolean {
+  #fits(left: { id: number; bytes: Int32Array }, right: { id: number; bytes: Int32Array }): boolean {
     const seam = this.#seam
     const length = left.bytes.length + right.bytes.length
     seam.reserve(length)
@@ -83,8 +93,8 @@ export class WindowedBpe {
   }
 }
 
-/** An end at `to`, or one before it where that would part a surrogate pair. */
+/** Returns `to`, or the index before it when `to` would split a surrogate pair. */
 function wholeCharacters(text: string, from: number, to: number): number {
-  const isParted = to - 1 > from && to < text.length && (text.codePointAt(to - 1) as number) > 0xffff
-  return isParted ? to - 1 : to
+  const splitsPair = to - 1 > from && to < text.length && (text.codePointAt(to - 1) as number) > 0xffff
+  return splitsPair ? to - 1 : to
 }

@@ -1,4 +1,4 @@
-/** The five who make the same calls. Each loads what it needs when it is made, which is on the clock of the first call. */
+/** The five callers. Each loads its modules when it is created, so the time of the first call includes them. */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { importConvoke } from '../built.ts'
@@ -6,16 +6,18 @@ import { models } from '../scenarios.ts'
 import type { Vendor } from '../scenarios.ts'
 import type { BlockingTask, CallerName } from './loads.ts'
 
-/** Who blocks gives the text itself, and no promise: nothing is to be awaited then. */
+/** A caller. Blocking callers return the text itself instead of a promise, so that nothing is awaited. */
 export interface Caller {
   ask(prompt: string): string | Promise<string>
-  /** A callback and no iterator: a layer for each chunk would count for the caller. */
+  /**
+   * Takes a callback instead of returning an iterator, because an iterator's cost for each chunk would be measured too.
+   */
   stream?(prompt: string, onText: (text: string) => void): void | Promise<void>
 }
 
 type CreateCaller = (vendor: Vendor, baseURL: string) => Promise<Caller>
 
-/** Declared here: the peers are not always installed. */
+/** Declared here, because the peers are not always installed. */
 interface Synckit {
   createSyncFn(file: URL): (baseURL: string, model: string, prompt: string) => string
 }
@@ -73,7 +75,7 @@ export function createCaller({ caller, vendor, baseURL }: BlockingTask): Promise
   return create[caller](vendor, baseURL)
 }
 
-/** With its default policies but for retries and the limit of calls at once. */
+/** convoke with its default policies, except for retries and the limit of concurrent calls. */
 async function createLlm(vendor: Vendor, baseURL: string) {
   const { createLLM } = await importConvoke()
   const limits = { maxConcurrent: Infinity, maxQueue: Infinity, retry: { attempts: 1 } }

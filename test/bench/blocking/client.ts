@@ -1,4 +1,4 @@
-/** The measured process: one caller under one load. Started by measure.ts. */
+/** The measured process: one caller with one load. Started by measure.ts. */
 import { performance } from 'node:perf_hooks'
 import type { ClientSays } from '../measure.ts'
 import { median } from '../report.ts'
@@ -22,7 +22,7 @@ process.on('disconnect', () => process.exit())
 const measured = await run()
 const { user, system } = process.cpuUsage(cpuAtStart)
 const figures: BlockingFigures = { ...measured, lost, cpuMs: (user + system) / 1_000 }
-// Some SDKs leave timers behind that would hold the process for minutes.
+// Some SDKs leave timers behind that would keep the process alive for minutes.
 process.send?.({ kind: 'result', figures, firstError } satisfies ClientSays<BlockingFigures>, () =>
   process.exit(),
 )
@@ -53,7 +53,7 @@ async function call(): Promise<Figures> {
   }
   const callMs = (performance.now() - startedAt) / total
   const { user, system } = process.cpuUsage(cpuAtStart)
-  // The CPU of the processes that spawnSync starts is nowhere to be read.
+  // The CPU time of processes that spawnSync starts cannot be read.
   const cpu = task.caller === 'spawn' ? {} : { cpuMsPerCall: (user + system) / 1_000 / total }
   return { callMs, callP50Ms: median(tookMs), ...cpu }
 }
@@ -65,7 +65,7 @@ async function first(): Promise<Figures> {
   const importedAt = performance.now()
   await attempt(() => caller.ask(prompt))
   const endedAt = performance.now()
-  // The others load the SDK before they call.
+  // The other callers load the SDK before the call.
   const isConvoke = task.caller === 'blocking' || task.caller === 'awaited'
   return { startMs: endedAt - startedAt, ...(isConvoke && { firstCallMs: endedAt - importedAt }) }
 }
@@ -102,7 +102,7 @@ async function warmCaller(): Promise<Caller> {
   return caller
 }
 
-/** Awaited only where there is something to await: a script that blocks never gives way to its event loop. */
+/** Awaits only promises, because a blocking script never returns to its event loop. */
 async function attempt(ask: () => string | Promise<string>): Promise<void> {
   try {
     const given = ask()
@@ -120,7 +120,7 @@ function readStream(caller: Caller, asked: string): string | Promise<string> {
   return read ? read.then(() => text) : text
 }
 
-/** Sent before it goes on: one that blocks has nobody to send it later. */
+/** Waits until the message is sent, because a blocking process would not send it later. */
 async function started(): Promise<void> {
   await new Promise((sent) => process.send?.({ kind: 'started' }, sent))
   cpuAtStart = process.cpuUsage()

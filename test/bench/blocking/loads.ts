@@ -1,9 +1,9 @@
-/** What is measured of blocking calls, beside whom, and what convoke is held to. */
+/** The loads of the benchmark of blocking calls, the callers, and the goals of convoke. */
 import type { Vendor } from '../scenarios.ts'
 
 /**
- * Who makes the same calls: convoke's `generate()` and its awaited `agenerate()`; OpenAI's SDK as it is; and what a
- * script would otherwise block by: a synckit worker, or a process for each call, both with OpenAI's SDK.
+ * The callers, which make the same calls: convoke's `generate()`, its awaited `agenerate()`, OpenAI's bare SDK, and the
+ * two other ways to block a script: a synckit worker, and a process for each call, both with OpenAI's SDK.
  */
 export const callers = ['blocking', 'awaited', 'bare', 'synckit', 'spawn'] as const
 export type CallerName = (typeof callers)[number]
@@ -19,22 +19,22 @@ export interface BlockingTask {
   baseURL: string
 }
 
-/** What one process measured; a load fills in what it is about. */
+/** The measurements of one process. Each load fills in its own fields. */
 export interface BlockingFigures {
-  /** Wall time over calls, one after the other. */
+  /** The wall time of a call, averaged over sequential calls. */
   callMs?: number
   callP50Ms?: number
-  /** Of the whole process, its threads and garbage collection included; not of processes that it starts. */
+  /** The CPU time of the whole process, its threads and garbage collection included, but without child processes. */
   cpuMsPerCall?: number
-  /** From before the library's import to the first reply; the bench's own modules are loaded by then. */
+  /** The time from the import of the library to the first reply. The benchmark's own modules are loaded before. */
   startMs?: number
-  /** From the call to its reply. */
+  /** The time from a call to its reply. */
   firstCallMs?: number
   chunksPerSecond?: number
   cpuUsPerChunk?: number
-  /** That `callsOfMany` calls take. */
+  /** The time of `callsOfMany` calls. */
   manySeconds?: number
-  /** Replies that failed, or whose text was not the text that was sent. */
+  /** The number of replies that failed, or whose text was wrong. */
   lost: number
   cpuMs: number
 }
@@ -43,12 +43,14 @@ export interface BlockingMeasure {
   key: Exclude<keyof BlockingFigures, 'cpuMs'>
   title: string
   digits: number
-  /** The highest of the rounds, not their median: what failed in one of them has failed. */
+  /** Takes the highest round in place of the median, because a failure in any round is a failure. */
   isWorst?: true
   goal?: BlockingGoal
 }
 
-/** Of the blocking call's figure: in multiples of the awaited one's in the same run, or in itself. */
+/**
+ * Upper limits: for the ratio of the blocking call's figure to the awaited call's in the same run, or for the figure.
+ */
 export interface BlockingGoal {
   atMostOfAwaited?: number
   atLeastOfAwaited?: number
@@ -58,25 +60,25 @@ export interface BlockingGoal {
 export interface Load {
   title: string
   callers: readonly CallerName[]
-  /** Pieces of text in a reply. */
+  /** The pieces of text in a reply. */
   chunks: number
-  /** Before the headers of every reply that counts. */
+  /** Milliseconds before the headers of every measured reply. */
   latencyMs: number
-  /** In one round. */
+  /** The number of processes in one round. */
   processes: number
-  /** One after the other before the clock starts: modules and threads are loaded then, and hot code compiled. */
+  /** The number of sequential calls before the measurement, which load modules, start threads and compile hot code. */
   warmUp: number
-  /** Calls or streams on the clock. */
+  /** The number of measured calls or streams. */
   total: number
   measures: readonly BlockingMeasure[]
-  /** Caller and simulator stay on a core each, by `taskset`. */
+  /** Pins the caller and the simulator to a core each, with `taskset`. */
   isPinned?: true
 }
 
 export const callsOfMany = 450
-/** Of those, as many are made where they go one after the other. */
+/** How many of these calls are made to measure callers that make them one after the other. */
 const measuredOfMany = 20
-/** A process for each call is slow, and has nothing to warm up but the disk. */
+/** Fewer calls for spawnSync: a process for each call is slow, and only the disk cache can be warmed up. */
 export const spawned = { warmUp: 1, total: 8 }
 
 const lost: BlockingMeasure = {
@@ -105,7 +107,7 @@ const call: Load = {
 
 export const loads: Record<LoadName, Load> = {
   call,
-  // What is left out is waking a thread on another core, which costs 60 to 100 µs on some virtual machines.
+  // Pinning excludes the time to wake a thread on another core, which is 60 to 100 µs on some virtual machines.
   pinned: {
     ...call,
     title: 'as call, the process that calls and the simulator on a core each',

@@ -1,4 +1,4 @@
-/** What a script that blocks by spawnSync has in the other process: one call, and its text as the output. */
+/** The child process of the spawnSync caller: makes one call, and prints its text. */
 import process from 'node:process'
 import { createCaller } from './openai-sdk.mjs'
 

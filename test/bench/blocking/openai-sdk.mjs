@@ -1,7 +1,7 @@
 /**
- * Calls by OpenAI's SDK as it is. Plain JavaScript, as all that is measured from its first line: types would have to be
- * stripped first, which takes a thread 40 ms, and convoke is measured built. The SDK by its path, the very copy that
- * convoke wraps: the peers bring a version of their own into this folder.
+ * Calls with OpenAI's bare SDK. This file is JavaScript, because its time is measured from the first line, and
+ * stripping types would take a thread 40 ms; convoke is measured built. The SDK is imported by its path, to get the
+ * copy that convoke wraps, because the peers install another version into this folder.
  */
 import { OpenAI } from '../../../node_modules/openai/index.mjs'
 

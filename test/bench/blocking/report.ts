@@ -1,11 +1,11 @@
-/** Figures to the table: medians, ratios of the medians, goals met. */
+/** Turns measurements into the table: medians, ratios of medians, and whether the goals are met. */
 import { median } from '../report.ts'
 import type { Table } from '../report.ts'
 import type { Vendor } from '../scenarios.ts'
 import { callers, loadNames, loads } from './loads.ts'
 import type { BlockingFigures, BlockingGoal, BlockingMeasure, CallerName, LoadName } from './loads.ts'
 
-/** What one process gave. */
+/** The measurements of one process. */
 export interface BlockingOutcome {
   load: LoadName
   caller: CallerName
@@ -29,7 +29,7 @@ const short: Record<(typeof others)[number], string> = {
   synckit: 'synckit',
 }
 
-/** One table for all loads; a line for each measure and vendor. */
+/** One table for all loads, with a row for each measure and vendor. */
 export function blockingTable(outcomes: readonly BlockingOutcome[]): Table {
   const names = loadNames.filter((name) => outcomes.some(({ load }) => load === name))
   return {
@@ -53,7 +53,7 @@ export function blockingTable(outcomes: readonly BlockingOutcome[]): Table {
   }
 }
 
-/** What makes wall times untrustworthy: a simulator short of CPU, or a machine that is not ours alone. */
+/** Warnings about unreliable wall times: the simulator lacked CPU, or other processes were busy. */
 export function blockingDoubts(outcomes: readonly BlockingOutcome[]): string[] {
   const busy = loadNames.flatMap((name) =>
     callers
@@ -63,7 +63,7 @@ export function blockingDoubts(outcomes: readonly BlockingOutcome[]): string[] {
       })
       .map((caller) => `The simulator was short of CPU: ${name}, ${titles[caller]}.`),
   )
-  // The processes that spawnSync starts are counted among the others.
+  // The processes that spawnSync starts count as other processes.
   const shares = outcomes.filter(({ caller }) => caller !== 'spawn').map(({ figures }) => figures.othersShare)
   const share = median(shares)
   const disturbed = `Other processes took ${(share * 100).toFixed(0)} % of the machine: measure again when it is idle.`
@@ -104,7 +104,7 @@ function goalText({ atMostOfAwaited, atLeastOfAwaited, atMost }: BlockingGoal): 
     .join(', ')
 }
 
-/** Blank where what the goal is about was not measured. */
+/** Whether the goal is met; blank when it was not measured. */
 function verdict(values: Values, { atMostOfAwaited, atLeastOfAwaited, atMost }: BlockingGoal): string {
   const measured = ratio(values, 'awaited')
   const { blocking } = values

@@ -1,4 +1,6 @@
-/** The simulator in a process of its own; warm, so that a client's first call is not the simulator's. */
+/**
+ * The simulator in a process of its own. It is warmed up, so that a client's first call is not also the simulator's.
+ */
 import { importSimulator } from '../built.ts'
 import { replyChunks, warmUpPrompt } from '../scenarios.ts'
 import type { Vendor } from '../scenarios.ts'

@@ -1,4 +1,4 @@
-/** What a script that blocks by synckit has in its worker: one client, and a call by it. */
+/** The worker of the synckit caller: makes calls with one client. */
 import { runAsWorker } from 'synckit'
 import { createCaller } from './openai-sdk.mjs'
 

@@ -1,6 +1,6 @@
 /**
- * better-sqlite3 on the main thread, as one writes it by hand: one table, one index, a transaction for what is added.
- * The event loop stands still meanwhile.
+ * better-sqlite3 on the main thread, as users write it by hand: one table, one index, a transaction for each addition.
+ * The event loop is blocked meanwhile.
  */
 import { randomUUID } from 'node:crypto'
 import SQLite from 'better-sqlite3'
@@ -45,7 +45,7 @@ export const createKeeper: CreateKeeper = (file, durability) => {
   }
 }
 
-/** The floor: the file that convoke made, a connection and one query. */
+/** The lower bound: a connection to the file that convoke made, and one query. */
 export const openLong: OpenLong = (file) => {
   const database = new SQLite(file)
   const select = database.prepare<[string, number], { sequence: number; content: string }>(

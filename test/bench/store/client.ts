@@ -1,4 +1,4 @@
-/** The measured process: one keeper under one load. Started by ../store.ts. */
+/** The measured process: one keeper with one load. Started by ../store.ts. */
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { median } from '../report.ts'
@@ -51,7 +51,7 @@ function run(): Promise<Figures> {
   }
 }
 
-/** Counts what is written, and looks afterwards whether it is there. */
+/** Counts the written messages, and checks afterwards that they are stored. */
 async function kept(measure: (keeper: Keeper) => Promise<Figures>): Promise<Figures> {
   const keeper = await createKeeper(task.keeper, task.file, task.durability)
   let written = 0
@@ -98,21 +98,21 @@ async function append(keeper: Keeper): Promise<Figures> {
 
 async function loop(keeper: Keeper): Promise<Figures> {
   const conversations = await prepared(keeper)
-  await store(keeper, conversations) // modules are loaded then, and hot code compiled
-  // All that goes on at once while the delay is measured.
+  await store(keeper, conversations) // loads modules and compiles hot code
+  // All writes run at the same time while the delay is measured.
   const text = prose(countedBytes)
   const loads = [() => store(keeper, conversations), async () => keeper.countTokens?.(text)]
   await keeper.countTokens?.(text.slice(0, 100_000))
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
-  await sleep(20) // its first interval is not recorded
+  await sleep(20) // the histogram does not record its first interval
   await Promise.all(loads.map((start) => start()))
-  await sleep(20) // and the last one only when it has passed
+  await sleep(20) // and records the last one only when it is over
   delay.disable()
   return { loopP99Ms: delay.percentile(99) / 1e6, loopMaxMs: delay.max / 1e6 }
 }
 
-/** A call in a turn of the event loop of its own, as those of a server are. */
+/** Writes each message in its own iteration of the event loop, as a server does. */
 async function store(keeper: Keeper, conversations: readonly string[]): Promise<void> {
   const each = loopMessages / conversations.length
   await Promise.all(
@@ -182,7 +182,7 @@ function said(first: number, size: number): Said[] {
   }))
 }
 
-/** Words that no cache has seen, in lines. */
+/** Lines of words that are in no cache yet. */
 function prose(bytes: number): string {
   let seed = 1
   const random = () => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647

@@ -1,4 +1,4 @@
-/** convoke's store, as its users get it. */
+/** convoke's store, built, as users get it. */
 import SQLite from 'better-sqlite3'
 import type { AddedMessage } from '../../../src/store/store.ts'
 import { importConvoke, importMessageId } from '../built.ts'
@@ -38,7 +38,7 @@ function countMessages(file: string): number {
   }
 }
 
-/** Indexed too, as it is when the store was idle for a while. */
+/** Makes the long session. The search indexes it, as the store does by itself after a while without work. */
 export async function buildLongSession(file: string): Promise<void> {
   await using store = sqliteStore({ path: file })
   await store.open({ id: longSession })
@@ -52,7 +52,7 @@ export async function buildLongSession(file: string): Promise<void> {
   await store.search('fox', { limit: 1 })
 }
 
-/** A store, its thread and its connection: none of them was there before. */
+/** Opens a store with a new thread and a new connection. */
 export const openLong: OpenLong = (file) => {
   const store = sqliteStore({ path: file })
   const llm = createLLM('ollama/llama3.2')

@@ -1,4 +1,4 @@
-/** A keeper of messages: whom the loads are run on. */
+/** A keeper: something that stores messages, on which the loads run. */
 import type { Durability, KeeperName } from './loads.ts'
 
 export interface Said {
@@ -7,27 +7,27 @@ export interface Said {
 }
 
 export interface Keeper {
-  /** Conversations are made before the clock starts. */
+  /** Creates conversations, before the measurement. */
   prepare(conversations: readonly string[]): Promise<void> | void
-  /** Returns, or settles, when the messages are on disk, as far as the keeper's durability goes. */
+  /** Returns, or resolves, when the messages are as safe as the keeper's durability makes them. */
   add(conversation: string, messages: readonly Said[]): Promise<unknown> | undefined
-  /** Tokens of a text, by OpenAI's vocabulary. */
+  /** The tokens of a text, counted with OpenAI's vocabulary. */
   countTokens?(text: string): Promise<number> | number
-  /** Messages kept, in all: nobody is fast by losing some. */
+  /** The number of stored messages. It is checked, because a keeper must not be fast by losing some. */
   count(): Promise<number> | number
   close(): Promise<void> | void
 }
 
-/** The long session of `open`, in a file that was opened for it. */
+/** A keeper of the long session in the load `open`. */
 export interface LongSession {
-  /** Opens the session and reads its last messages; gives their sequences. */
+  /** Opens the session and reads its last messages. Returns their sequence numbers. */
   readLast(): Promise<number[]> | number[]
   close(): Promise<void> | void
 }
 
 export type OpenLong = (file: string) => LongSession
 
-/** In `file`, which is not there yet. */
+/** Makes a keeper with a new file. */
 export type CreateKeeper = (file: string, durability: Durability) => Promise<Keeper> | Keeper
 
 export async function createKeeper(name: KeeperName, file: string, durability: Durability): Promise<Keeper> {

@@ -1,13 +1,13 @@
-/** LangChain's history in a file: JSON that is written anew with every message, and never synced. */
+/** LangChain's history in a file: JSON that is written completely with every message, and never synced. */
 import { readFileSync } from 'node:fs'
 import type { CreateKeeper, Said } from './keeper.ts'
 
-/** As far as it is used here: the peers are not always installed. */
+/** The part that is used here. Declared here, because the peers are not always installed. */
 interface History {
   addMessage(message: object): Promise<void>
 }
 type Module = Record<string, new (given: unknown) => object>
-/** By user, then by session. */
+/** The histories by user and session. */
 type HistoryFile = Record<string, Record<string, { messages: unknown[] }>>
 
 const load = (name: string) => import(name) as Promise<Module>

@@ -1,14 +1,14 @@
-/** What is measured of sessions and their store, on whom, and what convoke is held to. */
+/** The loads of the benchmark of stores, the keepers, and the goals of convoke. */
 
 export const durabilities = ['full', 'normal'] as const
 export type Durability = (typeof durabilities)[number]
 
 /**
- * Who stores the same messages: convoke; better-sqlite3 on the main thread, a hundred messages to a transaction or one;
- * and LangChain's history in a file, which has no durability to choose: it never syncs.
+ * The keepers, which store the same messages: convoke; better-sqlite3 on the main thread, with a hundred messages per
+ * transaction or with one; and LangChain's history in a file, which has no choice of durability and never syncs.
  *
- * The OpenAI Agents SDK has no place here: of its sessions for JavaScript, MemorySession keeps nothing beyond its
- * process, and the others keep it at OpenAI (@openai/agents 0.20).
+ * The OpenAI Agents SDK is left out: of its sessions for JavaScript, MemorySession stores nothing beyond its process,
+ * and the others store messages at OpenAI (@openai/agents 0.20).
  */
 export const keepers = ['convoke', 'batched', 'inline', 'langchain'] as const
 export type KeeperName = (typeof keepers)[number]
@@ -18,29 +18,31 @@ export type LoadName = (typeof loadNames)[number]
 
 /** One run of one process. */
 export interface StoreTask {
-  /** `build` makes the long session of `open`, before it is measured. */
+  /** `build` makes the long session that `open` measures. */
   load: LoadName | 'build'
   keeper: KeeperName
   durability: Durability
   callers: number
-  /** Not there yet, but of `open` the long session. */
+  /** A new file; for `open`, the file of the long session. */
   file: string
 }
 
-/** What one run measured; a load fills in what it is about. */
+/** The measurements of one run. Each load fills in its own fields. */
 export interface StoreFigures {
   messagesPerSecond?: number
-  /** Of the whole process, its threads and garbage collection included; a busy machine hardly changes it. */
+  /**
+   * The CPU time of the whole process, its threads and garbage collection included. A busy machine hardly changes it.
+   */
   cpuUsPerMessage?: number
-  /** Of one write, from the call to its acknowledgement. */
+  /** The time of one write, from the call to its acknowledgement. */
   writeP99Ms?: number
-  /** Of `monitorEventLoopDelay`, whose own interval of 1 ms is included. */
+  /** From `monitorEventLoopDelay`, whose own interval of 1 ms is included. */
   loopP99Ms?: number
   loopMaxMs?: number
   openMs?: number
-  /** The first of a process, which loads the modules as well. */
+  /** The time to open the first session of a process, which also loads the modules. */
   firstOpenMs?: number
-  /** Where the thread and the connection are there already. */
+  /** The time to open a session when the thread and the connection exist already. */
   readMs?: number
   cpuMs: number
 }
@@ -49,12 +51,12 @@ export interface StoreMeasure {
   key: Exclude<keyof StoreFigures, 'cpuMs'>
   title: string
   digits: number
-  /** The highest of the rounds, not their median. */
+  /** Takes the highest round in place of the median. */
   isWorst?: true
   goal?: (durability: Durability, callers: number) => StoreGoal
 }
 
-/** Of convoke's figure: in multiples of another's in the same run, or in itself. */
+/** Upper limits: for the ratio of convoke's figure to another keeper's in the same run, or for the figure itself. */
 export interface StoreGoal {
   ofBatched?: number
   ofInline?: number
@@ -64,10 +66,10 @@ export interface StoreGoal {
 export interface Load {
   title: string
   durabilities: readonly Durability[]
-  /** Each a line of the table. */
+  /** The numbers of concurrent callers. Each gets a row of the table. */
   callers: readonly number[]
   keepers: readonly KeeperName[]
-  /** Of the keepers those to whom many callers are as one: they stop the event loop, and gather nothing. */
+  /** Keepers that block the event loop, and so cannot batch the writes of many callers. */
   oneCaller: readonly KeeperName[]
   measures: readonly StoreMeasure[]
 }
@@ -134,7 +136,10 @@ export const loads: Record<LoadName, Load> = {
   },
 }
 
-/** Where nothing is synced, a transaction for each message has nothing to wait for, and gathering little to gain. */
+/**
+ * Without syncs there is no goal against a transaction for each message: such a transaction then never waits, so
+ * batching gains little.
+ */
 function appendGoal(durability: Durability, callers: number): StoreGoal {
   if (callers !== 256) return {}
   return durability === 'full' ? { ofBatched: 0.5, ofInline: 15 } : { ofBatched: 0.5 }
@@ -142,7 +147,7 @@ function appendGoal(durability: Durability, callers: number): StoreGoal {
 
 const sentence = 'The quick brown fox jumps over the lazy dog, größer and 数 counted; '
 
-/** 400 characters: as a row, with its ids, some 530 bytes. */
+/** 400 characters, which make a row of about 530 bytes, ids included. */
 export function messageText(number: number): string {
   return `${number} `.padEnd(400, sentence)
 }

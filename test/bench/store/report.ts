@@ -1,10 +1,10 @@
-/** Figures to the table: medians, ratios of the medians, goals met. */
+/** Turns measurements into the table: medians, ratios of medians, and whether the goals are met. */
 import { median } from '../report.ts'
 import type { Table } from '../report.ts'
 import { keepers, loadNames, loads } from './loads.ts'
 import type { Durability, KeeperName, LoadName, StoreFigures, StoreGoal, StoreMeasure } from './loads.ts'
 
-/** What one round of one keeper gave. */
+/** The measurements of one keeper in one round. */
 export interface StoreOutcome {
   load: LoadName
   keeper: KeeperName
@@ -35,7 +35,7 @@ const short: Record<(typeof others)[number], string> = {
   langchain: 'LangChain',
 }
 
-/** One table for all loads; a line for each measure, durability and number of callers. */
+/** One table for all loads, with a row for each measure, durability and number of callers. */
 export function storeTable(outcomes: readonly StoreOutcome[]): Table {
   const names = loadNames.filter((name) => outcomes.some(({ load }) => load === name))
   return {

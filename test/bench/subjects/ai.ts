@@ -1,4 +1,4 @@
-/** The Vercel AI SDK, without retries. Its types are declared here: the peers are not always installed. */
+/** The Vercel AI SDK, without retries. Its types are declared here, because the peers are not always installed. */
 import { models } from '../scenarios.ts'
 import type { Vendor } from '../scenarios.ts'
 import type { CreateSubject, Subject } from './subject.ts'
@@ -19,13 +19,13 @@ interface Ai {
 
 type CreateProvider = (options: { apiKey?: string; baseURL: string }) => CreateModel & { chat: CreateModel }
 
-/** The package, its export, and the path that it wants at the end of the base URL. */
+/** The package, its export, and the path that it expects at the end of the base URL. */
 const providers: Record<Vendor, [name: string, create: string, path: string]> = {
   openai: ['@ai-sdk/openai', 'createOpenAI', ''],
   anthropic: ['@ai-sdk/anthropic', 'createAnthropic', '/v1'],
   gemini: ['@ai-sdk/google', 'createGoogle', '/v1beta'],
   cohere: ['@ai-sdk/cohere', 'createCohere', '/v2'],
-  // The one of the two community providers that is used most.
+  // The more popular one of the two community providers.
   ollama: ['ollama-ai-provider-v2', 'createOllama', '/api'],
 }
 
@@ -46,7 +46,7 @@ async function createSubject(
   const module = (await import(name)) as Record<string, CreateProvider>
   const provider = module[create]?.({ apiKey: 'key', baseURL: baseURL + path })
   if (provider === undefined) throw new Error(`${name} has no ${create}`)
-  // OpenAI's provider speaks the Responses API where it is not told otherwise.
+  // OpenAI's provider uses the Responses API by default.
   const languageModel = vendor === 'openai' ? provider.chat(models.openai) : provider(models[vendor])
   return {
     ask: async (prompt) => (await generateText({ model: languageModel, prompt, maxRetries: 0 })).text,

@@ -1,9 +1,9 @@
-/** The vendors' own SDKs, as their documents show them, without retries where they make any. */
+/** The vendors' own SDKs, used as in their documentation, without retries. */
 import { registerHooks } from 'node:module'
 import { models } from '../scenarios.ts'
 import type { CreateSubject } from './subject.ts'
 
-// The very copies that convoke wraps: the peers bring versions of their own into this folder.
+// The copies that convoke wraps, because the peers install other versions into this folder.
 const root = new URL('../../../package.json', import.meta.url).href
 registerHooks({
   resolve: (specifier, context, next) =>
@@ -56,7 +56,7 @@ const gemini: CreateSubject = async (baseUrl) => {
     ask: async (prompt) => (await client.generateContent(prompt)).response.text(),
     stream: async (prompt, onText) => {
       const { stream, response } = await client.generateContentStream(prompt)
-      response.catch(() => undefined) // a second promise that fails with the stream, and unhandled
+      response.catch(() => undefined) // this promise fails with the stream, and would be unhandled
       for await (const chunk of stream) onText(chunk.text())
     },
   }

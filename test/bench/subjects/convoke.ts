@@ -1,4 +1,4 @@
-/** convoke, with its default policies but for retries and the limit of calls at once. */
+/** convoke with its default policies, except for retries and the limit of concurrent calls. */
 import { importConvoke } from '../built.ts'
 import { models, vendors } from '../scenarios.ts'
 import type { Vendor } from '../scenarios.ts'

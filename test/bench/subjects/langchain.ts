@@ -1,4 +1,4 @@
-/** LangChain.js, without retries. Its types are declared here: the peers are not always installed. */
+/** LangChain.js, without retries. Its types are declared here, because the peers are not always installed. */
 import { models } from '../scenarios.ts'
 import type { Vendor } from '../scenarios.ts'
 import type { CreateSubject, Subject } from './subject.ts'

@@ -1,17 +1,19 @@
-/** What every subject does: the same requests, and the text of every chunk read. */
+/** A subject. All subjects make the same requests, and read the text of every chunk. */
 import type { ClientTask } from '../client.ts'
 import { vendors } from '../scenarios.ts'
 import type { Vendor } from '../scenarios.ts'
 
 export interface Subject {
   ask(prompt: string): Promise<string>
-  /** A callback and no generator: a layer for each chunk would count for the subject. */
+  /**
+   * Takes a callback instead of returning a generator, because a generator's cost for each chunk would be measured too.
+   */
   stream(prompt: string, onText: (text: string) => void): Promise<void>
 }
 
 export type CreateSubject = (baseURL: string) => Promise<Subject>
 
-/** Whom each speaks to. LangChain's Cohere speaks the API's first version, which the simulator does not. */
+/** The vendors of each subject. LangChain's Cohere uses version 1 of the API, which the simulator does not have. */
 export const vendorsOf: Record<'ai' | 'langchain' | 'undici', readonly Vendor[]> = {
   ai: vendors,
   langchain: vendors.filter((vendor) => vendor !== 'cohere'),

@@ -1,9 +1,9 @@
-/** The floor: requests by undici alone, without an SDK, checks, retries or time-outs, and just enough decoding. */
+/** The lower bound: requests with undici alone, without an SDK, checks, retries or time-outs, with minimal decoding. */
 import { createRequire } from 'node:module'
 import { models } from '../scenarios.ts'
 import type { CreateSubject } from './subject.ts'
 
-// The very copy that convoke uses: the peers bring others into this folder.
+// The copy that convoke uses, because the peers install others into this folder.
 const require = createRequire(new URL('../../../package.json', import.meta.url))
 const { Agent } = require('undici') as typeof import('undici')
 
@@ -22,7 +22,7 @@ const openai: CreateSubject = (baseURL) => {
       agent.dispatch(
         { origin, path: pathname, method: 'POST', headers, body },
         {
-          onRequestStart: () => undefined, // what tells undici that this is a handler
+          onRequestStart: () => undefined, // undici recognises a handler by this method
           onResponseStart: (_controller, status) => {
             if (status !== 200) reject(new Error(`status ${status}`))
           },

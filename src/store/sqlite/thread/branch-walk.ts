@@ -1,10 +1,10 @@
-/** Which messages are on a branch. What is before a message that was settled never changes: it is walked once. */
-import type { Branch, Share } from './branch-shares.ts'
+/** Walks a branch from its end. What lies before a settled message never changes, so a walk can be kept and extended. */
+import type { Branch, Segment } from './branch-segments.ts'
 import type { Connection } from './connection.ts'
 
-/** Of one statement. */
+/** Rows of one statement. */
 const stepRows = 2_000
-/** Of a walk that is kept for the next search: some 20 MB. */
+/** Most rows of a walk that is kept for the next search: some 20 MB. */
 const maxKeptRows = 500_000
 
 const selectStep = `WITH RECURSIVE branch (sequence, parent, owner) AS (
@@ -19,27 +19,28 @@ interface Step {
   owner: string
 }
 
-/** Goes back from an end no further than it is asked: 100,000 messages take some 50 ms. */
+/** Walks back from a branch's end, no further than needed. 100,000 messages take some 50 ms. */
 export class BranchWalk implements Branch {
   readonly end: number | null
   readonly #connection: Connection
   readonly #sequences: Set<number>
-  readonly #shares: Map<string, Share>
+  readonly #segments: Map<string, Segment>
+  /** Where the walk goes on; null when it has reached the beginning. */
   #next: number | null
 
+  /** @param known an earlier walk. When its end is near on this branch, only the messages behind it are walked. */
   constructor(connection: Connection, end: number | null, known?: BranchWalk) {
     this.#connection = connection
     this.end = end
     this.#next = end
     this.#sequences = new Set()
-    this.#shares = new Map()
+    this.#segments = new Map()
     if (!known || known.end === null) return
-    // A branch that grew: only what is new is walked.
     const fresh = this.#step(end)
     const at = fresh.findIndex(({ sequence }) => sequence === known.end)
     if (at < 0) return
     this.#sequences = known.#sequences
-    this.#shares = known.#shares
+    this.#segments = known.#segments
     fresh.slice(0, at).forEach((step) => this.#add(step))
     this.#next = known.#next
   }
@@ -48,7 +49,7 @@ export class BranchWalk implements Branch {
     return this.#sequences.size <= maxKeptRows
   }
 
-  passed(candidates: readonly number[]): Set<number> {
+  contained(candidates: readonly number[]): Set<number> {
     const wanted = new Set(candidates)
     const found = new Set(candidates.filter((sequence) => this.#sequences.has(sequence)))
     while (found.size < wanted.size && this.#next !== null)
@@ -56,9 +57,9 @@ export class BranchWalk implements Branch {
     return found
   }
 
-  shares(): Share[] {
+  segments(): Segment[] {
     while (this.#next !== null) this.#walk()
-    return [...this.#shares.values()].sort((one, other) => other.to - one.to)
+    return [...this.#segments.values()].sort((one, other) => other.to - one.to)
   }
 
   #walk(): number[] {
@@ -74,11 +75,11 @@ export class BranchWalk implements Branch {
 
   #add({ sequence, owner }: Step): void {
     this.#sequences.add(sequence)
-    const share = this.#shares.get(owner)
-    if (!share) this.#shares.set(owner, { owner, from: sequence, to: sequence })
+    const segment = this.#segments.get(owner)
+    if (!segment) this.#segments.set(owner, { owner, from: sequence, to: sequence })
     else {
-      share.from = Math.min(share.from, sequence)
-      share.to = Math.max(share.to, sequence)
+      segment.from = Math.min(segment.from, sequence)
+      segment.to = Math.max(segment.to, sequence)
     }
   }
 }

@@ -1,4 +1,4 @@
-/** The open database of this thread, its statements prepared once. */
+/** The open database of this thread. */
 import { statSync } from 'node:fs'
 import type { Database, Statement } from 'better-sqlite3'
 import { ConvokeError } from '../../../errors.ts'
@@ -7,8 +7,9 @@ import { openDatabase } from './open-database.ts'
 
 type Value = string | number | null
 
+/** A database whose statements are prepared once. */
 export class Connection {
-  /** As the task has it that uses the connection. */
+  /** The file as the present task describes it. */
   file: StoreFile
   readonly database: Database
   readonly #statements = new Map<string, Statement<Value[]>>()
@@ -20,19 +21,23 @@ export class Connection {
     this.#inode = statSync(file.path, { bigint: true }).ino
   }
 
-  /** Writes to a file that was deleted succeed and are gone: none is taken for stored. */
-  checkPlace(): void {
+  /**
+   * Writes to a file that was deleted would succeed, and be lost.
+   * @throws ConvokeError `store_failed` when the path no longer leads to the open file
+   */
+  checkFile(): void {
     const found = statSync(this.file.path, { bigint: true, throwIfNoEntry: false })
     if (found?.ino === this.#inode) return
     const message = `[store ${this.file.path}] The file was moved or deleted while in use. Put it back, or open a new store.`
     throw new ConvokeError('store_failed', message)
   }
 
+  /** Gives the number of changed rows. */
   run(sql: string, ...values: Value[]): number {
     return this.#prepare(sql).run(...values).changes
   }
 
-  /** Gives the new row's key. A RETURNING clause would cost as much again. */
+  /** Gives the new row's key. A RETURNING clause would double the cost. */
   insert(sql: string, ...values: Value[]): number {
     return Number(this.#prepare(sql).run(...values).lastInsertRowid)
   }
@@ -45,18 +50,18 @@ export class Connection {
     return this.#prepare(sql).all(...values) as Row[]
   }
 
-  /** One value of one row. */
+  /** The first column of the first row. */
   value<T>(sql: string, ...values: Value[]): T | undefined {
     const row = this.get<Record<string, T>>(sql, ...values)
     return row === undefined ? undefined : Object.values(row)[0]
   }
 
-  /** Never deferred: that would ignore the time-out when it turns from reading to writing. */
+  /** A write transaction, immediate from the start: a deferred one ignores the busy time-out when it begins to write. */
   transaction<T>(work: () => T): T {
     return this.#within('BEGIN IMMEDIATE', work)
   }
 
-  /** For several reads of one state, whatever other processes write. */
+  /** Several reads of one state, whatever other processes write meanwhile. */
   snapshot<T>(read: () => T): T {
     return this.#within('BEGIN', read)
   }

@@ -1,14 +1,15 @@
 /**
- * The header of a database, read as bytes: a connection that reads changes the files by its closing, which moves the log
- * into the database. Formats: https://www.sqlite.org/fileformat2.html
+ * Reads the header of a database as bytes. A SQLite connection would change the files: closing it moves the log into the
+ * database. Formats: https://www.sqlite.org/fileformat2.html
  */
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 
 export interface FileHeader {
-  /** `application_id`. */
+  /** `application_id`: which program the database belongs to. */
   owner: number
-  /** `user_version`. */
+  /** `user_version`: the number of the schema. */
   version: number
+  /** The database has no tables. */
   isEmpty: boolean
 }
 
@@ -17,11 +18,16 @@ const headerBytes = 108
 const logHeaderBytes = 32
 const frameHeaderBytes = 24
 
-/** What the last commit left, be it in the file, by its first bytes, or in its log. Undefined for what is no database. */
+/**
+ * The header as of the last commit, from the log where that has the first page, otherwise from the file.
+ * @param page the first bytes of the file
+ * @param log the path of its log
+ * @returns undefined when the file is not a database
+ */
 export function fileHeader(page: Buffer, log: string): FileHeader | undefined {
   if (page.length < headerBytes || !isFirstPage(page)) return undefined
   const newest = firstPageInLog(log) ?? page
-  // An inner page of the schema's tree, or a leaf with cells.
+  // The schema has tables when its root is an inner page (0x05), or a leaf with cells.
   const isEmpty = newest[100] !== 0x05 && newest.readUInt16BE(103) === 0
   return { owner: newest.readInt32BE(68), version: newest.readInt32BE(60), isEmpty }
 }
@@ -30,7 +36,7 @@ function isFirstPage(page: Buffer): boolean {
   return page.toString('latin1', 0, firstLine.length) === firstLine
 }
 
-/** Frames of older rounds have other salts. Check sums are left to SQLite, which looks again. */
+/** Frames of earlier rounds of the log have other salts. Checksums are not verified: SQLite does so when it opens the file. */
 function firstPageInLog(log: string): Buffer | undefined {
   const file = tryOpen(log)
   if (file === undefined) return undefined
@@ -48,7 +54,7 @@ function firstPageInLog(log: string): Buffer | undefined {
       if (frame.readUInt32BE(4) !== 0) committed = latest
     }
     const page = committed === undefined ? undefined : readAt(file, committed, headerBytes)
-    // Another process may have begun the log anew meanwhile: another page stands there, and the file has the first one.
+    // Another process may have restarted the log meanwhile. Another page is there then, and the file has the first page.
     return page && isFirstPage(page) ? page : undefined
   } finally {
     closeSync(file)
@@ -56,26 +62,27 @@ function firstPageInLog(log: string): Buffer | undefined {
 }
 
 /**
- * The first bytes of a file that SQLite has open here, by what it has opened. Whoever closes a file takes the locks of his
- * whole process from it (POSIX): other processes would then delete the log under the other connections of this one, and
- * with it what they write from there on. Undefined where the system does not list what a process has open.
+ * The first bytes of a file that SQLite has open in this process, read through SQLite's own file descriptor. Opening and
+ * closing the file once more would drop all locks that this process has on it (POSIX). Other processes would then delete
+ * the log while connections of this process use it, and what these write from there on would be lost.
  * Source: https://www.sqlite.org/howtocorrupt.html, 2.2
+ * @returns undefined where the system does not list a process's open files
  */
 export function firstBytes(path: string): Buffer | undefined {
   if (process.platform === 'win32') return bytesOf(path)
   const { dev, ino } = statSync(path, { bigint: true })
   for (const file of openFiles()) {
     try {
-      const isOf = () => {
+      const isSameFile = () => {
         const found = fstatSync(file, { bigint: true })
         return found.ino === ino && found.dev === dev
       }
-      if (!isOf()) continue
+      if (!isSameFile()) continue
       const bytes = readUpTo(file, headerBytes)
-      // Asked again: another thread may have closed it, and its number be another file's by now.
-      if (isOf()) return bytes
+      // Checked again: another thread may have closed the file meanwhile, and its descriptor may be another file's now.
+      if (isSameFile()) return bytes
     } catch {
-      // Closed meanwhile, or not for reading.
+      // The file was closed meanwhile, or is not open for reading.
     }
   }
   return undefined

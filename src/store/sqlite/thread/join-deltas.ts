@@ -1,4 +1,4 @@
-/** What had arrived of a reply whose writer died: its deltas, as the content of a message. */
+/** Joins the deltas of a reply to the content of a message. */
 import { MessageParts } from '../../../response/message-parts.ts'
 import type { AssistantPart } from '../../../types.ts'
 

@@ -1,12 +1,12 @@
-/** Rows of messages and sessions: reading them, and putting new ones in. */
+/** Reads and writes single rows of messages and sessions. */
 import { ConvokeError } from '../../../errors.ts'
 import type { MessageRow, NewMessageRow, SessionRow } from '../protocol.ts'
 import type { Connection } from './connection.ts'
 import { joinDeltas } from './join-deltas.ts'
 
 /*
- * No joins in what is asked for every write: SQLite prepares a statement anew each time that a parameter is bound which
- * its planner has looked at, and only of the simplest lookups it has none.
+ * Statements that each write needs have no joins. SQLite prepares a statement again when a parameter is bound whose value
+ * its planner has used, and only for the simplest lookups it uses none.
  */
 
 export const messageColumns = `m.sequence, m.id, (SELECT id FROM messages WHERE sequence = m.parent) AS parentId,
@@ -21,13 +21,13 @@ export function messageAt(connection: Connection, sequence: number): MessageRow 
   return connection.get<MessageRow>(`${selectMessage} WHERE m.sequence = ?`, sequence) as MessageRow
 }
 
-/** What has arrived of a reply that is still written. */
+/** The content that has arrived of a running reply. */
 export function deltasOf(connection: Connection, reply: number) {
   const sql = 'SELECT parts FROM deltas WHERE reply = ? ORDER BY number'
   return joinDeltas(connection.all<{ parts: string }>(sql, reply).map(({ parts }) => parts))
 }
 
-/** A session as its own row has it, branch ends as sequences. */
+/** The ends of a session's branch, as sequences. */
 export interface SessionEnds {
   head: number | null
   headTurn: number
@@ -49,7 +49,7 @@ export function sessionEnds(connection: Connection, id: string): SessionEnds {
 }
 
 export function sessionNotFound({ file }: Connection, id: string): never {
-  const message = `[store ${file.path}] There is no session ${JSON.stringify(id.slice(0, 100))}. It was deleted, or never made: open it first.`
+  const message = `[store ${file.path}] There is no session ${JSON.stringify(id.slice(0, 100))}. It was deleted or never opened: open it first.`
   throw new ConvokeError('session_not_found', message)
 }
 
@@ -59,7 +59,7 @@ export const selectSession = `SELECT s.id, s.system, s.metadata, h.id AS headId,
   FROM sessions s LEFT JOIN messages h ON h.sequence = s.head LEFT JOIN messages y ON y.sequence = s.summary
   LEFT JOIN messages c ON c.sequence = s.compacted_to`
 
-/** Null columns are left out: they are the record's optional fields. */
+/** Leaves null columns out: they are the record's optional fields. */
 export function toSession(row: object): SessionRow {
   return Object.fromEntries(
     Object.entries(row).filter(([, value]) => value !== null),
@@ -71,7 +71,7 @@ export function findSession(connection: Connection, id: string): SessionRow | un
   return row && toSession(row)
 }
 
-/** Notes a change of a session: the newest stands first in lists. `moveHead` does it, too. */
+/** Marks a session as changed: lists give the one that was changed last first. `moveHead` does the same. */
 export function touch(connection: Connection, id: string): void {
   const sql =
     'UPDATE sessions SET updated_at = ?, change = (SELECT max(change) + 1 FROM sessions) WHERE id = ?'
@@ -94,13 +94,16 @@ export interface MessagePosition {
   createdAt?: number
 }
 
-/** @throws ConvokeError `store_failed` when a message of this id is there already */
+/**
+ * Gives the new message's sequence.
+ * @throws ConvokeError `store_failed` when there is a message of this id
+ */
 export function insertMessage(
   connection: Connection,
   message: NewMessageRow,
-  place: MessagePosition,
+  position: MessagePosition,
 ): number {
-  const { sessionId, parent, turn, status, operationId = null, createdAt = Date.now() } = place
+  const { sessionId, parent, turn, status, operationId = null, createdAt = Date.now() } = position
   let sequence: number
   try {
     sequence = connection.insert(
@@ -110,17 +113,24 @@ export function insertMessage(
       ...[message.text, message.content, createdAt, operationId],
     )
   } catch (cause) {
-    // Asked beforehand, it would cost each message.
+    // A look before each insertion would cost every message.
     if ((cause as { code?: unknown }).code !== 'SQLITE_CONSTRAINT_UNIQUE') throw cause
-    const text = `[store ${connection.file.path}] There is a message ${JSON.stringify(message.id)} already. Give each message an id of its own.`
+    const text = `[store ${connection.file.path}] There is already a message ${JSON.stringify(message.id)}. Give each message an id of its own.`
     throw new ConvokeError('store_failed', text, { cause })
   }
-  if (status !== 'streaming') addOutstanding(connection, sequence)
+  if (status !== 'streaming') queueForIndexing(connection, sequence)
   return sequence
 }
 
-export function addOutstanding(connection: Connection, sequence: number): void {
+/** Notes a message for the search index, which follows in the thread's idle time. */
+export function queueForIndexing(connection: Connection, sequence: number): void {
   connection.run('INSERT OR IGNORE INTO outstanding (sequence) VALUES (?)', sequence)
+}
+
+/** The last sequence that a session wrote; 0 when it wrote none. */
+export function lastSequenceOf(connection: Connection, sessionId: string): number {
+  const sql = 'SELECT max(sequence) FROM messages WHERE session_id = ?'
+  return connection.value<number | null>(sql, sessionId) ?? 0
 }
 
 export function sequenceOf(connection: Connection, id: string): number | undefined {
@@ -128,24 +138,24 @@ export function sequenceOf(connection: Connection, id: string): number | undefin
 }
 
 /**
- * The sequence of a message of the branch that ends at `head`. It is walked, in SQLite: 100,000 messages take some 50 ms.
- * @throws ConvokeError `store_failed` when the branch has none of this id
+ * The sequence of a message of the branch that ends at `head`. SQLite walks the branch: 100,000 messages take some 50 ms.
+ * @throws ConvokeError `store_failed` when the branch has no message of this id
  */
-export function onBranch(connection: Connection, head: number | null, id: string): number {
+export function sequenceOnBranch(connection: Connection, head: number | null, id: string): number {
   const sequence = sequenceOf(connection, id)
-  if (sequence === undefined || !isAbove(connection, head, sequence)) {
+  if (sequence === undefined || !branchHas(connection, head, sequence)) {
     const text = `[store ${connection.file.path}] The branch has no message ${JSON.stringify(id.slice(0, 100))}. Take an id from its history.`
     throw new ConvokeError('store_failed', text)
   }
   return sequence
 }
 
-/** Whether the way from `from` back to the beginning passes a message. */
-export function isAbove(connection: Connection, from: number | null, sequence: number): boolean {
-  if (from === null) return false
+/** Whether the branch that ends at `end` has a message. */
+export function branchHas(connection: Connection, end: number | null, sequence: number): boolean {
+  if (end === null) return false
   const sql = `WITH RECURSIVE branch (sequence, parent) AS (
       SELECT sequence, parent FROM messages WHERE sequence = ?
       UNION ALL SELECT m.sequence, m.parent FROM branch b JOIN messages m ON m.sequence = b.parent
     ) SELECT 1 FROM branch WHERE sequence = ? LIMIT 1`
-  return connection.value(sql, from, sequence) !== undefined
+  return connection.value(sql, end, sequence) !== undefined
 }

@@ -1,19 +1,19 @@
 /**
- * The schema, as numbered steps. A step that was ever released never changes: a mistake in it is mended by a further
- * step. `user_version` counts the steps that a file has.
+ * The schema, as numbered steps. A released step never changes: a mistake in it is mended by a later step. `user_version`
+ * is the number of steps that a file has had.
  */
 import type { Database } from 'better-sqlite3'
 
-/** "conv": tells a store from the databases of other programs. */
+/** "conv" in ASCII: it distinguishes a store from the databases of other programs. */
 export const applicationId = 0x636f6e76
 
 const first = `
 CREATE TABLE messages (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
-  -- The sequence of the message before it: a branch of 100,000 is walked twice as fast as by ids.
+  -- The sequence of the message before it. A branch of 100,000 messages is walked twice as fast by sequences as by ids.
   parent INTEGER REFERENCES messages (sequence) DEFERRABLE INITIALLY DEFERRED,
-  -- No foreign key: a fork reads the messages of a session that was deleted.
+  -- No foreign key, since forks read messages of sessions that were deleted.
   session_id TEXT NOT NULL,
   turn INTEGER NOT NULL,
   role TEXT NOT NULL,
@@ -44,15 +44,15 @@ CREATE TABLE sessions (
   metadata TEXT,
   head INTEGER REFERENCES messages (sequence) DEFERRABLE INITIALLY DEFERRED,
   forked_from TEXT,
-  -- The head it was forked with.
+  -- The head with which it was forked.
   forked_at INTEGER,
-  -- The last message that a clearing forgot: forks may read it still.
+  -- The last message before the session was cleared; forks may still read it.
   cleared_at INTEGER,
   summary INTEGER REFERENCES messages (sequence) DEFERRABLE INITIALLY DEFERRED,
   compacted_to INTEGER REFERENCES messages (sequence) DEFERRABLE INITIALLY DEFERRED,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
-  -- Counts the changes of the whole store: clocks step back.
+  -- Counts the changes of the whole store. Times do not serve: clocks step back.
   change INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX sessions_change ON sessions (change);
@@ -60,11 +60,11 @@ CREATE INDEX sessions_head ON sessions (head);
 CREATE INDEX sessions_summary ON sessions (summary) WHERE summary IS NOT NULL;
 CREATE INDEX sessions_compacted_to ON sessions (compacted_to) WHERE compacted_to IS NOT NULL;
 
--- Turns that are being written, one of a session at most.
+-- Turns that are being written, at most one per session.
 CREATE TABLE running (
   session_id TEXT NOT NULL PRIMARY KEY,
   reply INTEGER NOT NULL UNIQUE REFERENCES messages (sequence) ON DELETE CASCADE,
-  -- The first message of the turn: what is added meanwhile goes before it.
+  -- The first message of the turn. Messages that are added meanwhile are put before it.
   first INTEGER NOT NULL,
   writer TEXT NOT NULL,
   pid INTEGER NOT NULL,
@@ -73,7 +73,7 @@ CREATE TABLE running (
   beat INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- What has arrived of running replies.
+-- The content that has arrived of running replies.
 CREATE TABLE deltas (
   reply INTEGER NOT NULL REFERENCES messages (sequence) ON DELETE CASCADE,
   number INTEGER NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE deltas (
   PRIMARY KEY (reply, number)
 ) STRICT, WITHOUT ROWID;
 
--- Messages that the index does not have yet: it follows when the writer is idle.
+-- Messages that the index does not have yet. It is brought up to date when the thread is idle.
 CREATE TABLE outstanding (sequence INTEGER PRIMARY KEY) STRICT;
 CREATE VIEW searchable AS
   SELECT sequence, text, hex(session_id) AS owner FROM messages
@@ -107,7 +107,7 @@ CREATE VIEW transcript AS
 const migrations: readonly string[] = [first]
 export const schemaVersion = migrations.length
 
-/** Brings an open transaction's database from its version to ours. */
+/** Brings the database to this version of the schema. The caller has begun a transaction. */
 export function migrate(database: Database): void {
   const version = database.pragma('user_version', { simple: true }) as number
   for (const step of migrations.slice(version)) database.exec(step)

@@ -1,4 +1,4 @@
-/** Opens the file of a store: checks before anything is touched, private files, the settings that keep it safe. */
+/** Opens the file of a store: checks it before anything is changed, creates it privately, and sets SQLite's safeguards. */
 import { randomUUID } from 'node:crypto'
 import {
   accessSync,
@@ -22,11 +22,12 @@ import type { StoreFile } from '../protocol.ts'
 import { fileHeader, firstBytes } from './file-header.ts'
 import type { FileHeader } from './file-header.ts'
 import { applicationId, migrate, schemaVersion } from './migrations.ts'
+import { isBusyError } from './store-error.ts'
 
-/** What better-sqlite3 13 is built on; a Node with an older one (22.12, 22.13) ends by a segmentation fault. */
+/** The Node-API version that better-sqlite3 13 needs. A Node with an older one (22.12, 22.13) crashes when it is loaded. */
 const leastNodeApi = 10
 
-/** @throws ConvokeError when the path or the file is unfit; the file is then as it was */
+/** @throws ConvokeError when the path or the file cannot be used; the file was not changed then */
 export function openDatabase({ path, durability, busyTimeoutMs, wasOpened }: StoreFile): Database {
   if (Number(process.versions.napi) < leastNodeApi) {
     const message = `[store ${path}] Conversations need Node 22.14 or newer, for SQLite; this is Node ${process.versions.node}. Update Node. Calls and streams work on this one.`
@@ -52,16 +53,16 @@ function refuse(path: string, what: string, code: 'store_failed' | 'store_corrup
 
 function checkPath(path: string, wasOpened: boolean): void {
   if (path.includes('\0'))
-    refuse(path, 'The path has a NUL character. Leave it out: the system would cut the name there.')
+    refuse(path, 'The path has a NUL character. Remove it: the system would cut the name there.')
   if (path.trim() !== path)
-    refuse(path, 'The path ends in a space or a line break. Name the file without it.')
+    refuse(path, 'The path begins or ends with white space, such as a line break. Remove it.')
   const folder = dirname(path)
-  const place = statOf(folder)
-  if (!place) refuse(path, `There is no folder ${folder}. Make it, or name another file.`)
-  if (!place.isDirectory()) refuse(path, `${folder} is no folder. Name a file inside of a folder.`)
-  // SQLite writes two further files beside the database; a folder that is read-only refuses even its reading.
+  const folderStats = statOf(folder)
+  if (!folderStats) refuse(path, `There is no folder ${folder}. Create it, or name another file.`)
+  if (!folderStats.isDirectory()) refuse(path, `${folder} is not a folder. Name a file in a folder.`)
+  // SQLite writes two further files beside the database. In a read-only folder it cannot even read.
   if (!isAllowed(folder, constants.W_OK | constants.X_OK))
-    refuse(path, `The folder ${folder} may not be written. Change its permissions, or name another file.`)
+    refuse(path, `The folder ${folder} is not writable. Change its permissions, or name another file.`)
   const found = statOf(path)
   if (found) checkFile(path, found)
   else if (wasOpened)
@@ -69,71 +70,71 @@ function checkPath(path: string, wasOpened: boolean): void {
   else createFile(path)
 }
 
-/** SQLite keeps the log beside the file that a link leads to. */
+/** The path of the log. SQLite keeps it beside the file to which a link leads. */
 function logOf(path: string): string {
   return `${realpathSync(path)}-wal`
 }
 
 function checkFile(path: string, found: Stats): void {
-  if (found.isDirectory()) refuse(path, 'This is a folder. Name a file inside of it.')
-  if (!found.isFile()) refuse(path, 'This is no ordinary file. Name another one.')
+  if (found.isDirectory()) refuse(path, 'This is a folder. Name a file in it.')
+  if (!found.isFile()) refuse(path, 'This is not a regular file. Name another one.')
   if (!isAllowed(path, constants.R_OK | constants.W_OK))
-    refuse(path, 'The file may not be read and written. Change its permissions, or name another file.')
-  // SQLite takes an empty file for a new database, and would drop the log that still has the conversations. Asked again:
-  // another process may have begun both since.
+    refuse(path, 'The file is not readable and writable. Change its permissions, or name another file.')
+  // SQLite takes an empty file for a new database, and would delete the log, which still has the conversations. The file's
+  // size is read again, since another process may just have begun both.
   if (found.size === 0 && (statOf(logOf(path))?.size ?? 0) > 0 && statOf(path)?.size === 0)
     refuse(
       path,
-      'The file was cut to nothing, but its -wal is there. Restore a backup, or name another file.',
+      'The file is empty, but its log (-wal) is not. Restore a backup, or name another file.',
       'store_corrupt',
     )
 }
 
-/** By a connection that has read nothing yet: its closing changes nothing. */
+/** Checks the file while the connection has read nothing yet: closing it then changes nothing. */
 function checkContent(path: string): void {
   if (statOf(path)?.size === 0) return
   const bytes = firstBytes(path)
   if (!bytes) return
   const header = fileHeader(bytes, logOf(path))
   if (!header)
-    refuse(path, 'The file is no SQLite database. It was left as it is: name another file.', 'store_corrupt')
+    refuse(path, 'The file is not a SQLite database. It was not changed: name another file.', 'store_corrupt')
   checkHeader(path, header)
 }
 
-/** Private from the first moment: SQLite would make it as the umask says, and its -wal and -shm like it. */
+/** Creates the file with mode 0600. SQLite would use the umask, and give its -wal and -shm the same mode. */
 function createFile(path: string): void {
-  // Asked again, here and below: another process may be faster.
+  // The file is looked for again, here and below, since another process may create it meanwhile.
   if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() && !statOf(path))
-    refuse(path, 'This is a link to a file that is not there. Name a file.')
-  // SQLite would take the log for that of another database, and delete it.
+    refuse(path, 'This is a link to a file that does not exist. Name a file.')
+  // SQLite would take the log for another database's, and delete it.
   if ((statOf(`${path}-wal`)?.size ?? 0) > 0 && !statOf(path))
     refuse(
       path,
-      `The file is not there, but its log ${path}-wal is. Put the file back, or move the -wal away.`,
+      `The file is missing, but its log ${path}-wal is there. Put the file back, or move the -wal away.`,
       'store_corrupt',
     )
-  // Made and closed under another name: to close a file takes from it the locks of the whole process, those that another
-  // thread has by then as well. See `firstBytes`.
-  const other = join(dirname(path), `.convoke-${randomUUID()}`)
+  // The file is created and closed under another name. Closing it under its own would drop all locks that this process has
+  // on it, also those of another thread that has opened it by then. See `firstBytes`.
+  const temporary = join(dirname(path), `.convoke-${randomUUID()}`)
   try {
-    makePrivate(other)
-    linkSync(other, path)
+    makePrivate(temporary)
+    linkSync(temporary, path)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     // Another process was faster.
     if (code === 'EEXIST') return
-    // Some file systems have no second names.
-    if (!existsSync(other)) throw error
+    // Some file systems have no hard links.
+    if (!existsSync(temporary)) throw error
     makePrivate(path)
   } finally {
-    rmSync(other, { force: true })
+    rmSync(temporary, { force: true })
   }
 }
 
 function makePrivate(path: string): void {
   try {
     const file = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600)
-    // The umask may have taken away too much.
+    // The umask may have removed permissions of the owner.
     fchmodSync(file, 0o600)
     closeSync(file)
   } catch (error) {
@@ -166,11 +167,11 @@ function checkHeader(path: string, { owner, version, isEmpty }: FileHeader): voi
   if (version > schemaVersion)
     refuse(
       path,
-      `The file has schema ${version}, and this version of convoke knows ${schemaVersion}. Update convoke; the file was left as it is.`,
+      `The file has schema ${version}, and this version of convoke knows ${schemaVersion}. Update convoke; the file was not changed.`,
     )
 }
 
-/** Looks again, by all of SQLite's own checks and for what other processes did since; writes then. */
+/** Checks the header again, now through SQLite's own checks and with all that other processes did since; then writes. */
 function prepare(database: Database, path: string, busyTimeoutMs: number): void {
   const header = headerOf(database)
   checkHeader(path, header)
@@ -180,7 +181,7 @@ function prepare(database: Database, path: string, busyTimeoutMs: number): void 
   untilFree(busyTimeoutMs, () => {
     database.exec('BEGIN IMMEDIATE')
     try {
-      // Asked again inside: another process may have been faster, of a newer version or another program too.
+      // Checked again inside the transaction: another process may have been faster, also a newer version or another program.
       checkHeader(path, headerOf(database))
       migrate(database)
       database.exec('COMMIT')
@@ -190,7 +191,10 @@ function prepare(database: Database, path: string, busyTimeoutMs: number): void 
   })
 }
 
-/** Read as one state: another process that makes the tables meanwhile would else be taken for another program. */
+/**
+ * All values are read by one statement. Otherwise a process that creates the tables meanwhile would be taken for another
+ * program.
+ */
 function headerOf(database: Database): FileHeader {
   const sql = `SELECT (SELECT count(*) FROM sqlite_schema) AS tables, application_id AS owner, user_version AS version
     FROM pragma_application_id, pragma_user_version`
@@ -200,7 +204,7 @@ function headerOf(database: Database): FileHeader {
   return { ...header, isEmpty: tables === 0 }
 }
 
-/** SQLite does not wait by itself where two processes turn one new file into a WAL database. */
+/** Repeats a step while the database is locked. SQLite itself does not wait where two processes switch a new file to WAL. */
 function untilFree(busyTimeoutMs: number, step: () => unknown): void {
   const until = performance.now() + busyTimeoutMs
   for (;;) {
@@ -208,8 +212,7 @@ function untilFree(busyTimeoutMs: number, step: () => unknown): void {
       step()
       return
     } catch (error) {
-      const isBusy = String((error as { code?: unknown }).code).startsWith('SQLITE_BUSY')
-      if (!isBusy || performance.now() > until) throw error
+      if (!isBusyError(error) || performance.now() > until) throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5 + Math.random() * 20)
     }
   }

@@ -1,41 +1,43 @@
-/** Deletes the messages that nobody reads any more. */
+/** Deletes messages that no session reads any more. */
 import type { Connection } from './connection.ts'
 import type { SessionEnds } from './messages.ts'
 import { unindex } from './search.ts'
 
-/** Of one statement. */
+/** Most messages deleted by one statement. */
 const maxBatch = 1_000
 
-/** What a session let go of. */
+/** The ends that a session had before it was cleared or deleted. */
 type Released = Pick<SessionEnds, 'head' | 'summary' | 'forkedFrom' | 'forkedAt'>
 
 /**
- * Messages of a session that no branch passes; then those of its origins that were kept for this one alone, and the
- * summary that it shared with them.
+ * Deletes the messages of a session that are on no branch; then messages of its origins (the sessions it was forked from)
+ * that were kept for this session alone, and the summaries that it shared with them.
  */
 export function prune(connection: Connection, sessionId: string, released: Released): void {
-  // Asked first: the way back begins at messages that are about to go.
+  // The origins are found first, since the way to them begins at messages that are about to be deleted.
   const origins = released.forkedFrom === null ? [] : originsOf(connection, sessionId, released)
-  const forgetful = origins.filter(({ isForgetful }) => isForgetful).map(({ owner }) => owner)
-  let deleted = pruneOwners(connection, [sessionId, ...forgetful])
-  // A session of an id that was used before may stand between two others: what goes last frees what was looked at first.
-  while (deleted > 0 && forgetful.length > 0) deleted = pruneOwners(connection, [sessionId, ...forgetful])
+  const releasedOwners = origins.filter(({ isReleased }) => isReleased).map(({ owner }) => owner)
+  let deleted = pruneOwners(connection, [sessionId, ...releasedOwners])
+  // An id may have been used by two sessions of the branch, one after the other. Deleting the later one's messages then
+  // frees messages that were looked at before.
+  while (deleted > 0 && releasedOwners.length > 0)
+    deleted = pruneOwners(connection, [sessionId, ...releasedOwners])
   for (const summary of [released.summary, ...origins.map(({ root }) => root)])
     if (summary !== null) pruneSummary(connection, summary)
 }
 
-/** Gives how many were deleted. */
+/** Gives how many messages were deleted. */
 function pruneOwners(connection: Connection, owners: readonly string[]): number {
   let deleted = 0
   for (const owner of owners) {
-    const sequences = unread(connection, owner)
+    const sequences = unreachable(connection, owner)
     deleteMessages(connection, sequences)
     deleted += sequences.length
   }
   return deleted
 }
 
-/** One that nobody reads any more: those that were forked from its session may have it still. */
+/** Deletes a summary that no session reads any more. Forks of its session may still have it. */
 export function pruneSummary(connection: Connection, sequence: number): void {
   const sql = `SELECT 1 FROM messages m WHERE m.sequence = ? AND m.role = 'summary'
     AND NOT EXISTS (SELECT 1 FROM sessions WHERE summary = m.sequence)
@@ -46,13 +48,13 @@ export function pruneSummary(connection: Connection, sequence: number): void {
 
 interface Origin {
   owner: string
-  /** It was deleted or cleared. What others have beside their branches are replies that were repeated: those stay. */
-  isForgetful: 0 | 1
-  /** The summary that the branch begins with. */
+  /** It was deleted or cleared. Others have nothing beside their branches but repeated replies, which stay. */
+  isReleased: 0 | 1
+  /** The summary with which the branch begins. */
   root: number | null
 }
 
-/** The other sessions on the way from the head back to the beginning, the latest first. */
+/** The other sessions that wrote a part of the branch, latest first. */
 function originsOf(connection: Connection, sessionId: string, { head, forkedAt }: Released): Origin[] {
   const sql = `WITH RECURSIVE branch (sequence, parent, owner, role) AS (
       SELECT sequence, parent, session_id, role FROM messages WHERE sequence = ?
@@ -60,9 +62,9 @@ function originsOf(connection: Connection, sessionId: string, { head, forkedAt }
       SELECT m.sequence, m.parent, m.session_id, m.role FROM branch b JOIN messages m ON m.sequence = b.parent
     ), passed AS (
       SELECT * FROM branch
-      -- A reply of the origin that this session repeated: it stands beside its branch.
+      -- A reply of the origin that this session repeated: it is beside the branch.
       UNION ALL SELECT sequence, parent, session_id, role FROM messages WHERE sequence = ?
-    ) SELECT p.owner, s.id IS NULL OR s.cleared_at IS NOT NULL AS isForgetful,
+    ) SELECT p.owner, s.id IS NULL OR s.cleared_at IS NOT NULL AS isReleased,
         max(iif(p.role = 'summary' AND p.parent IS NULL, p.sequence, NULL)) AS root
       FROM passed p LEFT JOIN sessions s ON s.id = p.owner
       WHERE p.owner <> ? GROUP BY p.owner ORDER BY max(p.sequence) DESC`
@@ -70,10 +72,10 @@ function originsOf(connection: Connection, sessionId: string, { head, forkedAt }
 }
 
 /**
- * Read is what a head, a summary, a running turn or another session's message stands on, and all before that. A reply
- * that the session itself has repeated stays beside the new one.
+ * The messages of a session that nothing leads to. Heads, summaries, running turns and messages of other sessions lead to
+ * their parents, and to all before these. A reply that the session itself repeated stays beside the new one.
  */
-function unread(connection: Connection, owner: string): number[] {
+function unreachable(connection: Connection, owner: string): number[] {
   const sql = `WITH RECURSIVE self (id) AS (SELECT ?), ends (sequence) AS (
       SELECT head FROM sessions WHERE id = :owner UNION SELECT reply FROM running WHERE session_id = :owner
     ), held (sequence) AS (

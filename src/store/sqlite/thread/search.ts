@@ -1,21 +1,23 @@
 /**
- * The full-text index. It follows the commits in the writer's idle time: kept up by a trigger it would make appends five
- * times slower. Found is what is newest, so that a word of every message costs no more than a rare one.
+ * The full-text index. It is brought up to date in the thread's idle time: a trigger would make appends five times slower.
+ * A search gives the newest hits, so that a word of every message costs no more than a rare one.
  */
 import type { SearchQuery, SearchRow } from '../protocol.ts'
-import { branchShares } from './branch-shares.ts'
-import type { Share } from './branch-shares.ts'
+import { branchSegments } from './branch-segments.ts'
+import type { Segment } from './branch-segments.ts'
 import { BranchWalk } from './branch-walk.ts'
 import type { Connection } from './connection.ts'
-import { holders } from './holders.ts'
-import { messageAt } from './messages.ts'
+import { sessionsOfMessages } from './sessions-of-messages.ts'
+import { lastSequenceOf, messageAt } from './messages.ts'
+import { runningTurn, sequencesOfTurn } from './running-turn.ts'
 
-/** Of one step: some 10 ms. */
+/** Limits of one step of indexing: some 10 ms. */
 const maxStepRows = 300
 const maxStepBytes = 256 * 1024
 const snippetTokens = 24
-/** Of a page behind the first, and those of it whose history is looked for at once. */
+/** Hits of each page after the first. */
 const pageHits = 16_384
+/** Hits whose sessions are looked for at once. */
 const checkedHits = 512
 
 const snippet = `snippet(message_index, 0, '**', '**', '…', ${snippetTokens}) AS snippet`
@@ -26,7 +28,7 @@ const selectPage = `SELECT rowid AS sequence
 const selectSnippets = `SELECT rowid AS sequence, ${snippet}
   FROM message_index WHERE message_index MATCH ? AND rowid IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC`
 
-/** Indexes one step of what is outstanding. Gives what is left. */
+/** Indexes some of the messages that are not indexed yet. Gives how many are left. */
 export function indexStep(connection: Connection): number {
   const next = connection.all<{ sequence: number; bytes: number }>(
     `SELECT o.sequence, octet_length(m.text) AS bytes FROM outstanding o JOIN messages m ON m.sequence = o.sequence
@@ -42,14 +44,15 @@ export function indexStep(connection: Connection): number {
     sequences,
   )
   connection.run('DELETE FROM outstanding WHERE sequence IN (SELECT value FROM json_each(?))', sequences)
-  return outstanding(connection)
+  return unindexedCount(connection)
 }
 
-export function outstanding(connection: Connection): number {
+/** How many messages are not indexed yet. */
+export function unindexedCount(connection: Connection): number {
   return connection.value<number>('SELECT count(*) FROM outstanding') as number
 }
 
-/** Takes messages out of the index, before they change or go: it has to be told what it was told. */
+/** Takes messages out of the index before they change or are deleted. FTS5 must be given the texts that it has indexed. */
 export function unindex(connection: Connection, sequences: readonly number[]): void {
   const json = JSON.stringify(sequences)
   connection.run(
@@ -60,13 +63,15 @@ export function unindex(connection: Connection, sequences: readonly number[]): v
   connection.run('DELETE FROM outstanding WHERE sequence IN (SELECT value FROM json_each(?))', json)
 }
 
-/** Newest first. Of a session: what its branch passes, and its summary. Of the store: what any of its sessions gives. */
+/** Searches one session (its branch and its summary), or the histories of all sessions. Newest first. */
 export function search(connection: Connection, query: SearchQuery): SearchRow[] {
   return connection.snapshot(() => {
     const { terms, sessionId, limit } = query
     const found =
       sessionId === undefined
-        ? heldHits(connection, terms, everything, limit, (sequences) => holders(connection, sequences))
+        ? hitsInHistories(connection, terms, everything, limit, (sequences) =>
+            sessionsOfMessages(connection, sequences),
+          )
         : searchBranch(connection, terms, sessionId, limit)
     return found.map(({ sequence, ...hit }) => ({ ...hit, message: messageAt(connection, sequence) }))
   })
@@ -77,23 +82,26 @@ interface Hit {
   snippet: string
 }
 
-/** A hit, and a session that has it in its history. */
-type HeldHit = Hit & { sessionId: string }
+/** A hit, and a session whose history has it. */
+type SessionHit = Hit & { sessionId: string }
 
-/** Sequences from `from` to `to`, of one session or of all. */
-type Range = Omit<Share, 'owner'> & { owner?: string }
+/** Sequences from `from` to `to`, written by the session `owner` or by any. */
+type Range = Omit<Segment, 'owner'> & { owner?: string }
 const everything: Range = { from: 0, to: Number.MAX_SAFE_INTEGER }
 
-/** The last walk of each connection: who searches a session does so again. */
+/** The last walk of each connection: a session is often searched several times in a row. */
 const walks = new WeakMap<Connection, BranchWalk>()
 
-/** A fork finds what it shares with its origins, too: it wrote its own messages after all of theirs. */
+/**
+ * Searches a session's own messages first, then those that it shares with the sessions it was forked from: the shared ones
+ * are older.
+ */
 function searchBranch(
   connection: Connection,
   terms: readonly string[],
   id: string,
   limit: number,
-): HeldHit[] {
+): SessionHit[] {
   const session = connection.get<{
     head: number | null
     summary: number | null
@@ -106,49 +114,32 @@ function searchBranch(
   if (!session) return []
   const running = runningTurn(connection, id)
   const end = running ? running.parent : session.head
-  const branch = branchShares(connection, end) ?? walkTo(connection, end)
-  const beside = new Set(running?.sequences)
+  const branch = branchSegments(connection, end) ?? walkTo(connection, end)
+  const beside = new Set(running && sequencesOfTurn(connection, running))
   if (session.summary !== null) beside.add(session.summary)
-  const find = ({ owner, ...range }: Share, wanted: number) =>
-    heldHits(connection, terms, { owner, ...range }, wanted, (sequences) => {
-      const passed = branch.passed(
+  const find = ({ owner, ...range }: Segment, wanted: number) =>
+    hitsInHistories(connection, terms, { owner, ...range }, wanted, (sequences) => {
+      const onBranch = branch.contained(
         sequences.filter((sequence) => !beside.has(sequence)),
         owner,
       )
-      const held = sequences.filter((sequence) => beside.has(sequence) || passed.has(sequence))
+      const held = sequences.filter((sequence) => beside.has(sequence) || onBranch.has(sequence))
       return new Map(held.map((sequence) => [sequence, id]))
     })
   const clearedAt = session.clearedAt ?? 0
-  const found = find({ owner: id, from: clearedAt + 1, to: lastOf(connection, id) }, limit)
+  const found = find({ owner: id, from: clearedAt + 1, to: lastSequenceOf(connection, id) }, limit)
   if (session.forkedFrom === null) return found
-  for (const share of found.length < limit ? branch.shares() : []) {
-    // Its own id may have been that of an origin which was deleted.
-    const to = share.owner === id ? Math.min(share.to, clearedAt) : share.to
-    if (found.length < limit) found.push(...find({ ...share, to }, limit - found.length))
+  for (const segment of found.length < limit ? branch.segments() : []) {
+    // A deleted origin may have had this session's id.
+    const to = segment.owner === id ? Math.min(segment.to, clearedAt) : segment.to
+    if (found.length < limit) found.push(...find({ ...segment, to }, limit - found.length))
   }
   if (session.summary !== null && !found.some(({ sequence }) => sequence === session.summary)) {
     const { sessionId: owner } = messageAt(connection, session.summary)
-    // One that it was forked with is on no branch, and may be newer than what is.
+    // The summary that a fork took over is on no branch, and may be newer than the hits.
     found.push(...find({ owner, from: session.summary, to: session.summary }, 1))
   }
   return found.sort((one, other) => other.sequence - one.sequence).slice(0, limit)
-}
-
-/** The messages of a turn that is written, which are the end of its branch, and what they stand on. */
-function runningTurn(connection: Connection, id: string) {
-  const turn = connection.get<{ reply: number; first: number }>(
-    'SELECT reply, first FROM running WHERE session_id = ?',
-    id,
-  )
-  if (!turn) return undefined
-  const sequences: number[] = []
-  let parent: number | null = turn.reply
-  for (let at = 0; at !== turn.first && parent !== null;) {
-    at = parent
-    sequences.push(at)
-    parent = connection.value<number | null>('SELECT parent FROM messages WHERE sequence = ?', at) ?? null
-  }
-  return { sequences, parent }
 }
 
 function walkTo(connection: Connection, end: number | null): BranchWalk {
@@ -160,27 +151,21 @@ function walkTo(connection: Connection, end: number | null): BranchWalk {
   return walk
 }
 
-/** A session that wrote nothing has nothing to be looked through. */
-function lastOf(connection: Connection, owner: string): number {
-  const sql = 'SELECT max(sequence) FROM messages WHERE session_id = ?'
-  return connection.value<number | null>(sql, owner) ?? 0
-}
-
 /**
- * Few messages are in no history, such as replies that were repeated. Where there are thousands of them the next page is
- * much larger, since each looks through the whole index again (bounds of a sequence do not help it to find its place), and
- * has no snippets, which cost the most.
+ * The newest hits that are in a history. Few messages are in none, such as repeated replies. When the first page has too
+ * few hits, the next page is much larger, since each query searches the whole index again (FTS5 cannot use the bounds of
+ * the sequence), and it is read without snippets, which cost the most.
  */
-function heldHits(
+function hitsInHistories(
   connection: Connection,
   terms: readonly string[],
   range: Range,
   limit: number,
-  holdersOf: (sequences: readonly number[]) => Map<number, string>,
-): HeldHit[] {
+  sessionsOf: (sequences: readonly number[]) => Map<number, string>,
+): SessionHit[] {
   const match = matchOf(terms, range.owner)
   const first = connection.all<Hit>(selectHits, match, range.from, range.to, limit)
-  const held = holdersOf(first.map(({ sequence }) => sequence))
+  const held = sessionsOf(first.map(({ sequence }) => sequence))
   const found = first.filter(({ sequence }) => held.has(sequence))
   for (let page: readonly { sequence: number }[] = first, size = limit; found.length < limit;) {
     const last = page.at(-1)?.sequence
@@ -190,8 +175,8 @@ function heldHits(
     const sequences: number[] = []
     for (let at = 0; at < page.length && sequences.length < wanted; at += checkedHits) {
       const checked = page.slice(at, at + checkedHits).map(({ sequence }) => sequence)
-      const more = holdersOf(checked)
-      more.forEach((holder, sequence) => held.set(sequence, holder))
+      const more = sessionsOf(checked)
+      more.forEach((sessionId, sequence) => held.set(sequence, sessionId))
       sequences.push(...checked.filter((sequence) => more.has(sequence)))
     }
     found.push(...connection.all<Hit>(selectSnippets, match, JSON.stringify(sequences.slice(0, wanted))))

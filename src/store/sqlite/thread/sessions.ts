@@ -1,14 +1,14 @@
-/** Writes of whole sessions: made, forked, added to, compacted, cleared and deleted. */
+/** Writes to whole sessions: they are opened, forked, imported, added to, compacted, cleared and deleted. */
 import { ConvokeError } from '../../../errors.ts'
-import type { AddedMessageRow, AddedRow, StoreWrite, NewSessionRow, SessionRow } from '../protocol.ts'
+import type { AddedMessageRow, AddedRow, NewSessionRow, SessionRow, StoreWriteOf } from '../protocol.ts'
 import type { Connection } from './connection.ts'
 import {
   findSession,
   insertMessage,
-  isAbove,
+  branchHas,
   messageAt,
   moveHead,
-  onBranch,
+  sequenceOnBranch,
   sequenceOf,
   sessionEnds,
   sessionNotFound,
@@ -16,25 +16,25 @@ import {
 } from './messages.ts'
 import type { SessionEnds } from './messages.ts'
 import { prune, pruneSummary } from './prune.ts'
+import { runningTurn, sequencesOfTurn } from './running-turn.ts'
+import type { RunningTurn } from './running-turn.ts'
 import { interruptSession, setReply } from './turns.ts'
 
-type Write<Kind extends StoreWrite['kind']> = Extract<StoreWrite, { kind: Kind }>
-
-export function openSession(connection: Connection, { session }: Write<'open-session'>): SessionRow {
+export function openSession(connection: Connection, { session }: StoreWriteOf<'open-session'>): SessionRow {
   insertSession(connection, session)
   return findSession(connection, session.id) as SessionRow
 }
 
 function insertSession(connection: Connection, { id, system, metadata }: NewSessionRow): void {
   const now = Date.now()
-  // What a fork still reads of a deleted session of this id is not this one's.
+  // Forks may still read messages of a deleted session of this id. `cleared_at` says that they are not this session's.
   const sql = `INSERT INTO sessions (id, system, metadata, created_at, updated_at, cleared_at, change)
     VALUES (?, ?, ?, ?, ?, (SELECT max(sequence) FROM messages WHERE session_id = ?),
       (SELECT coalesce(max(change), 0) + 1 FROM sessions)) ON CONFLICT (id) DO NOTHING`
   connection.run(sql, id, system, metadata, now, now, id)
 }
 
-export function updateSession(connection: Connection, write: Write<'update-session'>): SessionRow {
+export function updateSession(connection: Connection, write: StoreWriteOf<'update-session'>): SessionRow {
   const { id, system = null, metadata = null } = write
   sessionEnds(connection, id)
   const sql =
@@ -44,16 +44,19 @@ export function updateSession(connection: Connection, write: Write<'update-sessi
   return findSession(connection, id) as SessionRow
 }
 
-export function forkSession(connection: Connection, { id, fork, at }: Write<'fork-session'>): SessionRow {
+export function forkSession(
+  connection: Connection,
+  { id, fork, at }: StoreWriteOf<'fork-session'>,
+): SessionRow {
   const origin = sessionEnds(connection, id)
   const existing = findSession(connection, fork.id)
-  // Made before: the thread died between the commit and its answer.
+  // It was made before: the thread died between the commit and its answer.
   if (existing?.forkedFrom === id && isForkedAt(connection, fork.id, at)) return existing
   if (existing) {
-    const message = `[store ${connection.file.path}] There is a session ${JSON.stringify(fork.id)} already. Give the fork an id of its own.`
+    const message = `[store ${connection.file.path}] There is already a session ${JSON.stringify(fork.id)}. Give the fork an id of its own.`
     throw new ConvokeError('store_failed', message)
   }
-  const head = at === undefined ? origin.head : placeOf(connection, origin, at)
+  const head = at === undefined ? origin.head : forkPoint(connection, origin, at)
   const { summary, compactedTo } = compactionAt(connection, origin, head)
   insertSession(connection, fork)
   connection.run(
@@ -64,7 +67,7 @@ export function forkSession(connection: Connection, { id, fork, at }: Write<'for
   return findSession(connection, fork.id) as SessionRow
 }
 
-/** Whether a fork was made at this message. One that is gone says nothing: it was there as the fork was made. */
+/** Whether a fork was made at this message. A message that was deleted since cannot be compared, and counts as the same. */
 function isForkedAt(connection: Connection, id: string, at: string | undefined): boolean {
   const asked = at === undefined ? undefined : sequenceOf(connection, at)
   return asked === undefined || asked === sessionEnds(connection, id).forkedAt
@@ -72,17 +75,17 @@ function isForkedAt(connection: Connection, id: string, at: string | undefined):
 
 type Compaction = Pick<SessionEnds, 'summary' | 'compactedTo'>
 
-/** What stands for the beginning of a branch that ends at `head`, in place of the end of `origin`. */
+/** The compaction of a branch that ends at `head`, a message of the branch of `origin`. */
 function compactionAt(connection: Connection, origin: SessionEnds, head: number | null): Compaction {
   const { summary, compactedTo } = origin
   if (summary === null || compactedTo === null || head === null) return { summary: null, compactedTo: null }
-  if (head === origin.head || isAbove(connection, head, compactedTo)) return { summary, compactedTo }
-  // From before the end of what was compacted that is read in full, but for a summary that it begins with.
+  if (head === origin.head || branchHas(connection, head, compactedTo)) return { summary, compactedTo }
+  // The branch ends within the compacted part, so it is read in full, from the summary where it begins with one.
   const root = rootSummary(connection, head)
   return { summary: root, compactedTo: root }
 }
 
-/** The summary that a branch begins with. */
+/** The summary with which a branch begins. */
 function rootSummary(connection: Connection, head: number): number | null {
   const sql = `WITH RECURSIVE branch (sequence, parent, role) AS (
       SELECT sequence, parent, role FROM messages WHERE sequence = ?
@@ -91,28 +94,30 @@ function rootSummary(connection: Connection, head: number): number | null {
   return connection.value<number>(sql, head) ?? null
 }
 
-/** A summary is the beginning of what is forked from it: it stands for all that was before. */
-function placeOf(connection: Connection, { head, summary }: SessionEnds, id: string): number {
-  return summary !== null && sequenceOf(connection, id) === summary ? summary : onBranch(connection, head, id)
+/** The message at which a fork's branch ends. The session's summary may be chosen, too: the branch is that alone then. */
+function forkPoint(connection: Connection, { head, summary }: SessionEnds, id: string): number {
+  return summary !== null && sequenceOf(connection, id) === summary
+    ? summary
+    : sequenceOnBranch(connection, head, id)
 }
 
-/** Little is read beside the writing: a single message must not cost many times what its row does. */
-export function addMessages(connection: Connection, write: Write<'add-messages'>): AddedRow {
+/** Reads little besides the writing, so that adding one message costs little more than its row. */
+export function addMessages(connection: Connection, write: StoreWriteOf<'add-messages'>): AddedRow {
   const { sessionId, messages } = write
   const end = endOf(connection, sessionId)
   const createdAt = Date.now()
   const running = end.isBusy ? runningTurn(connection, sessionId) : undefined
-  // While a reply is repeated the head is the old one, which will be on the branch no more.
+  // While a reply is being repeated, the head is the old reply, which will leave the branch.
   const isBehindHead = !running || running.parent === end.head
   const parent = isBehindHead ? end.head : running.parent
   const parentId = isBehindHead ? end.id : idAt(connection, parent)
-  const place = { turn: end.turn + 1, parentId, createdAt }
+  const added = { turn: end.turn + 1, parentId, createdAt }
   const [first, ...others] = messages
-  if (!first) return { ...place, sequence: 0 }
+  if (!first) return { ...added, sequence: 0 }
   const insert = (message: AddedMessageRow, before: number | null) => {
     const { status, reply, turn } = message
-    const at = { sessionId, parent: before, turn: place.turn + turn, status, createdAt }
-    const sequence = insertMessage(connection, message, at)
+    const position = { sessionId, parent: before, turn: added.turn + turn, status, createdAt }
+    const sequence = insertMessage(connection, message, position)
     setReply(connection, sequence, reply)
     return sequence
   }
@@ -130,11 +135,11 @@ export function addMessages(connection: Connection, write: Write<'add-messages'>
     const turns = (messages.at(-1)?.turn ?? 0) + (isBehindHead ? 1 : 2)
     putBeforeRunning(connection, running, last, turns)
   }
-  return { ...place, sequence }
+  return { ...added, sequence }
 }
 
-/** All of it, or nothing: what was said in the session meanwhile would else be mixed with it. */
-export function importSession(connection: Connection, write: Write<'import-session'>): SessionRow {
+/** Refuses a session that has messages: the imported ones would be mixed with them. */
+export function importSession(connection: Connection, write: StoreWriteOf<'import-session'>): SessionRow {
   const { session } = write
   const messages = write.messages.flatMap(
     (slice) => JSON.parse(Buffer.from(slice.buffer).toString()) as AddedMessageRow[],
@@ -142,7 +147,7 @@ export function importSession(connection: Connection, write: Write<'import-sessi
   const { id, system, metadata } = session
   insertSession(connection, session)
   const first = messages[0] && sequenceOf(connection, messages[0].id)
-  // Else it was done before: the thread died between the commit and its answer.
+  // Otherwise it was imported before: the thread died between the commit and its answer.
   if (first === undefined || messageAt(connection, first).sessionId !== id) {
     const { head } = sessionEnds(connection, id)
     if (head !== null || runningTurn(connection, id)) {
@@ -180,10 +185,13 @@ function endOf(connection: Connection, sessionId: string) {
   return found ?? sessionNotFound(connection, sessionId)
 }
 
-/** The thread died between the commit and its answer: all of them are there, one behind the other. */
+/**
+ * The answer to messages that were added before: the thread died between the commit and its answer. All of them are there
+ * then, one behind the other.
+ */
 function addedBefore(
   connection: Connection,
-  { sessionId, messages }: Write<'add-messages'>,
+  { sessionId, messages }: StoreWriteOf<'add-messages'>,
 ): AddedRow | undefined {
   const rows = messages.map(({ id }) => sequenceOf(connection, id))
   const [sequence] = rows
@@ -192,47 +200,22 @@ function addedBefore(
   if (row.sessionId !== sessionId) return undefined
   const missing = messages.find((_, at) => rows[at] !== sequence + at)
   if (!missing) return { sequence, turn, parentId, createdAt }
-  const message = `[store ${connection.file.path}] The messages were stored in part before, without ${JSON.stringify(missing.id)}. Give new messages new ids.`
+  const message = `[store ${connection.file.path}] Some of these messages were stored before, but ${JSON.stringify(missing.id)} was not. Give new messages new ids.`
   throw new ConvokeError('store_failed', message)
 }
 
-interface RunningTurn {
-  first: number
-  reply: number
-  /** What its first message stands on. */
-  parent: number | null
-}
-
-function runningTurn(connection: Connection, sessionId: string): RunningTurn | undefined {
-  return connection.get<RunningTurn>(
-    `SELECT first, reply, (SELECT parent FROM messages WHERE sequence = first) AS parent FROM running
-      WHERE session_id = ?`,
-    sessionId,
-  )
-}
-
-/** A turn that is running ends behind what was added meanwhile; its end would else take that off the branch. */
+/** Puts the running turn behind the added messages. Its end becomes the head, and would otherwise drop them. */
 function putBeforeRunning(connection: Connection, running: RunningTurn, added: number, turns: number): void {
   connection.run('UPDATE messages SET parent = ? WHERE sequence = ?', added, running.first)
   const sql = 'UPDATE messages SET turn = turn + ? WHERE sequence IN (SELECT value FROM json_each(?))'
-  connection.run(sql, turns, JSON.stringify(turnOf(connection, running)))
+  connection.run(sql, turns, JSON.stringify(sequencesOfTurn(connection, running)))
 }
 
-/** The messages of a running turn, from its reply back to its first. */
-function turnOf(connection: Connection, { first, reply }: RunningTurn): number[] {
-  const sequences = [reply]
-  for (let at = reply; at !== first;) {
-    at = connection.value<number>('SELECT parent FROM messages WHERE sequence = ?', at) as number
-    sequences.push(at)
-  }
-  return sequences
-}
-
-export function compact(connection: Connection, write: Write<'compact'>): SessionRow {
+export function compact(connection: Connection, write: StoreWriteOf<'compact'>): SessionRow {
   const { sessionId, summary, reply, upTo } = write
   const { head, summary: replaced } = sessionEnds(connection, sessionId)
   if (sequenceOf(connection, summary.id) === undefined) {
-    const compactedTo = onBranch(connection, head, upTo)
+    const compactedTo = sequenceOnBranch(connection, head, upTo)
     const { turn } = messageAt(connection, compactedTo)
     const sequence = insertMessage(connection, summary, { sessionId, parent: null, turn, status: 'complete' })
     setReply(connection, sequence, reply)
@@ -244,9 +227,9 @@ export function compact(connection: Connection, write: Write<'compact'>): Sessio
   return findSession(connection, sessionId) as SessionRow
 }
 
-export function clearSession(connection: Connection, { id }: Write<'clear-session'>): null {
+export function clearSession(connection: Connection, { id }: StoreWriteOf<'clear-session'>): null {
   const released = sessionEnds(connection, id)
-  // A turn that is running begins the new branch.
+  // A running turn begins the new branch.
   connection.run(
     'UPDATE messages SET parent = NULL WHERE sequence = (SELECT first FROM running WHERE session_id = ?)',
     id,
@@ -261,8 +244,8 @@ export function clearSession(connection: Connection, { id }: Write<'clear-sessio
   return null
 }
 
-/** Of a session that is not there it has nothing to do: it may have been done before. */
-export function deleteSession(connection: Connection, { id }: Write<'delete-session'>): null {
+/** Does nothing when there is no such session: it may have been deleted by the same write before. */
+export function deleteSession(connection: Connection, { id }: StoreWriteOf<'delete-session'>): null {
   if (!findSession(connection, id)) return null
   interruptSession(connection, id)
   const released = sessionEnds(connection, id)

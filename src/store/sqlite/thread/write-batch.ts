@@ -1,4 +1,4 @@
-/** Group commit: many writes, one transaction, each with a result of its own. */
+/** Group commit: many writes in one transaction, each with its own result. */
 import type { Answer } from '../../../threads/answer.ts'
 import type { StoreWrite, WriteValues } from '../protocol.ts'
 import { serializeError } from '../../../threads/serialize-error.ts'
@@ -13,14 +13,16 @@ import {
   openSession,
   updateSession,
 } from './sessions.ts'
-import { toStoreError } from './store-error.ts'
+import { isBusyError, toStoreError } from './store-error.ts'
 import { appendDelta, beginTurn, endTurn, interruptTurn } from './turns.ts'
 
 type Value = WriteValues[keyof WriteValues]
 
 /**
- * All at once; where one fails, anew with a savepoint around each; where the disk ends even that transaction, each in a
- * transaction of its own. The last says for every write alone whether it is on disk.
+ * Applies all writes in one transaction. When one fails, the transaction is repeated with a savepoint around each write.
+ * When an error ends that transaction, too (a full disk), each write gets a transaction of its own, which tells for each
+ * alone whether it is on disk.
+ * @throws when the database is locked: then no write was applied, and none would be
  */
 export function writeBatch(connection: Connection, writes: readonly StoreWrite[]): Answer<Value>[] {
   try {
@@ -28,37 +30,32 @@ export function writeBatch(connection: Connection, writes: readonly StoreWrite[]
       writes.map((write) => ({ isOk: true, value: apply(connection, write) })),
     )
   } catch (error) {
-    if (isBusy(error)) throw error
+    if (isBusyError(error)) throw error
   }
   if (writes.length > 1) {
     try {
-      return connection.transaction(() => writes.map((write) => saved(connection, write)))
+      return connection.transaction(() => writes.map((write) => applyInSavepoint(connection, write)))
     } catch (error) {
-      if (isBusy(error)) throw error
+      if (isBusyError(error)) throw error
     }
   }
   return writes.map((write) =>
-    settled(connection, () => connection.transaction(() => apply(connection, write))),
+    answerOf(connection, () => connection.transaction(() => apply(connection, write))),
   )
 }
 
-/** Nothing was done, nor would it be for any of them. */
-function isBusy(error: unknown): boolean {
-  return String((error as { code?: unknown }).code).startsWith('SQLITE_BUSY')
-}
-
-function saved(connection: Connection, write: StoreWrite): Answer<Value> {
+function applyInSavepoint(connection: Connection, write: StoreWrite): Answer<Value> {
   const { database } = connection
   database.exec('SAVEPOINT one')
-  const answer = settled(connection, () => apply(connection, write))
-  // A full disk may have rolled back the whole transaction.
+  const answer = answerOf(connection, () => apply(connection, write))
+  // A full disk may have ended the whole transaction.
   if (!database.inTransaction) throw new Error('The transaction ended')
   if (!answer.isOk) database.exec('ROLLBACK TO one')
   database.exec('RELEASE one')
   return answer
 }
 
-function settled(connection: Connection, work: () => Value): Answer<Value> {
+function answerOf(connection: Connection, work: () => Value): Answer<Value> {
   try {
     return { isOk: true, value: work() }
   } catch (error) {

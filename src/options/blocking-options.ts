@@ -1,0 +1,11 @@
+/** The options of a blocking call. Types alone. */
+import type { GenerateOptions } from './generate-options.ts'
+
+/** Options of a blocking call: those of any call, and whether it may block while calls of this thread are in flight. */
+export type BlockingOptions<Options = GenerateOptions> = Options & {
+  /**
+   * `allow` blocks although calls of this thread are in flight, or one has called back: they stand still meanwhile.
+   * @default `blocking_unavailable` is thrown then
+   */
+  blocking?: 'allow'
+}

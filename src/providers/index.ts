@@ -1,0 +1,34 @@
+/**
+ * `convoke/provider`: what someone needs who writes the adapter of a vendor. The library itself does not import this
+ * file: it stands above its room, as src/index.ts does.
+ */
+import '../runtime.ts'
+
+export { registerProvider } from './registry.ts'
+export type {
+  ChatRequest,
+  CreateProvider,
+  MediaPart,
+  Provider,
+  ProviderChunk,
+  ProviderConfig,
+  ReportedUsage,
+  RequestMessage,
+} from '../provider.ts'
+export type { ConvokeErrorOptions, TimeoutPhase } from '../errors.ts'
+export type {
+  AssistantPart,
+  FinishChunk,
+  ReasoningChunk,
+  ReasoningEffort,
+  ReasoningPart,
+  RefusalChunk,
+  ResetChunk,
+  StartChunk,
+  TextChunk,
+  ToolCallChunk,
+  ToolCallDeltaChunk,
+  ToolCallPart,
+  ToolCallStartChunk,
+  ToolResultChunk,
+} from '../types.ts'

@@ -1,0 +1,13 @@
+/** JSON objects from vendors, whose fields are unknown until they are checked. */
+
+export type Fields = Record<string, unknown>
+
+/** A value as an object; an empty one when it is no object. */
+export function asFields(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {}
+}
+
+/** The named fields of an object. Endpoints that count tokens refuse the other fields of a request body. */
+export function pick(fields: Fields, names: readonly string[]): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => names.includes(name)))
+}
