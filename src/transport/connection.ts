@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { headerOf } from './http-response.ts'
 import { openSocket, whenConnected } from './open-socket.ts'
 import { ReadThrottle } from './read-throttle.ts'
 import { routeKey } from './route.ts'
@@ -156,7 +157,7 @@ export class Connection {
 
 /** How long the server lets the connection stand idle, by its `keep-alive: timeout=…` header in seconds. */
 function keepAliveOf(response: IncomingMessage | undefined): number {
-  const hint = /timeout=(\d+)/i.exec(String(response?.headers['keep-alive'] ?? ''))?.[1]
+  const hint = /timeout=(\d+)/i.exec((response && headerOf(response, 'keep-alive')) ?? '')?.[1]
   if (hint === undefined) return keepAliveMs
   return Math.min(Number(hint) * 1_000 - keepAliveMarginMs, maxKeepAliveMs)
 }

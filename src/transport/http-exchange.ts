@@ -5,7 +5,7 @@ import { maxTimerMs } from '../policies/deadline.ts'
 import { ResponseBody } from './response-body.ts'
 import type { Connection } from './connection.ts'
 import { lendHold, returnHold } from './hold-process.ts'
-import { HttpResponse } from './http-response.ts'
+import { headerOf, HttpResponse } from './http-response.ts'
 import { inflated } from './inflate.ts'
 import { proxyHeaders } from './proxy.ts'
 import type { RequestHeaders } from './request-headers.ts'
@@ -97,7 +97,7 @@ export class HttpExchange {
     const body = new ResponseBody(response, (reason) => this.#end(reason))
     this.#body = body
     response.on('end', () => this.#onEnd()).on('error', (error) => this.#end(this.#error ?? error))
-    this.#resolve(new HttpResponse(response, inflated(body, response.headers['content-encoding'])))
+    this.#resolve(new HttpResponse(response, inflated(body, headerOf(response, 'content-encoding'))))
   }
 
   /** The response is whole. */
@@ -168,8 +168,8 @@ function lengthHeader(body: string | undefined): Record<string, string> {
 }
 
 /** Whether the body comes event by event, by its content type. */
-function isStream({ headers }: IncomingMessage): boolean {
-  return /event-stream|ndjson/.test(String(headers['content-type']))
+function isStream(response: IncomingMessage): boolean {
+  return /event-stream|ndjson/.test(headerOf(response, 'content-type') ?? '')
 }
 
 /** What an SDK may pass to a fetch; `connectMs` and `proxy` are convoke's own. */

@@ -35,7 +35,7 @@ export async function httpFetch(input: string | URL, init: HttpRequest = {}): Pr
 
 async function exchange(url: URL, headers: RequestHeaders, init: HttpRequest): Promise<HttpResponse> {
   const host = headers['host']?.replace(/:\d+$/, '')
-  const route: Route = { url, proxy: proxyFor(url, init.proxy), host }
+  const route: Route = { origin: url.origin, proxy: proxyFor(url, init.proxy), host }
   try {
     return await new HttpExchange(takeConnection(route), url, init).start(headers)
   } catch (error) {

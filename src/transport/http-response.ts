@@ -28,3 +28,12 @@ export class HttpResponse {
     return (this.#headers = headers)
   }
 }
+
+/** The first value of a header. Node's own `headers` would build an object of them all, a fiftieth of a call's CPU. */
+export function headerOf({ rawHeaders }: IncomingMessage, name: string): string | undefined {
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const given = rawHeaders[at] as string
+    if (given.length === name.length && given.toLowerCase() === name) return rawHeaders[at + 1]
+  }
+  return undefined
+}

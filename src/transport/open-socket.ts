@@ -25,7 +25,8 @@ const readBuffer = Buffer.allocUnsafeSlow(65_536)
  * @param follow is told of each socket on the way as soon as it exists, so that it can be closed early
  */
 export function openSocket(route: Route, follow: (socket: Socket) => void): Socket | Promise<Socket> {
-  const { url, proxy, host } = route
+  const { proxy, host } = route
+  const url = new URL(route.origin)
   if (proxy && !isForwarded(route)) {
     return openTunnel(proxy, url, follow).then((tunnel) => tell(follow, secure(url, host, tunnel)))
   }

@@ -13,8 +13,9 @@ const found = new Map<string, URL | undefined>()
 export function proxyFor(url: URL, given: string | false | undefined): URL | undefined {
   if (given === false) return undefined
   if (given !== undefined) return new URL(given)
-  if (!found.has(url.origin)) found.set(url.origin, isLocal(url) ? undefined : fromEnvironment(url))
-  return found.get(url.origin)
+  const { origin } = url
+  if (!found.has(origin)) found.set(origin, isLocal(url) ? undefined : fromEnvironment(url))
+  return found.get(origin)
 }
 
 function fromEnvironment(url: URL): URL | undefined {

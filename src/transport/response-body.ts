@@ -36,10 +36,11 @@ export class ResponseBody implements ByteSource {
     return undefined
   }
 
-  destroy(reason: Error = new BodyClosedError()): void {
+  destroy(reason?: Error): void {
     if (this.#isEnded) return
-    this.end(reason)
-    this.#close(reason)
+    const error = reason ?? new BodyClosedError()
+    this.end(error)
+    this.#close(error)
   }
 
   drain(): void {
