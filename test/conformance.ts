@@ -21,8 +21,11 @@ import { statuses } from './conformance/statuses.ts'
 export { secretKey } from './conformance/stage.ts'
 export type { Scenario, Stage, Subject } from './conformance/stage.ts'
 
+/** One case of the contract. */
 export interface ContractCase {
+  /** The behaviour that the case holds, to name a test by. */
   name: string
+  /** Runs the case. Rejects with an assertion error where the provider breaks the contract. */
   run: () => Promise<void>
 }
 

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createSession, sqliteStore } from 'convoke'
-import type { SessionOptions, Store } from 'convoke'
+import type { SessionOptions } from 'convoke'
+import type { Store } from 'convoke/store'
 import { codeOf, connect, open, path, simulator, wire } from '../support/session-kit.ts'
 
 const call = { toolCalls: [{ id: 'c1', name: 'clock', arguments: {} }] }
