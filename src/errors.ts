@@ -50,6 +50,7 @@ export type TimeoutPhase = 'connect' | 'firstChunk' | 'idle' | 'total' | 'server
 export interface ConvokeErrorOptions {
   /** The provider's name, which also stands in front of the message: `[openai] …`. */
   provider?: string
+  /** The model that was asked. Absent when the error came before a model was chosen. */
   model?: string
   /** The vendor's HTTP status. Absent when the error did not come from an HTTP answer. */
   status?: number
@@ -72,7 +73,9 @@ export interface ConvokeErrorOptions {
  * failed, on which value, and the remedy. API keys are redacted from messages.
  */
 export class ConvokeError extends Error {
+  /** Always `ConvokeError`; `isConvokeError` knows an error of another copy of the library by it. */
   override readonly name = 'ConvokeError'
+  /** The kind of failure; docs/reference/error-codes.md has the cause and the remedy of each. */
   readonly code: ErrorCode
   /** The provider that failed. Absent on errors that concern no single provider. */
   declare readonly provider?: string

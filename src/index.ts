@@ -30,13 +30,11 @@ export type {
   ModelInfo,
   OtherAttempt,
   Prompt,
-  PullProgress,
   ReasoningOption,
   StreamChunk,
   StructuredResponse,
   SystemMessage,
   TextPart,
-  Timing,
   ToolCall,
   ToolChoice,
   ToolDefinition,
@@ -87,8 +85,8 @@ export type { SessionResponse } from './session/turn.ts'
 export type { ContextOptions } from './session/context-window.ts'
 export { sqliteStore } from './store/sqlite/sqlite-store.ts'
 export type { SqliteStoreOptions } from './store/sqlite/sqlite-store.ts'
-export type { Store, StoredMessage } from './store/store.ts'
+export type { StoredMessage } from './store/store.ts'
 
 export { countTokens } from './tokens/count-tokens.ts'
-export type { CountTokensOptions, TokenCount } from './tokens/count-tokens.ts'
+export type { CountTokensOptions, Encoding, TokenCount } from './tokens/count-tokens.ts'
 export { countTokensSync } from './blocking/count-tokens-sync.ts'

@@ -32,21 +32,35 @@ export type RequestMessage =
 
 /** One request as a provider gets it: it is checked, the defaults are applied, and shorthands are written out. */
 export interface ChatRequest {
+  /** The model's name, as the vendor knows it. */
   model: string
+  /** The system prompt: the option `system`, and behind it the texts of system messages. */
   system?: string
   /** The conversation. It is never empty, and tool results follow the calls that they answer. */
   messages: RequestMessage[]
+  /** As in `GenerateOptions`. */
   temperature?: number
+  /** The most tokens of output. */
   maxTokens?: number
+  /** As in `GenerateOptions`. */
   topP?: number
+  /** As in `GenerateOptions`. */
   topK?: number
+  /** As in `GenerateOptions`. */
   frequencyPenalty?: number
+  /** As in `GenerateOptions`. */
   presencePenalty?: number
+  /** Texts that end the reply, always as a list. */
   stop?: string[]
+  /** As in `GenerateOptions`. */
   seed?: number
+  /** As in `GenerateOptions`. */
   reasoning?: ReasoningOption
+  /** Tools that the model may call. */
   tools?: readonly ToolDefinition[]
+  /** Whether the model may, must or must not call a tool. */
   toolChoice?: ToolChoice
+  /** Labels for the vendor's dashboard. */
   metadata?: Record<string, string>
   /** The JSON Schema (draft 2020-12) that the reply's text must fit. */
   outputSchema?: Record<string, unknown>
@@ -75,6 +89,7 @@ export type ProviderChunk =
 
 /** The adapter of one vendor. Only `stream` is required; the optional methods are capabilities. */
 export interface Provider {
+  /** The name that errors and responses show. */
   readonly name: string
   /**
    * The chunks of a reply. Chunks that arrive together may come as a list, because a step of the iterator costs more
@@ -89,9 +104,13 @@ export interface Provider {
    * @param onAnswer called after each request when counting takes several; it restarts the clock of `idleMs`
    */
   countTokens?(request: ChatRequest, signal: AbortSignal, onAnswer?: () => void): Promise<number>
+  /** Lists the models that the vendor offers. */
   listModels?(signal: AbortSignal): Promise<ModelInfo[]>
+  /** Describes one model. */
   showModel?(model: string, signal: AbortSignal): Promise<ModelInfo>
+  /** Downloads a model, and yields each step. */
   pullModel?(model: string, signal: AbortSignal): AsyncIterable<PullProgress>
+  /** Removes a model. */
   deleteModel?(model: string, signal: AbortSignal): Promise<void>
   /** Closes all that the provider opened. */
   close?(): void | Promise<void>
@@ -105,10 +124,15 @@ export interface ProviderConfig {
   preset?: string
   /** Gives the key for the next request, or undefined when none is needed. */
   apiKey: () => Promise<string | undefined>
+  /** The vendor's address. @default the SDK's own */
   baseURL?: string
+  /** Headers to add to each request. */
   headers?: Record<string, string>
+  /** Sends the requests in place of convoke's transport. */
   fetch?: typeof globalThis.fetch
+  /** The HTTP proxy, or `false` for none. @default the one that the environment names */
   proxy?: string | false
+  /** Which of OpenAI's APIs answers. @default 'chat' */
   api?: 'chat' | 'responses'
   /** The user's own client, when the LLM was made from one. */
   client?: unknown

@@ -3,6 +3,7 @@
 /** A piece of visible text. */
 export interface TextPart {
   type: 'text'
+  /** The text itself. */
   text: string
   /** Opaque proof of the vendor (Gemini's thoughtSignature), to be sent back with the text. Absent on most parts. */
   signature?: string
@@ -53,6 +54,7 @@ export interface ReasoningPart {
 export interface ToolCall {
   /** Ties the result to the call. Made up where the vendor gives none. */
   id: string
+  /** The tool's name. */
   name: string
   /** The parsed JSON arguments; a string for OpenAI's custom (free-form) tools. */
   arguments: unknown
@@ -117,6 +119,7 @@ export type Prompt = string | Message | readonly Message[]
 
 /** A tool that the model may call. */
 export interface ToolDefinition<Name extends string = string> {
+  /** The name that the model calls the tool by. Vendors allow letters, digits, `_` and `-`. */
   name: Name
   /** What the tool is for, and when to use it. The model reads this. */
   description?: string
@@ -177,6 +180,7 @@ export interface Warning {
   type: 'unsupported-option' | 'changed' | 'other'
   /** The option or the part that the warning is about, such as `topK`. */
   subject?: string
+  /** What happened, in a sentence. */
   message: string
 }
 
@@ -258,7 +262,9 @@ export type ErrorCode =
  * that failed.
  */
 export interface OtherAttempt {
+  /** The provider that was asked. */
   provider: string
+  /** The model that was asked. */
   model: string
   /** Why it gave no reply: its error's code, which is `cancelled` for one that lost a race. */
   code: ErrorCode
@@ -282,6 +288,7 @@ export interface GenerateResponse<Output = unknown> {
   toolCalls: ToolCall[]
   /** The validated value. Absent without a `schema`, and when the model called tools instead of answering. */
   output?: Output
+  /** Why the reply ended. */
   finishReason: FinishReason
   /** The vendor's own word for the finish reason. */
   rawFinishReason?: string
@@ -295,6 +302,7 @@ export interface GenerateResponse<Output = unknown> {
   model: string
   /** The vendor's id of the response; '' when it gives none. */
   id: string
+  /** How long the call took, and how many requests it sent. */
   timing: Timing
   /** Notes on what was left out, changed or skipped; usually empty. */
   warnings: Warning[]
@@ -343,6 +351,7 @@ export interface TextChunk {
 export interface ReasoningChunk {
   type: 'reasoning'
   content: ''
+  /** A piece of the thinking, to be appended to the pieces before it. */
   reasoning: string
   /** See `ReasoningPart`. The chunk that carries it ends the reasoning part. */
   signature?: string
@@ -356,6 +365,7 @@ export interface ReasoningChunk {
 export interface RefusalChunk {
   type: 'refusal'
   content: ''
+  /** A piece of the refusal, to be appended to the pieces before it. */
   refusal: string
 }
 
@@ -365,6 +375,7 @@ export interface ToolCallStartChunk {
   content: ''
   /** The call's id, also in its deltas and in the whole call. */
   id: string
+  /** The tool's name. */
   name: string
 }
 
@@ -372,6 +383,7 @@ export interface ToolCallStartChunk {
 export interface ToolCallDeltaChunk {
   type: 'tool-call-delta'
   content: ''
+  /** The id of the call, as in its `tool-call-start` chunk. */
   id: string
   /** A piece of JSON text. Parse nothing before the `tool-call` chunk. */
   argumentsDelta: string
@@ -381,6 +393,7 @@ export interface ToolCallDeltaChunk {
 export interface ToolCallChunk {
   type: 'tool-call'
   content: ''
+  /** The call. */
   toolCall: ToolCall
 }
 
@@ -388,6 +401,7 @@ export interface ToolCallChunk {
 export interface ToolResultChunk {
   type: 'tool-result'
   content: ''
+  /** The result. */
   toolResult: ToolResultPart
 }
 
@@ -405,9 +419,11 @@ export interface ResetChunk {
 export interface FinishChunk {
   type: 'finish'
   content: ''
+  /** Why the reply ended. */
   finishReason: FinishReason
   /** The vendor's own word for the finish reason. */
   rawFinishReason?: string
+  /** The tokens of the reply. */
   usage: Usage
   /** See `GenerateResponse`. */
   raw?: unknown
@@ -437,7 +453,9 @@ export interface ModelInfo {
   name?: string
   /** Tokens of input and output together. */
   contextWindow?: number
+  /** The most tokens of output. */
   maxOutputTokens?: number
+  /** When the vendor made the model. */
   createdAt?: Date
   /** The size on disk. Only from Ollama. */
   sizeBytes?: number
@@ -451,6 +469,8 @@ export interface PullProgress {
   status: string
   /** The layer that is downloading. Absent on steps without a download, as are the two sizes. */
   digest?: string
+  /** The size of the layer. */
   totalBytes?: number
+  /** How much of the layer has arrived. */
   completedBytes?: number
 }

@@ -26,7 +26,9 @@ export type { Scenario, Stage, Subject } from './conformance/stage.ts'
 
 /** A case of the contract. It passes when `run` resolves, and fails when it rejects. */
 export interface ContractCase {
+  /** The behaviour that the case holds, to name a test by. */
   name: string
+  /** Runs the case. Rejects with an assertion error where the provider breaks the contract. */
   run: () => Promise<void>
 }
 

@@ -63,6 +63,7 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   }
 
   /** @throws ConvokeError the one that ended the stream, once */
+  /** Blocks until the next chunk is there. @throws ConvokeError the error that ended the stream, once */
   next(): IteratorResult<StreamChunk, undefined> {
     while (this.#taken === this.#chunks.length) {
       if (!this.#isOver) this.#receive()
@@ -75,6 +76,7 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
     return { done: false, value: this.#chunks[this.#taken++] as StreamChunk }
   }
 
+  /** Ends the request, as leaving a `for` loop does. */
   return(): IteratorResult<StreamChunk, undefined> {
     this.cancel('the loop was left')
     this.#taken = this.#chunks.length

@@ -13,6 +13,7 @@ import type { FailoverRule } from './failover-rule.ts'
 import { tryInOrder } from './try-in-order.ts'
 import { checkLLMs } from './check-llms.ts'
 
+/** Options of `balance`. */
 export interface BalanceOptions {
   /**
    * How the LLM of a call is chosen: each in turn, the one with the fewest calls running and queued, one at random, or

@@ -17,10 +17,15 @@ import { checkLLMs } from './check-llms.ts'
 
 /** A Keyv store, or any object with the same two methods, such as a `Map`. Values are plain data. */
 export interface CacheStore {
+  /** Gives the value of a key, or undefined where there is none; a promise of either will do. */
   get(key: string): unknown
+  /**
+   * Keeps a value for `ttlMs` milliseconds; without `ttlMs`, until the store drops it. A store may ignore `ttlMs`.
+   */
   set(key: string, value: unknown, ttlMs?: number): unknown
 }
 
+/** Options of `cached`. */
 export interface CachedOptions {
   /** How long a reply is valid, in milliseconds. @default without end, or as the store decides */
   ttlMs?: number

@@ -8,6 +8,7 @@ import type { FailoverRule } from './failover-rule.ts'
 import { tryInOrder } from './try-in-order.ts'
 import { split } from './check-llms.ts'
 
+/** Options of `fallback`. */
 export interface FallbackOptions {
   /** The errors after which the next LLM is asked: codes, or a function of the error. @default `fallbackCodes` */
   on?: FailoverRule
@@ -40,7 +41,10 @@ export function fallback<Member extends LLM>(
   llms: readonly Member[],
   options?: FallbackOptions,
 ): LLM<Member extends LLM<infer Default> ? Default : never>
-/** @deprecated Pass the LLMs as a list: `fallback([a, b], options)`. */
+/**
+ * The same, from LLMs one after the other, and the options behind them.
+ * @deprecated Pass the LLMs as a list: `fallback([a, b], options)`.
+ */
 export function fallback(...given: readonly (LLM | FallbackOptions)[]): LLM
 export function fallback(...given: readonly (LLM | readonly LLM[] | FallbackOptions | undefined)[]): LLM {
   const { llms, options = {} } = split<FallbackOptions>('fallback', given)

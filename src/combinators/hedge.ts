@@ -13,6 +13,7 @@ import { fallbackCodes } from './failover-rule.ts'
 import { helpsAfter } from './try-in-order.ts'
 import { split } from './check-llms.ts'
 
+/** Options of `hedge`: `afterMs`, `afterQuantile` or both. */
 export interface HedgeOptions {
   /**
    * How long an LLM may be silent before the next is asked, in milliseconds from its call. Given together with
@@ -48,7 +49,10 @@ export function hedge<Member extends LLM>(
   llms: readonly Member[],
   options: HedgeOptions,
 ): LLM<Member extends LLM<infer Default> ? Default : never>
-/** @deprecated Pass the LLMs as a list: `hedge([a, b], options)`. */
+/**
+ * The same, from LLMs one after the other, and the options behind them.
+ * @deprecated Pass the LLMs as a list: `hedge([a, b], options)`.
+ */
 export function hedge(...given: readonly (LLM | HedgeOptions)[]): LLM
 export function hedge(...given: readonly (LLM | readonly LLM[] | HedgeOptions | undefined)[]): LLM {
   const { llms, options = {} } = split<HedgeOptions>('hedge', given)

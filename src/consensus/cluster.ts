@@ -14,9 +14,11 @@ export type Similarity = (a: string, b: string) => number | Promise<number>
 /** Makes vectors of texts. Two texts are as near as the cosine of the angle between their vectors. */
 export interface Embeddings {
   /** @returns one vector for each text, in the order of the texts */
+  /** Gives one vector for each text, all of one length. */
   embed(texts: string[]): number[][] | Promise<number[][]>
 }
 
+/** Options of `cluster`. */
 export interface ClusterOptions {
   /** Two answers count as one when they are at least this near, above 0 and at most 1. @default 0.8; 0.85 with embeddings */
   threshold?: number

@@ -126,6 +126,7 @@ export class Consensus<Answer = unknown>
     )
   }
 
+  /** Waits for the verdict, so that `await` gives it. */
   then<Value = Verdict<Answer>, Failure = never>(
     onVerdict?: ((verdict: Verdict<Answer>) => Value | PromiseLike<Value>) | null,
     onError?: ((error: unknown) => Failure | PromiseLike<Failure>) | null,

@@ -8,6 +8,7 @@ import type { Ballot, FieldRuling, Ruling, Strategy } from './strategy.ts'
 import { certainty, rounding, tally, weightOf } from './tally.ts'
 import type { Group } from './tally.ts'
 
+/** Options of strategies that count votes. */
 export interface CountOptions {
   /** Makes texts equal that mean the same. @default ignores case, white space, quotes, emphasis and the final dot */
   normalize?: (text: string) => string

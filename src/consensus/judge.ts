@@ -11,6 +11,7 @@ import type { Ballot, Ruling, Strategy } from './strategy.ts'
 import { tally } from './tally.ts'
 import type { Group } from './tally.ts'
 
+/** Options of `judge` and `synthesize`. */
 export interface JudgeOptions {
   /** The qualities of a good answer, in your words. */
   criteria?: string

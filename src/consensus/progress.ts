@@ -5,11 +5,15 @@ import type { Verdict } from './verdict.ts'
 
 /** An answer in the count so far: the weight of its votes, and the members that gave it. */
 export interface Standing {
+  /** The answer, in the words of the first member that gave it. */
   answer: unknown
+  /** The sum of its votes' weights. */
   weight: number
+  /** The keys of the members that gave it. */
   members: string[]
 }
 
+/** One step of a consensus, told apart by `type`. Times are in milliseconds, and rounds count from 1. */
 export type ConsensusEvent<Answer = unknown> =
   /** A round begins, the first or a further one: these members are asked. */
   | { type: 'round'; round: number; members: string[] }

@@ -10,13 +10,17 @@ export interface Vote<Answer = unknown> {
   member: string
   /** The member's position in the given order, from 0. */
   index: number
+  /** The member's provider. */
   provider: string
+  /** The member's model; undefined where its calls choose one. */
   model: string | undefined
+  /** The answer that was read from the reply. */
   answer: Answer
   /** 1, except under a strategy with weights, such as `weighted`. */
   weight: number
   /** The round of this answer, from 1. */
   round: number
+  /** The whole reply. */
   response: GenerateResponse
 }
 
@@ -39,6 +43,7 @@ export interface Ballot<Answer = unknown> {
   keyOf: ((answer: unknown) => string) | undefined
 }
 
+/** What is voted on: the whole answer, or one field of it. */
 export interface Question {
   /** The field's name; absent for the whole answer. */
   field?: string
@@ -48,6 +53,7 @@ export interface Question {
 
 /** The result of a strategy. */
 export interface Ruling {
+  /** The answer; undefined where the strategy finds none. */
   answer?: unknown
   /** Whether the strategy's condition holds; otherwise the verdict is `split`. */
   isAgreed: boolean
@@ -67,8 +73,11 @@ export interface Ruling {
 
 /** The result of the vote on one field. */
 export interface FieldRuling {
+  /** The field's value that has the most votes. */
   answer: unknown
+  /** The share of the votes for it, from 0 to 1. */
   agreement: number
+  /** Whether the strategy's condition holds for this field. */
   isAgreed: boolean
 }
 
@@ -76,13 +85,21 @@ export interface FieldRuling {
 export interface Consultation {
   /** Such as `judge`. */
   role: string
+  /** The provider of the LLM that was asked. */
   provider: string
+  /** Its model; undefined where its calls choose one. */
   model: string | undefined
+  /** The round of this call, from 1. */
   round: number
+  /** How long the call took, in milliseconds. */
   timeMs: number
+  /** The tokens of the call. Absent where nothing was sent. */
   usage?: Usage
+  /** US dollars for `usage`. Absent where the model's price is not known. */
   costUsd?: number
+  /** The reply. Absent where the call failed. */
   response?: GenerateResponse
+  /** Why the call failed. Absent where it did not. */
   error?: ConvokeError
 }
 
@@ -107,6 +124,7 @@ export interface StrategyContext {
 
 /** Decides a consensus. `majority()`, `weighted()` and so on make one; `StrategyFunction` is the short form of your own. */
 export interface Strategy {
+  /** The name that the verdict gives as its `strategy`. */
   readonly name: string
   /** The quorum where the caller gives none. @default more than half of the members */
   quorum?(members: number): number

@@ -16,26 +16,39 @@ export type VerdictStatus = 'agreed' | 'split' | 'degraded' | 'failed'
 
 /** A call that failed, or whose reply gave no answer (`invalid_output`, with the reply as `error.partial`). */
 export interface MemberFailure {
+  /** The member's key. */
   member: string
+  /** The member's position in the given order, from 0. */
   index: number
+  /** The member's provider. */
   provider: string
+  /** The member's model; undefined where its calls choose one. */
   model: string | undefined
+  /** The round of the call, from 1. */
   round: number
+  /** Why the call failed. */
   error: ConvokeError
 }
 
 /** The cost of a member over all rounds. The usage of a cancelled call is an estimate. */
 export interface MemberCost {
+  /** The member's key. */
   member: string
+  /** The member's position in the given order, from 0. */
   index: number
+  /** The tokens of its calls together. */
   usage: Usage
+  /** US dollars for `usage`. Absent where no price is known. */
   costUsd?: number
   /** The time of its calls together, in milliseconds. */
   timeMs: number
+  /** `stopped`: the last call was cancelled, since its answer could not change the result. */
   outcome: 'answered' | 'failed' | 'stopped'
 }
 
+/** The result of a consensus: the answer, how far the members agree on it, and what it cost. */
 export interface Verdict<Answer = unknown> {
+  /** How much the answer is worth; see `VerdictStatus`. */
   status: VerdictStatus
   /**
    * The answer in the words of a member: of the first in order, where several gave it. `synthesize` writes its own. Absent
@@ -67,6 +80,7 @@ export interface Verdict<Answer = unknown> {
   usage: Usage
   /** US dollars for the calls whose prices are known; absent where none is. */
   costUsd?: number
+  /** The cost and the outcome of each member, in their order. */
   members: MemberCost[]
   /** The calls of a judge or a synthesizer. */
   consultations: Consultation[]

@@ -11,6 +11,7 @@ import type { GenerateOptions } from '../options/generate-options.ts'
 export interface MemberErrorChunk {
   type: 'error'
   content: ''
+  /** Why the member failed, with what had arrived as `error.partial`. */
   error: ConvokeError
 }
 

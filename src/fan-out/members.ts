@@ -9,15 +9,21 @@ import type { GenerateOptions } from '../options/generate-options.ts'
  * a second after its signal is no longer waited for, and its usage is unknown.
  */
 export interface Member {
+  /** @default 'member' */
   readonly provider?: string
+  /** The model that its calls use. @default none is shown */
   readonly model?: string | undefined
+  /** One reply. Rejects with a ConvokeError; any other error is reported as `malformed_response`. */
   agenerate(prompt: Prompt, options?: GenerateOptions): Promise<GenerateResponse>
+  /** One reply, chunk by chunk. */
   stream(prompt: Prompt, options?: GenerateOptions): MemberStream
 }
 
 /** The part of `ResponseStream` that a member has to offer. */
 export interface MemberStream extends AsyncIterable<StreamChunk> {
+  /** The whole reply, at the end. */
   readonly response: Promise<GenerateResponse>
+  /** Ends the request. */
   cancel(reason?: unknown): void
 }
 
@@ -30,7 +36,9 @@ export interface MemberInfo {
   readonly key: string
   /** Position in the order that was given, from 0. */
   readonly index: number
+  /** The member's provider. */
   readonly provider: string
+  /** The member's model; undefined where its calls choose one. */
   readonly model: string | undefined
 }
 

@@ -83,18 +83,35 @@ export interface GenerateOptions<Output = unknown, Tool extends string = string>
   system?: string
   /** The conversation so far. The prompt is appended to it. */
   messages?: readonly Message[]
+  /**
+   * How random the choice of each token is; 0 is the least, and the vendor sets the maximum (1 or 2). @default the
+   * vendor's
+   */
   temperature?: number
   /** The most tokens of output. They include reasoning where the vendor counts it as output. */
   maxTokens?: number
+  /**
+   * Only the most likely tokens are chosen from: those whose probabilities sum up to this, from 0 to 1. @default
+   * the vendor's
+   */
   topP?: number
+  /** Only this many of the most likely tokens are chosen from. Not on OpenAI. @default the vendor's */
   topK?: number
+  /** Makes tokens less likely the more often they occurred. @default the vendor's */
   frequencyPenalty?: number
+  /** Makes tokens less likely once they have occurred. @default the vendor's */
   presencePenalty?: number
   /** Texts that end the reply. */
   stop?: string | readonly string[]
+  /** Asks for the same reply to the same request, as far as the vendor can. @default none */
   seed?: number
+  /** How much the model thinks before it answers. @default the vendor's */
   reasoning?: ReasoningOption
+  /**
+   * Tools that the model may call. convoke does not run them: the calls are in `response.toolCalls`. @default none
+   */
   tools?: readonly ToolDefinition<Tool>[]
+  /** Whether the model may, must or must not call a tool. @default 'auto' */
   toolChoice?: ToolChoice
   /**
    * The schema of the reply, from any library that implements Standard Schema and Standard JSON Schema (zod from 4.2, for
@@ -102,11 +119,15 @@ export interface GenerateOptions<Output = unknown, Tool extends string = string>
    * with `invalid_output`. A reply that calls tools has no output.
    */
   schema?: StandardSchemaV1<unknown, Output>
+  /** Ends the call with `cancelled` when it is aborted, and closes the socket. */
   signal?: AbortSignal
   /** Labels for the vendor's dashboard, where it has one. */
   metadata?: Record<string, string>
+  /** Limits of time. What is left out keeps the value of the LLM's defaults. */
   timeouts?: Timeouts
+  /** Retries. What is left out keeps the value of the LLM's defaults. */
   retry?: RetryOptions
+  /** Settings of the stream. What is left out keeps the value of the LLM's defaults. */
   streamConfig?: StreamConfig
   /** Further fields for the vendor's SDK, passed on as they are. They win over the fields that convoke maps. */
   vendor?: Record<string, unknown>

@@ -13,6 +13,7 @@ export interface LLMOptions<Output = unknown, Tool extends string = string> exte
   apiKey?: ApiKey
   /** The vendor's address, with the path that its SDK expects. @default the vendor's own */
   baseURL?: string
+  /** Headers to add to each request. @default none */
   headers?: Record<string, string>
   /** Sends the requests instead of convoke's own transport. */
   fetch?: typeof globalThis.fetch

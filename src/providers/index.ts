@@ -19,6 +19,7 @@ export type { ConvokeErrorOptions, TimeoutPhase } from '../errors.ts'
 export type {
   AssistantPart,
   FinishChunk,
+  PullProgress,
   ReasoningChunk,
   ReasoningEffort,
   ReasoningPart,
@@ -26,6 +27,7 @@ export type {
   ResetChunk,
   StartChunk,
   TextChunk,
+  Timing,
   ToolCallChunk,
   ToolCallDeltaChunk,
   ToolCallPart,

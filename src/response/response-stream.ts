@@ -50,6 +50,7 @@ export class ResponseStream<Response extends GenerateResponse = GenerateResponse
   /** The error that the next read throws; it is thrown once. */
   #error: ConvokeError | undefined
 
+  /** @internal */
   constructor(source: StreamSource<Response>, bufferSize: number) {
     this.#source = source
     this.#bufferSize = bufferSize

@@ -3,6 +3,7 @@ import type { Store } from '../store/store.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import type { ContextOptions } from './context-window.ts'
 
+/** Options of `createSession` and `importSession`. */
 export interface SessionOptions {
   /**
    * Where the conversation is stored: a store, or the path of a SQLite file, which is created when it does not exist.
@@ -33,10 +34,12 @@ export type SessionCallOptions<Output = unknown, Tool extends string = string> =
   operationId?: string
 }
 
+/** Options of `session.compact`. */
 export interface CompactOptions {
   /** How many of the last turns stay as they are. @default 2 */
   keepRecent?: number
   /** What the summary must not lose, in words. */
   focus?: string
+  /** Ends the compaction with `cancelled`; the session stays as it was. */
   signal?: AbortSignal
 }

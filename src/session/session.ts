@@ -77,7 +77,9 @@ export async function importSession(
   }
 }
 
+/** A conversation whose history is kept in a store. Make one with `createSession` or `importSession`. */
 export class Session implements AsyncDisposable {
+  /** The id in the store; `createSession` with the same id and store goes on with the conversation. */
   readonly id: string
   /** Whom the next turn asks; it may be another vendor's. */
   llm: LLM

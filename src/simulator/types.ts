@@ -33,7 +33,7 @@ export interface ScriptedUsage {
   inputTokens?: number
   /** @default a quarter of the characters of the reply, reasoning included */
   outputTokens?: number
-  /** @default 0 */
+  /** The part of `inputTokens` that came from the vendor's cache. @default 0 */
   cachedInputTokens?: number
   /** @default a quarter of the characters of the reasoning */
   reasoningTokens?: number
@@ -43,6 +43,7 @@ export interface ScriptedUsage {
 export interface ScriptedToolCall {
   /** @default made up in the vendor's style, except for Gemini and Ollama, which send an id only when one is given */
   id?: string
+  /** The name of the tool. */
   name: string
   /**
    * An object, or a string that is sent as it is, even if it is cut-off JSON. Some protocols have no strings here
@@ -83,6 +84,7 @@ export interface ScriptedReply {
   toolCalls?: ScriptedToolCall[]
   /** @default `tool-calls` when there are any, else `stop` */
   finishReason?: SimulatedFinishReason
+  /** The token counts that the response reports. @default counted from the characters */
   usage?: ScriptedUsage
   /** The model that the response names. @default the model of the request */
   model?: string
@@ -161,8 +163,11 @@ export interface SimulatedMessage {
 
 /** A request, in one form for all vendors. */
 export interface SimulatedRequest {
+  /** The vendor whose protocol the request speaks. */
   provider: SimulatedProvider
+  /** The API of that vendor. */
   api: SimulatedApi
+  /** The HTTP method, in capitals. */
   method: string
   /** The path without the query. */
   path: string
@@ -203,6 +208,7 @@ export interface RequestRecord extends SimulatedRequest {
   endedAt?: number
   /** The stream events that were written; 1 for a complete reply without streaming. */
   eventsSent: number
+  /** How the request ended, or `open` while it runs. */
   outcome: RequestOutcome
   /** The HTTP status that was sent; 0 until then, and when the socket was reset before. */
   status: number

@@ -36,17 +36,25 @@ export type StoredContent =
 
 /** What is known about a reply besides its content. */
 export interface ReplyFields {
+  /** The provider that answered. */
   provider?: string
+  /** The model that ran. */
   model?: string
   /** The vendor's id of the reply. */
   responseId?: string
+  /** Why the reply ended. */
   finishReason?: FinishReason
+  /** The vendor's own word for the finish reason. */
   rawFinishReason?: string
+  /** The model's refusal, in its own words. */
   refusal?: string
+  /** The tokens of the reply. */
   usage?: Usage
   /** US dollars. */
   costUsd?: number
+  /** How long the call took. */
   timing?: Timing
+  /** Notes on what was left out or changed. */
   warnings?: Warning[]
   /** The error that ended a failed or cancelled reply. */
   error?: { code: ErrorCode; message: string }
@@ -85,7 +93,9 @@ export type AddedMessage = NewMessage &
     turn?: number
   }
 
+/** A session as the store keeps it. */
 export interface SessionRecord {
+  /** The session's id. */
   id: string
   /** The system prompt. */
   system?: string
@@ -95,16 +105,21 @@ export interface SessionRecord {
   forkedFrom?: string
   /** The summary that replaces the messages up to and including `compactedTo`. */
   summaryId?: string
+  /** The id of the last message that the summary replaces. */
   compactedTo?: string
+  /** When the session was made. */
   createdAt: Date
   /** When the session or its branch was last changed. */
   updatedAt: Date
   /** How many turns the branch has, up to the head. */
   turns: number
+  /** The user's own fields. */
   metadata?: Record<string, unknown>
 }
 
+/** A session that is about to be made. */
 export interface NewSession {
+  /** The session's id: any text that is not empty. */
   id: string
   /** The system prompt. */
   system?: string
@@ -114,6 +129,7 @@ export interface NewSession {
 
 /** A turn that is about to begin. */
 export interface TurnRequest {
+  /** The session that the turn belongs to. */
   sessionId: string
   /** The id of the reply, which is written at once: empty, and with status `streaming`. */
   replyId: string
@@ -135,6 +151,7 @@ export interface TurnRequest {
 export interface Writer {
   /** A random id of the open store, followed by `@` and the id of its thread (`@0` for the main thread). */
   id: string
+  /** The id of the process. */
   pid: number
   /** The host name. A process id means nothing on another host. */
   host: string
@@ -142,6 +159,7 @@ export interface Writer {
   started: string
 }
 
+/** The outcome of `beginTurn`, told apart by `kind`. */
 export type TurnAnswer =
   /** The turn has this number, and its reply may be written. */
   | { kind: 'begun'; turn: number }
@@ -168,6 +186,7 @@ export type TurnEnd = ReplyFields & {
   content: AssistantPart[]
 }
 
+/** Which messages of a branch are read. */
 export interface ReadOptions {
   /** Give at most this many messages: the last ones. @default all */
   limit?: number
@@ -179,7 +198,9 @@ export interface ReadOptions {
   includeSummary?: boolean
 }
 
+/** A message that a search found. */
 export interface SearchHit {
+  /** The whole message. */
   message: StoredMessage
   /**
    * A session whose history has the message: the one that was searched; otherwise the one that wrote it or, where that was
@@ -192,6 +213,7 @@ export interface SearchHit {
 
 /** The result of `check`. */
 export interface StoreCheck {
+  /** Whether no problem was found. */
   isOk: boolean
   /** A sentence for each problem that was found. */
   problems: string[]
@@ -201,6 +223,7 @@ export interface StoreCheck {
 export interface StorePlace {
   /** Absolute. */
   path: string
+  /** `full`: a write survives a loss of power. `normal`: it survives a crash of the process. */
   durability: 'full' | 'normal'
   /** Milliseconds. */
   busyTimeoutMs: number

@@ -19,6 +19,7 @@ export type { Encoding }
 
 /** A number of tokens, and how it is known. */
 export interface TokenCount {
+  /** The number of tokens. */
   tokens: number
   /**
    * `exact`: counted with the model's own vocabulary. `vendor`: counted by the vendor. `estimate`: computed from the
@@ -30,6 +31,7 @@ export interface TokenCount {
   encoding?: Encoding
 }
 
+/** Options of `countTokens`. */
 export interface CountTokensOptions {
   /** The model that is going to read the prompt: `gpt-4o` or `openai/gpt-4o`. */
   model: string

@@ -7,7 +7,9 @@ import type { Fault, ScriptedReply } from 'convoke/simulator'
 
 /** What the vendor does: the reply to every request, and a fault for each of the first requests. */
 export interface Scenario {
+  /** The reply to each request that no fault strikes. */
   reply: ScriptedReply
+  /** Faults, one for each of the first requests. @default none */
   faults?: Fault[]
   /** Milliseconds between the events of a stream. */
   paceMs?: number
@@ -15,15 +17,19 @@ export interface Scenario {
 
 /** An LLM whose vendor plays a scenario. */
 export interface Stage {
+  /** The LLM to call. */
   llm: LLM
   /** The requests that the vendor has got, oldest first. */
   requests(): { body: unknown; isClosedByClient: boolean }[]
+  /** Closes the LLM and its vendor. */
   close(): Promise<void>
 }
 
 /** The provider under test. */
 export interface Subject {
+  /** The provider's name. */
   name: string
+  /** Starts a vendor that plays the scenario, and an LLM that asks it. */
   open(scenario: Scenario, options?: LLMOptions): Promise<Stage>
   /** The vendor's capabilities. Cases of capabilities that are `false` are left out. @default all */
   has?: { reasoning?: boolean; tools?: boolean; partialArguments?: boolean; models?: boolean }

@@ -1,8 +1,8 @@
 /** Sessions of many messages: a turn reads no more of them than it sends. */
 import assert from 'node:assert/strict'
 import { createSession, importSession, sqliteStore } from 'convoke'
-import type { SessionOptions, Store, StoredMessage } from 'convoke'
-import type { AddedMessage, SessionRecord } from 'convoke/store'
+import type { SessionOptions, StoredMessage } from 'convoke'
+import type { AddedMessage, SessionRecord, Store } from 'convoke/store'
 import { test } from 'vitest'
 import { exportLines, parseExportLines, yieldingToEventLoop } from '../../src/session/export-lines.ts'
 import { fitContext } from '../../src/session/fit-context.ts'

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createSession, sqliteStore } from 'convoke'
-import type { SessionOptions, Store } from 'convoke'
+import type { SessionOptions } from 'convoke'
+import type { Store } from 'convoke/store'
 import { test } from 'vitest'
 import { codeOf, connect, open, path, simulator, wire } from '../support/session-kit.ts'
 

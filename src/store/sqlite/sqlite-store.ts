@@ -56,6 +56,7 @@ import { claimBackup, removeTemporary, temporaryPath } from './store-paths.ts'
 import { WriteQueue } from './write-queue.ts'
 import { lostThreads, newWriterId, ownStart } from '../../threads/writer-liveness.ts'
 
+/** Options of `sqliteStore`. */
 export interface SqliteStoreOptions {
   /**
    * The file. It is created when it does not exist (its folder must exist), with access for its owner alone (0600).
