@@ -37,7 +37,7 @@ export interface Blocker {
   session?: BlockingSession
 }
 
-export interface BlockingSession {
+interface BlockingSession {
   /** The object that stands for the session on this thread. */
   made: object
   /** Tells it from the other sessions of this thread. */
@@ -184,7 +184,7 @@ function revived<Response extends GenerateResponse>(response: Response): Respons
 }
 
 /** Its stack tells where it was made; where the call was is known to this thread alone. */
-export function appendStack(error: ConvokeError): ConvokeError {
+function appendStack(error: ConvokeError): ConvokeError {
   const here: { stack?: string } = {}
   Error.captureStackTrace(here, appendStack)
   const frames = (textOf(here.stack) ?? '').split('\n').filter((line) => /^\s+at /.test(line))

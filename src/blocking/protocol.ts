@@ -11,7 +11,7 @@ import type { Answer } from '../threads/answer.ts'
 /** An LLM as the blocking thread makes it again. `id` tells those apart that were made alike. */
 export type SerializedLLM = (SerializedVendor | SerializedCombination) & { isClosed?: true }
 
-export interface SerializedVendor {
+interface SerializedVendor {
   id: number
   provider: string
   options: LLMOptions

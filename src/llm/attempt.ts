@@ -34,7 +34,7 @@ export interface AttemptContext {
 }
 
 /** How far the call got, over all its attempts. */
-export interface CallProgress {
+interface CallProgress {
   readonly startedAtMs: number
   /** Requests that were sent. */
   attempts: number

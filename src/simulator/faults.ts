@@ -7,7 +7,7 @@ import type { Fault, FaultFunction, SimulatedRequest } from './types.ts'
 export const FAULT_HEADER = 'x-simulator-fault'
 
 /** How a response is broken off. */
-export type Break = 'stall' | 'cut' | 'end' | 'error'
+type Break = 'stall' | 'cut' | 'end' | 'error'
 
 /** Where a fault strikes: an index of a stream's events, or of a body's bytes. */
 export interface FaultPlan {

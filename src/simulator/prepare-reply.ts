@@ -9,7 +9,7 @@ import type {
 } from './types.ts'
 
 /** Token counts without gaps. `ScriptedUsage` says which of them include which. */
-export interface PreparedUsage {
+interface PreparedUsage {
   inputTokens: number
   outputTokens: number
   cachedInputTokens: number

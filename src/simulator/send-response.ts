@@ -11,7 +11,7 @@ import type { Problem, Vendor } from './wire-format.ts'
 export type ResponseBody = JsonBody | StreamBody
 
 /** A body that is sent at once. */
-export interface JsonBody {
+interface JsonBody {
   kind: 'json'
   /** Sent as JSON; undefined for an empty body. */
   value: unknown

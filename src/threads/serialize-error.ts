@@ -12,7 +12,7 @@ export interface SerializedError {
 }
 
 /** A cause: a ConvokeError, another error, or any other value that was thrown or given as a reason. */
-export type SerializedCause = { convoke: SerializedError } | { error: SerializedOther } | { value: unknown }
+type SerializedCause = { convoke: SerializedError } | { error: SerializedOther } | { value: unknown }
 
 interface SerializedOther {
   name: string

@@ -101,7 +101,7 @@ function unreachable(connection: Connection, owner: string): number[] {
   return rows.map(({ sequence }) => sequence)
 }
 
-export function deleteMessages(connection: Connection, sequences: readonly number[]): void {
+function deleteMessages(connection: Connection, sequences: readonly number[]): void {
   for (let at = 0; at < sequences.length; at += maxBatch) {
     const batch = sequences.slice(at, at + maxBatch)
     unindex(connection, batch)
