@@ -1,11 +1,11 @@
-/** countTokens for a thread that waits. */
+/** `countTokens` for a thread that waits. */
 import type { CountTokensOptions, TokenCount } from '../tokens/count-tokens.ts'
 import type { Prompt } from '../types.ts'
 import type { BlockingOptions } from '../options/blocking-options.ts'
 import { callBlocking } from './generate.ts'
 
 /**
- * `countTokens`, while this thread waits: the blocking thread counts.
+ * Counts tokens as `countTokens` does, while this thread waits. The blocking thread counts.
  * @throws ConvokeError as `countTokens`, and `blocking_unavailable` as `LLM.generate`
  */
 export function countTokensSync(
