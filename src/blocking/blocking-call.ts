@@ -1,4 +1,9 @@
-/** One call that runs in the blocking thread while this thread waits for it. */
+/**
+ * One call that runs in the blocking thread while this thread waits for it.
+ *
+ * Room `blocking`: the side of generate() that waits. Imported by `blocking/thread`, `consensus`, `fan-out`, `index`,
+ * `llm`, `session`, `workers`.
+ */
 import { openChannel } from './channel.ts'
 import type { Channel } from './channel.ts'
 import type { CallUpdate, SerializedCall } from './protocol.ts'

@@ -1,4 +1,8 @@
-/** Makes the arguments of a library function again: LLMs as replicas, strategies by the functions that made them. */
+/**
+ * Makes the arguments of a library function again: LLMs as replicas, strategies by the functions that made them.
+ *
+ * Room `blocking/thread`: the side of generate() that runs the calls, in a worker thread. Imported by `workers`.
+ */
 import type { Member } from '../../fan-out/members.ts'
 import { deserializeError } from '../../threads/serialize-error.ts'
 import type { SerializedArgument } from '../protocol.ts'

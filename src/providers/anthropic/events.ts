@@ -1,4 +1,8 @@
-/** Maps the events and the whole messages of Anthropic's Messages API to chunks. */
+/**
+ * Maps the events and the whole messages of Anthropic's Messages API to chunks.
+ *
+ * Room `providers/anthropic`: Anthropic's client, requests and events. Imported by `providers`.
+ */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'

@@ -1,4 +1,8 @@
-/** Maps the events and the whole replies of Cohere's Chat API, version 2, to chunks. */
+/**
+ * Maps the events and the whole replies of Cohere's Chat API, version 2, to chunks.
+ *
+ * Room `providers/cohere`: Cohere's client, requests and events. Imported by `providers`.
+ */
 import { ConvokeError } from '../../errors.ts'
 import { readVendorFault, replyError } from '../../transport/fault.ts'
 import type { FinishReason } from '../../types.ts'

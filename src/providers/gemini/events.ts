@@ -1,4 +1,8 @@
-/** Maps the events and the whole replies of Gemini to chunks. */
+/**
+ * Maps the events and the whole replies of Gemini to chunks.
+ *
+ * Room `providers/gemini`: Gemini's clients, requests and events. Imported by `providers`.
+ */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'

@@ -1,4 +1,8 @@
-/** Maps the lines and the whole replies of Ollama's `/api/chat` and `/api/generate` to chunks. */
+/**
+ * Maps the lines and the whole replies of Ollama's `/api/chat` and `/api/generate` to chunks.
+ *
+ * Room `providers/ollama`: Ollama's client, requests and events. Imported by `providers`.
+ */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk } from '../../provider.ts'

@@ -1,4 +1,9 @@
-/** Ids for tool calls that a vendor sent without one. */
+/**
+ * Ids for tool calls that a vendor sent without one.
+ *
+ * Room `providers/shared`: the parts that providers have in common. Imported by `providers`, `providers/anthropic`,
+ * `providers/cohere`, `providers/gemini`, `providers/ollama`, `providers/openai`.
+ */
 import { randomUUID } from 'node:crypto'
 
 /** A new id. It has at most 40 characters, because OpenAI takes no more. */
