@@ -2,7 +2,7 @@ import eslint from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'test/bench/node_modules/'] },
+  { ignores: ['coverage/', 'dist/', 'node_modules/', 'test/bench/node_modules/'] },
   eslint.configs.recommended,
   ...tseslint.configs.strict,
   {
@@ -22,7 +22,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['eslint.config.js', 'test/wire-adapter.ts', 'workers/**'],
+    files: ['eslint.config.js', 'vitest.config.ts', 'test/wire-adapter.ts', 'workers/**'],
     rules: { 'no-restricted-syntax': 'off' },
   },
 )

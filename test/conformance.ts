@@ -1,11 +1,14 @@
 /**
- * The provider contract as tests that every provider must pass. Public as `convoke/conformance`, for authors of
- * providers: pass a subject, and run each case with any test runner.
+ * The provider contract as tests: what every provider must do, whichever vendor it is for. Public as
+ * `convoke/conformance`, for people who write a provider. It imports no test runner and works with any of them:
  *
- *     for (const { name, run } of providerContract(subject)) test(name, run)
+ *     import { test } from 'vitest' // or 'node:test', or '@jest/globals'
+ *     import { simulatedSubject, testProvider } from 'convoke/conformance'
  *
- * A subject is a provider with a server that plays scenarios. `simulatedSubject` makes one for a provider whose wire
- * protocol the simulator speaks.
+ *     testProvider(simulatedSubject('my-vendor', { wire: 'openai' }), test)
+ *
+ * A subject opens an LLM over a server that does what a scenario says. `simulatedSubject` makes one for a provider
+ * whose wire protocol the simulator speaks. `providerContract` gives the cases alone, for a runner of another kind.
  */
 import { createLLM } from 'convoke'
 import type { LLM, LLMOptions } from 'convoke'
@@ -21,7 +24,7 @@ import { statuses } from './conformance/statuses.ts'
 export { secretKey } from './conformance/stage.ts'
 export type { Scenario, Stage, Subject } from './conformance/stage.ts'
 
-/** One case of the contract. */
+/** A case of the contract. It passes when `run` resolves, and fails when it rejects. */
 export interface ContractCase {
   /** The behaviour that the case holds, to name a test by. */
   name: string
@@ -29,11 +32,10 @@ export interface ContractCase {
   run: () => Promise<void>
 }
 
-/**
- * Makes a subject that uses the simulator.
- * @param name the provider's name
- * @param options `wire`: the vendor whose protocol the provider speaks; `create`: makes the LLM; `has`: see `Subject`
- */
+/** What declares a test in node:test, vitest and jest. */
+export type DeclareTest = (name: string, run: () => Promise<void>) => unknown
+
+/** A subject over the simulator. `wire` is the vendor whose protocol the provider speaks. @default its name */
 export function simulatedSubject(
   name: string,
   options: { wire?: string; create?: (options: LLMOptions) => LLM; has?: Subject['has'] } = {},
@@ -67,7 +69,20 @@ export function simulatedSubject(
   }
 }
 
-/** Returns all cases of the contract for one subject. Cases of capabilities that the subject lacks are left out. */
+/**
+ * Declares every case of the contract as a test.
+ * @param test the function of the test runner
+ * @default the global `test`, which jest has, and vitest where `globals` is set
+ * @throws TypeError when no function is given and there is no global one
+ */
+export function testProvider(subject: Subject, test?: DeclareTest): void {
+  const declare = test ?? (globalThis as { test?: unknown }).test
+  if (typeof declare !== 'function')
+    throw new TypeError("No global test(). Pass your test runner's function: testProvider(subject, test).")
+  for (const { name, run } of providerContract(subject)) (declare as DeclareTest)(name, () => run())
+}
+
+/** Every case of the contract for one subject. */
 export function providerContract(subject: Subject): ContractCase[] {
   const has = { reasoning: true, tools: true, partialArguments: true, models: true, ...subject.has }
   const cases: [name: string, run: () => Promise<void>, isWanted?: boolean][] = [

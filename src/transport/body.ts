@@ -29,97 +29,14 @@ export async function read(source: ByteSource): Promise<Uint8Array | undefined> 
 }
 
 /** How long the rest of a finished body may take before its socket is given up. */
-const drainMs = 1_000
+export const drainMs = 1_000
 
-/** Pieces that are pushed in by the transport, with a bound beyond which the socket is not read. */
-export class PushedBody implements ByteSource {
-  readonly #owner: { pause(): void; resume(): void; close(reason: Error): void }
-  #pieces: Uint8Array[] = []
-  #waitingBytes = 0
-  #isPaused = false
-  #isDraining = false
-  #isEnded = false
-  #error: Error | undefined
-  #ready: (() => void) | undefined
-  #drainTimer: NodeJS.Timeout | undefined
-
-  constructor(owner: { pause(): void; resume(): void; close(reason: Error): void }) {
-    this.#owner = owner
-  }
-
-  push(piece: Uint8Array): void {
-    if (this.#isDraining) return
-    this.#pieces.push(piece)
-    this.#waitingBytes += piece.length
-    if (this.#waitingBytes > maxWaitingBytes && !this.#isPaused) {
-      this.#isPaused = true
-      this.#owner.pause()
-    }
-    this.#wakeUp()
-  }
-
-  /** The message is whole; one that broke off is destroyed. */
-  end(): void {
-    clearTimeout(this.#drainTimer)
-    this.#isEnded = true
-    // The connection is another's.
-    this.#isPaused = false
-    this.#wakeUp()
-  }
-
-  wait(ready: () => void): boolean {
-    if (this.#pieces.length > 0 || this.#isEnded) return false
-    this.#ready = ready
-    return true
-  }
-
-  take(): Uint8Array | undefined {
-    const pieces = this.#pieces
-    if (pieces.length === 0) {
-      if (this.#error) throw this.#error
-      return undefined
-    }
-    this.#pieces = []
-    this.#waitingBytes = 0
-    if (this.#isPaused) {
-      this.#isPaused = false
-      this.#owner.resume()
-    }
-    // The parser gives a piece for every chunk on the wire; together they are decoded at a fraction of the cost.
-    return pieces.length === 1 ? pieces[0] : Buffer.concat(pieces)
-  }
-
-  destroy(reason?: Error): void {
-    this.#pieces = []
-    if (this.#isEnded) return
-    this.#error = reason ?? closed()
-    this.#owner.close(this.#error)
-    this.end()
-  }
-
-  drain(): void {
-    if (this.#isEnded) return
-    this.#pieces = []
-    this.#isDraining = true
-    if (this.#isPaused) this.#owner.resume()
-    this.#drainTimer = setTimeout(() => this.destroy(), drainMs)
-    this.#drainTimer.unref()
-  }
-
-  /** Behind the read that runs: it may bring many pieces, and they are taken together. */
-  #wakeUp(): void {
-    const ready = this.#ready
-    if (!ready) return
-    this.#ready = undefined
-    void soon.then(ready)
+/** A body that its reader closed before its end. */
+export class BodyClosedError extends Error {
+  constructor() {
+    super('The body was closed.')
   }
 }
-
-/** A callback behind this costs half of what `queueMicrotask` does, which makes an async resource for each. */
-const soon = Promise.resolve()
-
-/** Bytes of a body that may wait for their reader: a few reads of a socket. */
-const maxWaitingBytes = 262_144
 
 /** A body that is pulled: of a response that a fetch of the user's gave, or behind a decoder. */
 export class PulledBody implements ByteSource {
@@ -164,7 +81,7 @@ export class PulledBody implements ByteSource {
     if (this.#isEnded) return
     this.#piece = undefined
     this.#close()
-    this.#end(reason ?? closed())
+    this.#end(reason ?? new BodyClosedError())
   }
 
   drain(): void {
@@ -224,8 +141,4 @@ function isReadableStream(body: unknown): body is ReadableStream<Uint8Array> {
 
 function isIterable(body: unknown): body is AsyncIterable<Uint8Array> & { destroy?: () => void } {
   return typeof body === 'object' && body !== null && Symbol.asyncIterator in body
-}
-
-function closed(): Error {
-  return new Error('The body was closed.')
 }

@@ -1,26 +1,31 @@
 /**
- * Which requests keep the process alive. A file of its own, since the calls need it at once and the transport, with
- * undici's client behind it (30 ms), only at the first request.
+ * Which requests keep the process alive. The calls need this at once, and the transport only at the first request, so
+ * that it is a file of its own.
  */
-import type { Socket } from 'node:net'
 
-/** The sockets of requests in flight, by the signal that ends them. */
-const sockets = new WeakMap<AbortSignal, Socket>()
-
-/** A request has this socket to itself. */
-export function lendSocket(signal: AbortSignal, socket: Socket): void {
-  sockets.set(signal, socket)
+/** What a request in flight keeps the process alive by. */
+export interface ProcessHold {
+  ref(): void
+  unref(): void
 }
 
-/** The request is over: the socket is another's, and holds the process as sockets in use do. */
-export function returnSocket(signal: AbortSignal): void {
-  sockets.get(signal)?.ref()
-  sockets.delete(signal)
+/** The connections of requests in flight, by the signal that ends them. */
+const holds = new WeakMap<AbortSignal, ProcessHold>()
+
+/** A request has this connection to itself. */
+export function lendHold(signal: AbortSignal, hold: ProcessHold): void {
+  holds.set(signal, hold)
 }
 
-/** Says whether the request of this signal keeps the process alive: not while nobody waits for it. */
-export function holdProcess(signal: AbortSignal, holds: boolean): void {
-  const socket = sockets.get(signal)
-  if (holds) socket?.ref()
-  else socket?.unref()
+/** The request is over: the connection may be another's, and holds the process as connections in use do. */
+export function returnHold(signal: AbortSignal): void {
+  holds.get(signal)?.ref()
+  holds.delete(signal)
+}
+
+/** Says whether the request of this signal keeps the process alive. It does not while nobody waits for it. */
+export function holdProcess(signal: AbortSignal, isHeld: boolean): void {
+  const hold = holds.get(signal)
+  if (isHeld) hold?.ref()
+  else hold?.unref()
 }

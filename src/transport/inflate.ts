@@ -6,8 +6,8 @@ import { PulledBody, read } from './body.ts'
 import type { ByteSource } from './body.ts'
 
 /** The body itself, or its bytes as they were before they were compressed. */
-export function inflated(body: ByteSource, encoding: string | string[] | undefined): ByteSource {
-  const name = String(encoding ?? '').toLowerCase()
+export function inflated(body: ByteSource, encoding: string | undefined): ByteSource {
+  const name = encoding?.toLowerCase() ?? ''
   if (name === '' || name === 'identity') return body
   const decoder = decoderOf(name)
   if (!decoder) {

@@ -5,7 +5,8 @@
  */
 import { ConvokeError, isConvokeError, messageOf } from '../errors.ts'
 import { PulledBody } from './body.ts'
-import { undiciFetch, UndiciResponse } from './undici-fetch.ts'
+import { httpFetch } from './http-fetch.ts'
+import { HttpResponse } from './http-response.ts'
 import { basicCredentials, decoded } from './proxy.ts'
 import { VendorResponse } from './vendor-response.ts'
 import type { VendorResponseContext } from './vendor-response.ts'
@@ -35,7 +36,7 @@ export async function exchange(
   const room = nextStart()
   if (room) await room
   const context = { ...options, secrets: new Secrets(options.secrets) }
-  let answer: Promise<Response | UndiciResponse> | undefined
+  let answer: Promise<Response | HttpResponse> | undefined
   const take = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const url = typeof input === 'string' ? input : input instanceof URL ? input.href : input.url
     // Once to a list: to go through Headers costs 5 µs each time.
@@ -54,13 +55,13 @@ export async function exchange(
     if (!answer) throw refused(error, context)
   }
   if (!answer) throw refused(new Error('The SDK sent no request.'), context)
-  let response: Response | UndiciResponse
+  let response: Response | HttpResponse
   try {
     response = await answer
   } catch (error) {
     throw failed(error, context)
   }
-  const source = response instanceof UndiciResponse ? response.source : new PulledBody(response.body)
+  const source = response instanceof HttpResponse ? response.source : new PulledBody(response.body)
   const reply = new VendorResponse(source, context)
   if (response.ok) return reply
   throw await reply.failure(response)
@@ -96,11 +97,12 @@ async function send(
   url: string,
   headers: [string, unknown][],
   init: RequestInit = {},
-): Promise<Response | UndiciResponse> {
+): Promise<Response | HttpResponse> {
   const { signal, connectMs, proxy, fetch } = options
   const { method = 'GET', body } = init
-  const isPlain = body === undefined || body === null || typeof body === 'string'
-  if (!fetch && isPlain) return undiciFetch(url, { method, headers, body, signal, connectMs, proxy })
+  if (!fetch && (typeof body === 'string' || body === null || body === undefined)) {
+    return httpFetch(url, { method, headers, body: body ?? undefined, signal, connectMs, proxy })
+  }
   const response = (await (fetch ?? globalThis.fetch)(url, { ...init, signal })) as Response | undefined
   if (typeof response?.status === 'number') return response
   throw new ConvokeError('configuration', 'The fetch that was passed gave no response.')
@@ -133,6 +135,9 @@ const standIn = {
   json: () => Promise.resolve({}),
 }
 
+/** Node's errors, and that of undici in a fetch of the user's, for headers that cannot be sent. */
+const invalidRequestCodes = new Set(['ERR_INVALID_CHAR', 'ERR_INVALID_HTTP_TOKEN', 'UND_ERR_INVALID_ARG'])
+
 /** A request that found no vendor, as an error with a word of what to check. */
 function failed(error: unknown, context: VendorResponseContext): ConvokeError {
   const { signal, secrets } = context
@@ -151,7 +156,7 @@ function failed(error: unknown, context: VendorResponseContext): ConvokeError {
       cause,
     })
   }
-  if (code === 'UND_ERR_INVALID_ARG') {
+  if (invalidRequestCodes.has(code)) {
     return new ConvokeError('invalid_request', `The request cannot be sent: ${message}.`, {
       ...labels,
       cause,

@@ -1,7 +1,7 @@
 /** What crosses to the thread that runs blocking calls as data: its request is the one of the async side. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import type { GenerateOptions, Prompt } from 'convoke'
+import { test } from 'vitest'
 import { blockingLLM, rejected, thrown, vendors } from '../support/blocking-kit.ts'
 import type { Vendor } from '../support/blocking-kit.ts'
 import { simulatorThread } from '../support/simulator-thread.ts'

@@ -1,6 +1,5 @@
 /** generate(): calls that block, against what the same calls give on the async side. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import {
   consensusSync,
   countTokens,
@@ -11,6 +10,7 @@ import {
   majority,
 } from 'convoke'
 import type { ConvokeError, GenerateResponse, LLMOptions, StreamChunk } from 'convoke'
+import { test } from 'vitest'
 import { z } from 'zod'
 import { blockingLLM, rejected, thrown, vendors } from '../support/blocking-kit.ts'
 import type { Vendor } from '../support/blocking-kit.ts'
@@ -120,14 +120,18 @@ test('the stack of an error names the line that blocked', () => {
 })
 
 test('a stream comes piece by piece, and its first piece with the first wait', () => {
-  const prompt = answeredBy({ chunks: ['one', ' two', ' three', ' four'], paceMs: 100 })
-  const startedAt = performance.now()
-  const arrivals: number[] = []
-  const stream = llmOf('openai').generate(prompt, { stream: true })
-  for (const { content } of stream) if (content) arrivals.push(performance.now() - startedAt)
-  assert.equal(arrivals.length, 4)
-  // The last piece comes 300 ms behind the first: who blocked until the end would see them together.
-  assert.ok((arrivals[3] as number) - (arrivals[0] as number) > 200, arrivals.join())
+  const chunks = ['one', ' two', ' three', ' four']
+  // The second piece never comes: a wait for the whole reply would not end.
+  const stuck = llmOf('openai').generate(answeredBy({ chunks, paceMs: 3_600_000 }), { stream: true })
+  for (const { content } of stuck) {
+    if (content === '') continue
+    assert.equal(content, 'one')
+    break
+  }
+  const pieces: string[] = []
+  const stream = llmOf('openai').generate(answeredBy({ chunks, paceMs: 100 }), { stream: true })
+  for (const { content } of stream) if (content) pieces.push(content)
+  assert.deepEqual(pieces, chunks)
   assert.equal(stream.response.content, 'one two three four')
   assert.equal(stream.response.usage.source, 'provider')
 })
@@ -337,7 +341,6 @@ test('a key of the environment is the one that was there when the LLM was made',
 test('totalMs bounds a call that waits in line as well, a second later', () => {
   const llm = llmOf('openai', { rateLimit: { requestsPerMinute: 1 } })
   llm.generate('one')
-  const startedAt = performance.now()
   const { code, phase, attempts, partial } = thrown(() => llm.generate('two', { timeouts: { totalMs: 200 } }))
   assert.deepEqual([code, phase, attempts, partial?.finishReason], ['timeout', 'total', 0, 'error'])
   const stream = llm.generate('three', { stream: true, timeouts: { totalMs: 200 } })
@@ -345,16 +348,13 @@ test('totalMs bounds a call that waits in line as well, a second later', () => {
     [thrown(() => stream.response).code, thrown(() => stream.next()).phase],
     ['timeout', 'total'],
   )
-  assert.ok(performance.now() - startedAt < 8_000)
 })
 
 test('consensusSync with a strategy keeps its limit in line as well', () => {
   const llm = llmOf('openai', { rateLimit: { requestsPerMinute: 1 } })
-  const startedAt = performance.now()
   const given = { strategy: majority(), timeouts: { totalMs: 100 }, timeoutMs: 1_000 }
   const { status, failures } = consensusSync([llm, llm], 'Hi', given)
   assert.deepEqual([status, failures.map(({ error }) => error.code)], ['degraded', ['timeout']])
-  assert.ok(performance.now() - startedAt < 4_000)
 })
 
 test('an LLM keeps its rate, however many others are called meanwhile', () => {

@@ -1,6 +1,5 @@
 /** fanOutSync and consensusSync: many LLMs, for a thread that waits. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import {
   cluster,
   consensus,
@@ -20,6 +19,7 @@ import {
 } from 'convoke'
 import type { ConsensusOptions, LLMOptions, Verdict } from 'convoke'
 import type { Strategy } from 'convoke/consensus'
+import { test } from 'vitest'
 import { z } from 'zod'
 import { blockingLLM, rejected, thrown, vendors } from '../support/blocking-kit.ts'
 import type { Vendor } from '../support/blocking-kit.ts'

@@ -1,11 +1,11 @@
 /** Where generate() refuses to block, and what it says. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { consensus, createLLM, createSession, fallback, fanOut, sqliteStore } from 'convoke'
 import { registerProvider } from 'convoke/provider'
 import type { LLM, LLMOptions } from 'convoke'
 import type { Store } from 'convoke/store'
 import OpenAI from 'openai'
+import { test } from 'vitest'
 import { z } from 'zod'
 import { targetOf } from '../../src/blocking/generate.ts'
 import { limitOf, limitOfMany } from '../../src/blocking/call-limit.ts'

@@ -4,9 +4,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { after, before, test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
 import type { Reply, Simulator } from 'convoke/simulator'
+import { afterAll, beforeAll, test } from 'vitest'
+import { cells } from '../../src/blocking/protocol.ts'
 
 const source = '--conditions=convoke-source'
 const strict = '--unhandled-rejections=strict'
@@ -21,10 +22,10 @@ const replies: Record<string, Reply> = {
   long: { chunks: Array.from({ length: 30 }, () => 'x'.repeat(10_000)) },
   '{}': '{}',
 }
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ reply: ({ prompt }) => replies[prompt] ?? `You said: ${prompt}` })
 })
-after(() => simulator.close())
+afterAll(() => simulator.close())
 
 /** The beginning of every script. */
 const preamble = () => `
@@ -124,14 +125,13 @@ for (const side of ['generate', 'agenerate']) {
       const half = session.generate('half', { stream: true })
       while (half.next().value.content !== 'one ');
       ask('exit')
-      const startedAt = performance.now()
       const { content } = await session.${side}('after')
-      say(content, performance.now() - startedAt < 5_000)
+      say(content)
       say((await session.history()).map(({ status }) => status).join())
       await session.close()`
     const { lines, errors } = await run(script, [breaker])
     const statuses = 'complete,complete,complete,complete,complete,interrupted,complete,complete'
-    assert.deepEqual(lines, ['worker_lost ', 'You said: after true', statuses], errors)
+    assert.deepEqual(lines, ['worker_lost ', 'You said: after', statuses], errors)
   })
 }
 
@@ -181,9 +181,9 @@ const inThread = (code: string) =>
   `--import=data:text/javascript,${encodeURIComponent(`import { isMainThread, workerData } from 'node:worker_threads'; if (!isMainThread) { ${code} }`)}`
 
 test('a thread that cannot start is worker_lost at once', async () => {
-  const script = `const startedAt = performance.now(); ask('one'); ask('two'); say(performance.now() - startedAt < 10_000)`
-  const { lines } = await run(script, [inThread(`throw new Error('It does not load.')`)])
-  assert.deepEqual(lines, ['worker_lost ', 'worker_lost ', 'true'])
+  // A silent thread would be `timeout`, seconds later.
+  const { lines } = await run(`ask('one'); ask('two')`, [inThread(`throw new Error('It does not load.')`)])
+  assert.deepEqual(lines, ['worker_lost ', 'worker_lost'])
 })
 
 test('a host that refuses at each of its addresses is told with all of them, on both sides', async () => {
@@ -210,12 +210,13 @@ test('a process that may have no threads is told so', async () => {
 })
 
 test('a thread may take its time to start, however short the call', async () => {
-  const busy = `const watch = setInterval(() => {
-    if (workerData.memory[2] === 0) return
-    clearInterval(watch)
-    for (const end = Date.now() + 4_000; Date.now() < end;);
-  }, 1)`
-  const { lines } = await run(`ask('one', { timeouts: { totalMs: 1_000 } })`, [inThread(busy)])
+  // Between the thread's sign of life and its first look at the call.
+  const busy = `const { store } = Atomics
+    Atomics.store = (memory, cell, value) => {
+      store(memory, cell, value)
+      if (memory[${cells.pledge}]) for (const end = Date.now() + 5_000; Date.now() < end;);
+    }`
+  const { lines } = await run(`ask('one', { timeouts: { totalMs: 3_000 } })`, [inThread(busy)])
   assert.deepEqual(lines, ['You said: one'])
 })
 
@@ -233,12 +234,17 @@ test('an LLM or a session that nobody else has lives as long as its stream', asy
 })
 
 test('a thread that hangs is timeout, soon behind the limit of the call, and is replaced', async () => {
-  const startedAt = performance.now()
-  const script = `ask('before'); ask('loop', { timeouts: { totalMs: 500 } }); ask('after')`
+  const script = `
+    ask('before')
+    try { llm.generate('loop', { timeouts: { totalMs: 500 } }) } catch ({ code, phase, message }) {
+      const [, silentMs] = /no sign of life for (\\d+) ms/.exec(message)
+      // Any call whose thread is silent for 30 s ends; this one has a limit of its own.
+      say(code, phase, silentMs < 30_000)
+    }
+    ask('after')`
   const { lines, code } = await run(script, [breaker])
-  assert.deepEqual(lines, ['You said: before', 'timeout total', 'You said: after'])
+  assert.deepEqual(lines, ['You said: before', 'timeout total true', 'You said: after'])
   assert.equal(code, 0)
-  assert.ok(performance.now() - startedAt < 15_000)
 })
 
 test('a call that a living thread does not end is timeout all the same, and the next one works', async () => {
@@ -250,12 +256,10 @@ test('a call that a living thread does not end is timeout all the same, and the 
 })
 
 test('Ctrl-C ends a process that blocks', async () => {
-  const startedAt = performance.now()
   const { signal } = await run(`say('ready'); ask('slow')`, [], (pid) =>
     setTimeout(() => process.kill(pid, 'SIGINT'), 500),
   )
   assert.equal(signal, 'SIGINT')
-  assert.ok(performance.now() - startedAt < 15_000)
 })
 
 test('it blocks a thread of the user\u2019s own as well, while others go on', async () => {
@@ -292,7 +296,7 @@ test('it works in node -e and in the REPL', async () => {
 
 test('Ctrl-C in the REPL cancels the call that it interrupts', async (t) => {
   const repl = spawn(process.execPath, [source, '-i'], { cwd: import.meta.dirname })
-  t.after(() => repl.kill('SIGKILL'))
+  t.onTestFinished(() => void repl.kill('SIGKILL'))
   let shown = ''
   repl.stdout.on('data', (data) => (shown += String(data)))
   repl.stderr.on('data', (data) => (shown += String(data)))

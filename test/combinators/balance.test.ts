@@ -1,11 +1,11 @@
 /** balance, through the vendors' own SDKs against the simulator. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { balance, createLLM, createSession } from 'convoke'
 import type { LLM, LLMOptions } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator, SimulatorOptions } from 'convoke/simulator'
+import { test } from 'vitest'
+import type { TestContext } from 'vitest'
 import { failure, pair, pause, read, thrown } from '../support/combinators-kit.ts'
 import { connect, path, simulator as strict } from '../support/session-kit.ts'
 
@@ -21,7 +21,7 @@ async function keys(
   const llms = names.map((apiKey) =>
     createLLM('openai', { model: 'm', apiKey, baseURL, retry: { attempts: 1 }, ...options }),
   )
-  context.after(async () => {
+  context.onTestFinished(async () => {
     for (const llm of llms) await llm.close()
     await simulator.close()
   })
@@ -40,18 +40,16 @@ test('round-robin asks one after the other, over keys of one vendor', async (t) 
 test('a key that answers 429 is left alone for as long as it says; its call goes on at once', async (t) => {
   // Its own retries would wait as well.
   const { simulator, llms, asked } = await keys(t, ['k1', 'k2'], {}, { retry: { attempts: 3 } })
-  simulator.failNext({ status: 429, retryAfter: 1 })
+  simulator.failNext({ status: 429, retryAfter: 3 })
   const llm = balance(llms)
-  const startedAtMs = performance.now()
   const reply = await llm.agenerate('Hi')
-  assert.ok(performance.now() - startedAtMs < 700)
   assert.deepEqual(
     reply.otherAttempts?.map(({ code }) => code),
     ['rate_limited'],
   )
   for (let at = 0; at < 3; at++) await llm.agenerate('Hi')
   assert.deepEqual(asked(), ['k1', 'k2', 'k2', 'k2', 'k2'])
-  await pause(1_500)
+  await pause(3_100)
   await llm.agenerate('Hi')
   await llm.agenerate('Hi')
   assert.deepEqual(asked().slice(5).sort(), ['k1', 'k2'])
@@ -59,11 +57,11 @@ test('a key that answers 429 is left alone for as long as it says; its call goes
 
 test('without a word on how long, a 429 cools down for cooldownMs', async (t) => {
   const { simulator, llms, asked } = await keys(t, ['k1', 'k2'])
-  const llm = balance(llms, { cooldownMs: 150 })
+  const llm = balance(llms, { cooldownMs: 1_000 })
   simulator.failNext({ status: 429 })
   for (let at = 0; at < 3; at++) await llm.agenerate('Hi')
   assert.deepEqual(asked(), ['k1', 'k2', 'k2', 'k2'])
-  await pause(160)
+  await pause(1_010)
   await llm.agenerate('Hi')
   await llm.agenerate('Hi')
   assert.ok(asked().slice(4).includes('k1'))
@@ -71,16 +69,14 @@ test('without a word on how long, a 429 cools down for cooldownMs', async (t) =>
 
 test('when all cool down, a call waits for the first to be ready, and its signal ends the wait', async (t) => {
   const { simulator, llms, asked } = await keys(t, ['k1', 'k2'])
-  const llm = balance(llms, { cooldownMs: 200 })
+  const llm = balance(llms, { cooldownMs: 1_000 })
   simulator.failNext({ status: 429 }, 2)
   assert.equal((await failure(llm.agenerate('Hi'))).code, 'rate_limited')
-  const startedAtMs = performance.now()
   const cancelled = failure(llm.agenerate('Hi', { signal: AbortSignal.timeout(50) }))
   const reply = llm.agenerate('Hi')
   assert.equal((await cancelled).code, 'cancelled')
-  assert.ok(performance.now() - startedAtMs < 150)
+  assert.equal(asked().length, 2)
   assert.equal((await reply).content, 'yes')
-  assert.ok(performance.now() - startedAtMs >= 190)
   assert.equal(asked().length, 3)
 })
 
@@ -107,10 +103,8 @@ test('a key that is refused is avoided, not waited for', async (t) => {
   for (let at = 0; at < 4; at++) assert.equal((await llm.agenerate('Hi')).content, 'yes')
   assert.deepEqual(asked(), ['bad', 'good', 'good', 'good', 'good'])
   simulator.reset()
-  const alone = balance(llms.slice(0, 1))
-  const startedAtMs = performance.now()
+  const alone = balance(llms.slice(0, 1), { cooldownMs: 3_600_000 })
   for (let at = 0; at < 2; at++) assert.equal((await failure(alone.agenerate('Hi'))).code, 'authentication')
-  assert.ok(performance.now() - startedAtMs < 1_000)
 })
 
 test('least-busy asks who has the fewest calls, its other callers counted', async (t) => {

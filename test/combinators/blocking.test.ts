@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
 import { balance, createLLM, createSession, fallback, hedge, withDefaults } from 'convoke'
 import type { LLM, LLMOptions } from 'convoke'
 import OpenAI from 'openai'
+import { afterAll, test } from 'vitest'
 import { z } from 'zod'
 import { blockingLLM, thrown } from '../support/blocking-kit.ts'
 import type { Vendor } from '../support/blocking-kit.ts'
@@ -18,7 +18,7 @@ const slow = await simulatorThread({ latencyMs: 3_000 })
 const works = (vendor: Vendor = 'anthropic', options?: LLMOptions) => blockingLLM(good, vendor, options)
 const fails = () => blockingLLM(down, 'openai')
 const folder = mkdtempSync(join(tmpdir(), 'convoke-combined-'))
-after(() => rmSync(folder, { recursive: true }))
+afterAll(() => rmSync(folder, { recursive: true }))
 
 const combined: Record<string, () => LLM> = {
   fallback: () => fallback([fails(), works()]),

@@ -1,6 +1,6 @@
 /** The keys of cached replies: a key that changes makes every existing cache useless. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { cacheKey } from '../../src/combinators/cache-key.ts'
 
 const request = {

@@ -1,12 +1,12 @@
 /** cached, through the vendors' own SDKs against the simulator, over Keyv and others. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { cached, createLLM, createSession, fanOut, withDefaults } from 'convoke'
 import type { CacheStore, GenerateResponse } from 'convoke'
 import { CohereClientV2 } from 'cohere-ai'
 import Keyv from 'keyv'
 import { Ollama } from 'ollama'
 import OpenAI from 'openai'
+import { test } from 'vitest'
 import { z } from 'zod'
 import { failure, member, pair, pause, read, thrown } from '../support/combinators-kit.ts'
 import { connect, path, simulator as strict } from '../support/session-kit.ts'
@@ -129,12 +129,12 @@ test('equal requests at the same time share one call, and each has a reply of it
 })
 
 test('of calls that share one, the next takes the place of one that is cancelled; a failure is told to all', async (t) => {
-  const { llm: inner, simulator } = await member(t, 'openai', { latencyMs: 100 })
+  const { llm: inner, simulator } = await member(t, 'openai', { latencyMs: 500 })
   const llm = cached(inner, new Map())
   const controller = new AbortController()
   const leader = failure(llm.agenerate('Hi', { signal: controller.signal }))
   const others = [1, 2, 3].map(() => llm.agenerate('Hi'))
-  await pause(40)
+  while (simulator.requests.length === 0) await pause(5)
   controller.abort()
   assert.equal((await leader).code, 'cancelled')
   assert.deepEqual(
@@ -153,9 +153,12 @@ test('of calls that share one, the next takes the place of one that is cancelled
 })
 
 test('of those that wait for one that a fan-out gives up, one asks, and the others share its reply', async (t) => {
-  const { llm: inner, simulator } = await member(t, 'openai', { latencyMs: 300 })
+  const { llm: inner, simulator } = await member(t, 'openai', { latencyMs: 1_000 })
+  // The SDK is loaded before any clock matters.
+  await inner.agenerate('Hello')
+  simulator.reset()
   const llm = cached(inner, new Map())
-  const given = fanOut([llm], 'Hi', { timeoutMs: 100 })
+  const given = fanOut([llm], 'Hi', { timeoutMs: 300 })
   await pause(20)
   const others = await Promise.all([1, 2, 3, 4].map(() => llm.agenerate('Hi')))
   assert.equal((await given)[0]?.error?.code, 'timeout')

@@ -1,9 +1,9 @@
 /** What all combinators have in common: they nest, and what they give is an LLM like any other. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { balance, cached, createSession, fallback, hedge, withDefaults } from 'convoke'
 import type { GenerateOptions, LLM } from 'convoke'
+import { test } from 'vitest'
 import { failure, member, pair, pause, thrown } from '../support/combinators-kit.ts'
 import { connect, path, simulator as strict } from '../support/session-kit.ts'
 

@@ -1,10 +1,10 @@
 /** fallback, through the vendors' own SDKs against the simulator. */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { test } from 'node:test'
 import { createSession, fallback, fallbackCodes } from 'convoke'
 import type { SimulatedRequest } from 'convoke/simulator'
-import { failure, member, pair, pause, read, closedAfter } from '../support/combinators-kit.ts'
+import { test } from 'vitest'
+import { failure, member, pair, pause, read, untilClosed } from '../support/combinators-kit.ts'
 import { connect, path, simulator as strict } from '../support/session-kit.ts'
 
 test('the second LLM answers when the first fails, with its own name, cost and usage, and what the first took', async (t) => {
@@ -130,30 +130,25 @@ test("an LLM's own retries come first, but a wait that its vendor asks for goes 
   assert.equal(a.simulator.requests.length, 2)
   a.simulator.reset()
   const slow = await member(t, 'openai', { fault: { status: 503, retryAfter: 1 } }, { retry })
-  const startedAtMs = performance.now()
   await fallback([slow.llm, b.llm]).agenerate('Hi')
-  assert.ok(performance.now() - startedAtMs < 800)
   assert.equal(slow.simulator.requests.length, 1)
 })
 
 test("a call's totalMs is for all together, an LLM's own for that LLM", async (t) => {
   const { b } = await pair(t)
-  const slow = await member(t, 'openai', { latencyMs: 5_000 }, { timeouts: { totalMs: 60 } })
+  const slow = await member(t, 'openai', { latencyMs: 3_600_000 }, { timeouts: { totalMs: 60 } })
   assert.equal((await fallback([slow.llm, b.llm]).agenerate('Hi')).content, 'from anthropic')
-  const startedAtMs = performance.now()
   const error = await failure(fallback([slow.llm, b.llm]).agenerate('Hi', { timeouts: { totalMs: 120 } }))
   assert.deepEqual([error.code, error.phase, error.provider], ['timeout', 'total', 'openai'])
-  assert.ok(performance.now() - startedAtMs < 1_000)
   assert.equal(b.simulator.requests.length, 1)
 })
 
 test('what is left of totalMs is all that the next LLM has', async (t) => {
-  const a = await member(t, 'openai', { latencyMs: 150, fault: { status: 500 } })
-  const b = await member(t, 'anthropic', { latencyMs: 5_000 })
-  const startedAtMs = performance.now()
-  const error = await failure(fallback([a.llm, b.llm]).agenerate('Hi', { timeouts: { totalMs: 300 } }))
+  const a = await member(t, 'openai', { latencyMs: 1_000, fault: { status: 500 } })
+  // Less than totalMs, and more than is left of it.
+  const b = await member(t, 'anthropic', { latencyMs: 1_500 })
+  const error = await failure(fallback([a.llm, b.llm]).agenerate('Hi', { timeouts: { totalMs: 2_000 } }))
   assert.deepEqual([error.code, error.provider], ['timeout', 'anthropic'])
-  assert.ok(performance.now() - startedAtMs < 420, `${performance.now() - startedAtMs} ms`)
 })
 
 const slowly = ({ stream }: SimulatedRequest) => ({ text: 'x'.repeat(2_000), latencyMs: stream ? 0 : 5_000 })
@@ -161,24 +156,19 @@ const slowly = ({ stream }: SimulatedRequest) => ({ text: 'x'.repeat(2_000), lat
 test('cancel, signal and leaving the loop close the socket of who answers, and free its slot', async (t) => {
   const { a, b } = await pair(t, { fault: { status: 500 } }, { paceMs: 20, reply: slowly })
   const llm = fallback([a.llm, b.llm])
-  let leftAtMs = 0
-  for await (const chunk of llm.stream('Hi')) {
-    leftAtMs = performance.now()
-    if (chunk.type === 'text') break
-  }
+  for await (const chunk of llm.stream('Hi')) if (chunk.type === 'text') break
   assert.deepEqual(llm.activity, { running: 0, queued: 0 })
-  assert.ok((await closedAfter(b.simulator, leftAtMs)) < 250)
+  await untilClosed(b.simulator)
 
   const controller = new AbortController()
   const plain = failure(llm.agenerate('Hi', { signal: controller.signal }))
   await pause(60)
   assert.equal(llm.activity.running, 1)
-  leftAtMs = performance.now()
   controller.abort(new Error('enough'))
   const error = await plain
   assert.deepEqual([error.code, error.partial?.finishReason], ['cancelled', 'cancelled'])
   assert.equal(getEventListeners(controller.signal, 'abort').length, 0)
-  assert.ok((await closedAfter(b.simulator, leftAtMs)) < 250)
+  await untilClosed(b.simulator)
 
   const stream = llm.stream('Hi')
   stream.cancel('no more')

@@ -1,10 +1,10 @@
 /** hedge, through the vendors' own SDKs against the simulator. */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { test } from 'node:test'
 import { createSession, hedge } from 'convoke'
 import type { SimulatedRequest } from 'convoke/simulator'
-import { closedAfter, failure, member, pair, pause, read, thrown } from '../support/combinators-kit.ts'
+import { test } from 'vitest'
+import { failure, member, pair, pause, read, thrown, untilClosed } from '../support/combinators-kit.ts'
 import { connect, path, simulator as strict } from '../support/session-kit.ts'
 
 test('a first LLM that answers in time is the only one asked', async (t) => {
@@ -20,12 +20,11 @@ test('the second answers when the first is silent; the socket of the first is cl
   const { a, b } = await pair(t, { latencyMs: 5_000 })
   const llm = hedge([a.llm, b.llm], { afterMs: 30 })
   const reply = await llm.agenerate('Hi')
-  const wonAtMs = performance.now()
   assert.deepEqual(
     [reply.provider, reply.model, reply.content],
     ['anthropic', 'anthropic-model', 'from anthropic'],
   )
-  assert.ok((await closedAfter(a.simulator, wonAtMs)) < 250)
+  await untilClosed(a.simulator)
   const [otherAttempts, ...others] = reply.otherAttempts ?? []
   assert.deepEqual(
     [otherAttempts?.provider, otherAttempts?.code, otherAttempts?.attempts, others.length],
@@ -43,14 +42,12 @@ test('the first visible chunk of a stream wins, however slow the rest is', async
   )
   const stream = hedge([a.llm, b.llm], { afterMs: 20 }).stream('Hi')
   const seen: string[] = []
-  let wonAtMs = 0
   for await (const { content } of stream) {
-    if (content && !wonAtMs) wonAtMs = performance.now()
     seen.push(content)
     if (content) assert.equal(stream.partial.provider, 'openai')
   }
   assert.equal(seen.join(''), 'the first one speaks')
-  assert.ok((await closedAfter(b.simulator, wonAtMs)) < 250)
+  await untilClosed(b.simulator)
   const reply = await stream.response
   assert.equal(reply.content, 'the first one speaks')
   assert.deepEqual(
@@ -73,10 +70,8 @@ test('chunks of the losers never reach the reader', async (t) => {
 
 test('one that fails lets the next begin at once; when all fail it is the last error', async (t) => {
   const { a, b } = await pair(t, { fault: { status: 500 } })
-  const llm = hedge([a.llm, b.llm], { afterMs: 5_000 })
-  const startedAtMs = performance.now()
+  const llm = hedge([a.llm, b.llm], { afterMs: 3_600_000 })
   const reply = await llm.agenerate('Hi')
-  assert.ok(performance.now() - startedAtMs < 1_000)
   assert.deepEqual([reply.provider, reply.otherAttempts?.[0]?.code], ['anthropic', 'server_error'])
   b.simulator.failNext({ status: 529 })
   const error = await failure(llm.stream('Hi').response)
@@ -103,28 +98,28 @@ test('cancel closes the sockets of all that run', async (t) => {
   const pending = failure(llm.agenerate('Hi', { signal }))
   while (a.simulator.requests.length + b.simulator.requests.length < 2) await pause(5)
   assert.equal(llm.activity.running, 2)
-  const leftAtMs = performance.now()
   controller.abort()
   const error = await pending
   assert.deepEqual([error.code, getEventListeners(signal, 'abort').length], ['cancelled', 0])
-  assert.ok((await closedAfter(a.simulator, leftAtMs)) < 250)
-  assert.ok((await closedAfter(b.simulator, leftAtMs)) < 250)
+  await untilClosed(a.simulator)
+  await untilClosed(b.simulator)
   assert.deepEqual(llm.activity, { running: 0, queued: 0 })
 })
 
 test('afterQuantile learns from the first LLM when to hedge', async (t) => {
-  const latency = ({ prompt }: SimulatedRequest) => ({ text: 'a', latencyMs: prompt === 'slow' ? 3_000 : 20 })
+  const latency = ({ prompt }: SimulatedRequest) => ({
+    text: 'a',
+    latencyMs: prompt === 'slow' ? 3_600_000 : 20,
+  })
   const { a, b } = await pair(t, { reply: latency })
   const llm = hedge([a.llm, b.llm], { afterQuantile: 0.95 })
   await Promise.all(Array.from({ length: 20 }, (_, at) => llm.agenerate(`${at}`)))
   assert.equal(b.simulator.requests.length, 0)
-  const startedAtMs = performance.now()
   assert.equal((await llm.agenerate('slow')).provider, 'anthropic')
-  assert.ok(performance.now() - startedAtMs < 2_000)
 })
 
 test('until it has seen enough, afterQuantile waits for afterMs', async (t) => {
-  const { a, b } = await pair(t, { latencyMs: 2_000 })
+  const { a, b } = await pair(t, { latencyMs: 3_600_000 })
   const llm = hedge([a.llm, b.llm], { afterQuantile: 0.9, afterMs: 20 })
   assert.equal((await llm.agenerate('Hi')).provider, 'anthropic')
 })

@@ -1,6 +1,6 @@
 /** When two answers are the same. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { answerEquality } from '../../src/consensus/answer-equality.ts'
 
 const normalize = (text: string) => text.toLowerCase()

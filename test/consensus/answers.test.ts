@@ -1,7 +1,7 @@
 /** What counts as an answer, and which answers are one: what only looks alike is not. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { consensus, unanimous } from 'convoke'
+import { test } from 'vitest'
 import * as z from 'zod'
 import { normalizeText } from '../../src/consensus/answer.ts'
 import { panel } from '../support/panel-kit.ts'

@@ -1,10 +1,10 @@
 /** Stopping early never changes the verdict, and happens as soon as it can: every future of many counts is tried. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { consensus, createLLM, majority, unanimous, weighted } from 'convoke'
 import { registerProvider } from 'convoke/provider'
 import type { Ballot, Strategy, Vote } from 'convoke/consensus'
 import type { ProviderChunk } from 'convoke/provider'
+import { test } from 'vitest'
 import { normalizeText } from '../../src/consensus/answer.ts'
 import { shuffler } from '../../src/consensus/quoted-answers.ts'
 import { questionsOn } from '../../src/consensus/questions.ts'

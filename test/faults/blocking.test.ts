@@ -1,7 +1,7 @@
 /** Ten thousand blocking calls leave no resources behind. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import type { Held } from './blocking-client.ts'
 import { forkModule } from './fork-module.ts'
 
@@ -15,7 +15,7 @@ test('10000 blocking calls leak neither memory nor listeners nor file descriptor
   assert.equal(await client.exited, 0, client.stderr())
   assert.equal(client.stderr(), '')
   const megabytes = (bytes: number) => (bytes / 1_048_576).toFixed(1)
-  t.diagnostic(
+  await t.annotate(
     `blocking: 10000 calls in ${(callsMs / 1_000).toFixed(1)} s; RSS ${megabytes(before.rssBytes)} MB after 12000 calls, ` +
       `${megabytes(after.rssBytes)} MB after 22000; heap of the waiting thread ${megabytes(before.heapBytes)} and ` +
       `${megabytes(after.heapBytes)} MB; descriptors ${before.descriptors} and ${after.descriptors}`,

@@ -1,10 +1,10 @@
 /** Combined LLMs: the trouble of one vendor reaches neither the caller nor, as a storm, another vendor. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { balance, fallback, hedge, isConvokeError } from 'convoke'
 import type { GenerateOptions, LLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Fault } from 'convoke/simulator'
+import { test } from 'vitest'
 import { openLLM, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
@@ -39,7 +39,7 @@ for (const vendor of vendors) {
     await using first = openLLM(vendor, a.url, quick)
     await using second = openLLM(other, b.url, quick)
     const count = successes(await ask(fallback([first, second])))
-    t.diagnostic(
+    await t.annotate(
       `${count} of ${calls} succeeded; ${a.requests.length} requests to ${vendor}, ${b.requests.length} to ${other}`,
     )
     assert.ok(count >= calls * 0.999)
@@ -70,7 +70,9 @@ for (const vendor of vendors) {
     await using first = openLLM(vendor, a.url, options)
     await using second = openLLM(other, b.url, options)
     const count = successes(await ask(fallback([first, second], { replay: 'restart' })))
-    t.diagnostic(`${count} of ${calls} whole and right; ${a.requests.length} + ${b.requests.length} requests`)
+    await t.annotate(
+      `${count} of ${calls} whole and right; ${a.requests.length} + ${b.requests.length} requests`,
+    )
     assert.ok(count >= calls * 0.999)
     assert.equal(a.openStreams + b.openStreams, 0)
   })
@@ -99,7 +101,7 @@ test('an open circuit adds less than 5 ms at p95', async (t) => {
   const p95 = (values: number[]) =>
     values.sort((one, two) => one - two)[Math.floor(values.length * 0.95)] as number
   const [through, alone] = [p95(elapsed.through), p95(elapsed.alone)]
-  t.diagnostic(
+  await t.annotate(
     `p95 ${through.toFixed(2)} ms through the open circuit, ${alone.toFixed(2)} ms without: ${(through - alone).toFixed(2)} ms more`,
   )
   assert.ok(through - alone < 5)
@@ -117,7 +119,7 @@ test('after the cool-down one request probes, whatever else is asked meanwhile',
   assert.equal(a.requests.length, 3)
   await new Promise((resolve) => setTimeout(resolve, 520))
   const replies = await Promise.all(Array.from({ length: 100 }, () => llm.agenerate('Hi')))
-  t.diagnostic(`${a.requests.length - 3} probe for ${replies.length} calls`)
+  await t.annotate(`${a.requests.length - 3} probe for ${replies.length} calls`)
   assert.equal(a.requests.length, 4)
   assert.ok(replies.every(({ provider }) => provider === 'anthropic'))
 })
@@ -142,7 +144,7 @@ for (const [name, make] of Object.entries(storms)) {
       assert.deepEqual([result.reason.code, result.reason.status], ['overloaded', 503])
     }
     const sent = [a.requests.length, b.requests.length]
-    t.diagnostic(`${calls} calls answered 503: ${sent.join(' and ')} requests`)
+    await t.annotate(`${calls} calls answered 503: ${sent.join(' and ')} requests`)
     assert.ok(
       sent.every((requests) => requests <= mostRequests),
       sent.join(),
@@ -180,7 +182,7 @@ for (const vendor of vendors) {
     const last = Math.max(
       ...a.requests.map(({ prompt, endedAt = Infinity }) => endedAt - (wonAtMs.get(prompt) ?? 0)),
     )
-    t.diagnostic(
+    await t.annotate(
       `the latest of ${a.requests.length} sockets was closed ${last.toFixed(1)} ms after its call was over`,
     )
     assert.ok(last < 250)

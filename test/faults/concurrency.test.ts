@@ -1,9 +1,9 @@
 /** The server never sees more than maxConcurrent requests at once, however the calls end. */
 import assert from 'node:assert/strict'
 import type http from 'node:http'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { LLM } from 'convoke'
+import { test } from 'vitest'
 import { serve } from './serve.ts'
 import { openLLM, plainOf, streamOf, streams, understand, vendors } from './vendors.ts'
 
@@ -146,7 +146,7 @@ for (const vendor of vendors) {
         return { kind, ended }
       }),
     )
-    t.diagnostic(
+    await t.annotate(
       `${vendor}: ${calls} calls, ${gauge.total} requests, at most ${gauge.most} open at the server, ${mostRunning} running`,
     )
     for (const { kind, ended } of endings) assert.equal(ended, promised[kind], kind)

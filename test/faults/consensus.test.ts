@@ -3,11 +3,11 @@
  * plays each part. The verdict comes by the deadline, and no request stays open.
  */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { consensus } from 'convoke'
 import type { Verdict } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { openLLM, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
 
@@ -86,7 +86,7 @@ test('two that differ: split at the deadline, every failure listed, the one that
     times.push(tookMs - timeoutMs)
     closes.push(closedMs)
   }
-  context.diagnostic(
+  await context.annotate(
     `behind the deadline by at most ${Math.max(...times).toFixed(0)} ms; streams closed within ${Math.max(...closes).toFixed(0)} ms`,
   )
 })

@@ -1,8 +1,8 @@
 /** Worker threads die while they count tokens: no count is wrong, no call hangs, and the process survives. */
 import assert from 'node:assert/strict'
-import { afterEach, test } from 'node:test'
 import type { Worker } from 'node:worker_threads'
 import { countTokens, isConvokeError } from 'convoke'
+import { afterEach, test } from 'vitest'
 
 const model = 'gpt-4o'
 const text = 'The quick brown fox jumps over the lazy dog. '.repeat(40_000)
@@ -63,7 +63,7 @@ test('threads killed in the midst of a count are replaced, and the count is righ
       }
     }
   }
-  t.diagnostic(`10 rounds of 3 counts, ${killed} threads killed once: ${otherAttempts} counts lost`)
+  await t.annotate(`10 rounds of 3 counts, ${killed} threads killed once: ${otherAttempts} counts lost`)
   assert.ok(killed > 10, String(killed))
   assert.equal(otherAttempts, 0)
 })

@@ -1,8 +1,8 @@
 /** The server closes kept-alive connections: no call fails because of it, and no request is answered twice. */
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { LLM } from 'convoke'
+import { afterAll, test } from 'vitest'
 import { forkModule } from './fork-module.ts'
 import { openLLM, vendors } from './vendors.ts'
 
@@ -19,7 +19,7 @@ interface Seen {
 
 const server = forkModule('keep-alive-server.ts')
 const { url } = await server.message<{ url: string }>()
-after(() => server.child.disconnect())
+afterAll(() => server.child.disconnect())
 
 /** One LLM per vendor. A new connection does not count as an attempt, so a single attempt must be enough. */
 async function open(mode: string): Promise<LLM[]> {
@@ -62,7 +62,7 @@ test(`${calls} calls in bursts around the second at which idle sockets are close
     await new Promise((resolve) => setTimeout(resolve, 960 + (burst % 10) * 4))
   }
   const seen = await server.ask<Seen>('what came?')
-  t.diagnostic(
+  await t.annotate(
     `keep-alive 1 s: ${calls} calls, ${failures.length} errors, ${seen.sockets} connections, ` +
       `${seen.idleCloses} closed when idle, ${seen.requests} requests answered`,
   )
@@ -83,7 +83,7 @@ test(`${calls} calls over sockets that are reset as soon as they are used again:
   }
   await Promise.all(Array.from({ length: atOnce }, work))
   const seen = await server.ask<Seen>('what came?')
-  t.diagnostic(
+  await t.annotate(
     `reset on reuse: ${calls} calls, ${failures.length} errors, ${seen.resets} sockets reset, ` +
       `${seen.requests} requests came`,
   )
@@ -108,7 +108,9 @@ test('a request whose response had begun, if only by a byte, is not sent again b
   }
   await Promise.all(Array.from({ length: atOnce }, work))
   const seen = await server.ask<Seen>('what came?')
-  t.diagnostic(`a byte and a reset on reuse: ${calls} calls, ${errors} errors, ${seen.resets} sockets reset`)
+  await t.annotate(
+    `a byte and a reset on reuse: ${calls} calls, ${errors} errors, ${seen.resets} sockets reset`,
+  )
   checkOnce(seen)
   assert.equal(errors, seen.resets)
   assert.ok(seen.resets > calls / 4, `${seen.resets} resets`)

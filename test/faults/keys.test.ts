@@ -1,9 +1,9 @@
 /** A server echoes the API key in every possible place, and nothing that a caller could print contains it. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { inspect } from 'node:util'
 import { isConvokeError } from 'convoke'
 import type { GenerateResponse, LLM } from 'convoke'
+import { test } from 'vitest'
 import { echoes } from './echoes.ts'
 import { forkModule } from './fork-module.ts'
 import { serveRaw } from './serve.ts'
@@ -93,7 +93,7 @@ for (const vendor of vendors) {
       }
     }
     if (has(inspect(llm, { depth: 10, showHidden: true }))) leaks.push('inspect(llm)')
-    t.diagnostic(
+    await t.annotate(
       `${vendor}: ${Object.keys(echoes).length} echoes, ${errors} errors, ${looks} views, ${leaks.length} with the key`,
     )
     assert.equal(leaks.join('\n'), '')
@@ -112,7 +112,7 @@ test('a process that prints everything, with the SDKs in debug mode, prints no k
   })
   assert.equal(await client.exited, 0, client.stderr().slice(-2_000))
   const printed = client.stdout() + client.stderr()
-  t.diagnostic(
+  await t.annotate(
     `debug mode: ${printed.length} characters printed, the key ${has(printed) ? 'among them' : 'in none'}`,
   )
   assert.ok(printed.length > 100_000, printed)

@@ -1,8 +1,8 @@
 /** Many calls share a signal: it has as many listeners as calls are in flight, and none afterwards. */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { openLLM, vendors } from './vendors.ts'
 import { watchProcess } from './watch-process.ts'
 
@@ -41,7 +41,7 @@ test(`one signal over ${calls} calls keeps no listener`, async (t) => {
   for (const llm of llms) assert.deepEqual(llm.activity, { running: 0, queued: 0 })
   await watch.stop()
   assert.deepEqual([watch.rejections, watch.warnings], [[], []])
-  t.diagnostic(
+  await t.annotate(
     `${calls} calls on one signal: at most ${most} listeners with ${atOnce} in flight, 0 afterwards`,
   )
   await Promise.all(llms.map((llm) => llm.close()))

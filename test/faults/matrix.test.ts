@@ -1,11 +1,11 @@
 /** Every fault of a stream × every vendor × every place in the reply, many at once: each ends exactly as promised. */
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { ConvokeError, GenerateResponse, LLM, ResponseStream, StreamChunk } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Fault, RequestRecord, Simulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { serve } from './serve.ts'
 import { openLLM, streamOf, streams, understand, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
@@ -347,7 +347,7 @@ for (const vendor of vendors) {
       ),
     )
     const worst = Math.max(...delays.flat())
-    t.diagnostic(
+    await t.annotate(
       `${vendor}: ${delays.flat().length} cancels, the slowest socket closed after ${worst.toFixed(0)} ms`,
     )
     assert.ok(worst <= closeWithinMs, `${worst} ms`)
@@ -358,9 +358,9 @@ for (const vendor of vendors) {
   })
 }
 
-test('the whole matrix was played, each ending as often as it should', (t) => {
+test('the whole matrix was played, each ending as often as it should', async (t) => {
   const perPlace = vendors.length * times
-  t.diagnostic(
+  await t.annotate(
     [...counts]
       .sort()
       .map(([what, number]) => `${number} × ${what}`)

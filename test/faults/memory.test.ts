@@ -1,8 +1,8 @@
 /** Paused readers and replies that are too large: memory stays within limits, and the error names the limit. */
 import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
-import { after, test } from 'node:test'
 import { isConvokeError } from 'convoke'
+import { afterAll, test } from 'vitest'
 import { forkModule } from './fork-module.ts'
 import { megabytes } from './peak-memory.ts'
 import { serve } from './serve.ts'
@@ -26,7 +26,7 @@ const MiB = 1_048_576
 
 const server = forkModule('flood-server.ts')
 const { url } = await server.message<{ url: string }>()
-after(() => server.child.disconnect())
+afterAll(() => server.child.disconnect())
 
 /** Runs one play with a fresh client process and a server process. */
 async function run(
@@ -66,7 +66,7 @@ for (const [[play, pieces], vendor] of floods.flatMap((flood) =>
   test(`${vendor}: a paused reader of 512 MB in ${pieces} stops the socket`, async (t) => {
     await run(play, vendor, async ({ grownBytes }, ask) => {
       const { sentBytes } = await ask()
-      t.diagnostic(
+      await t.annotate(
         `paused reader, ${pieces}, ${vendor}: RSS grew by ${megabytes(grownBytes)} MB, the server could send ${megabytes(sentBytes)} MB of 512`,
       )
       assert.ok(grownBytes <= 64 * MiB, `grew by ${megabytes(grownBytes)} MB`)
@@ -96,7 +96,7 @@ for (const [play, what, mostMiB, of = vendors] of plays) {
     const wanted = play.includes('error') ? 'server_error' : 'malformed_response'
     test(`${vendor}: ${what} is ${wanted} within ${mostMiB} MiB`, async (t) => {
       await run(play, vendor, async ({ code, message, partial, grownBytes, tookMs }) => {
-        t.diagnostic(
+        await t.annotate(
           `${what}, ${vendor}: ${code} after ${tookMs.toFixed(0)} ms, RSS grew by ${megabytes(grownBytes)} MB`,
         )
         assert.equal(code, wanted, message)

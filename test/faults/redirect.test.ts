@@ -1,7 +1,7 @@
 /** The body of a redirect never ends: the reply arrives nevertheless, and the body is not read forever. */
 import assert from 'node:assert/strict'
 import type http from 'node:http'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { megabytes } from './peak-memory.ts'
 import { serve } from './serve.ts'
 import { openLLM, plainOf, understand, vendors } from './vendors.ts'
@@ -37,7 +37,7 @@ for (const vendor of vendors) {
       first.closedAt > 0
         ? `closed ${Math.max(0, first.closedAt - repliedAt).toFixed(0)} ms after the reply`
         : 'still open'
-    t.diagnostic(
+    await t.annotate(
       `redirect without an end, ${vendor}: ${megabytes(first.sentBytes)} MB of its body sent, ${closed}`,
     )
     assert.ok(first.closedAt > 0, closed)

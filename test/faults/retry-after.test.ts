@@ -1,12 +1,12 @@
 /** Waits that a vendor asks for, measured by the vendor's clock. */
 import assert from 'node:assert/strict'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { describe, test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { LLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Fault, RequestRecord, Simulator } from 'convoke/simulator'
+import { describe, test } from 'vitest'
+import type { TestContext } from 'vitest'
 import { serve } from './serve.ts'
 import { openLLM, plainOf, streamOf, streams, understand, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
@@ -196,7 +196,7 @@ async function campaign(
     if (isTogether) await Promise.all(chosen.map((ask) => run(ask, status)))
     else for (const ask of chosen) await run(ask, status)
   }
-  t.diagnostic(`${vendor}: ${figures.join('; ')}`)
+  await t.annotate(`${vendor}: ${figures.join('; ')}`)
   assert.equal(failures.map(String).join('\n'), '')
 }
 
@@ -231,10 +231,10 @@ async function doubled(t: TestContext, vendor: Vendor): Promise<void> {
   )
   const lateMs = await lateness(() => Promise.all(prompts.map((prompt, at) => callBy(llm, prompt, at))))
   assert.equal(waits.length, prompts.length)
-  t.diagnostic(`${vendor}: ${checkWaits('1 s, said twice', waits, lateMs)}`)
+  await t.annotate(`${vendor}: ${checkWaits('1 s, said twice', waits, lateMs)}`)
 }
 
-describe('seconds, milliseconds and dates', { concurrency: vendors.length }, () => {
+describe.concurrent('seconds, milliseconds and dates', () => {
   for (const vendor of vendors) {
     test(`${vendor}: waits as long as the vendor asks, and not much longer`, (t) =>
       campaign(t, vendor, longAsks, true))

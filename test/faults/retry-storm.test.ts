@@ -1,8 +1,8 @@
 /** A vendor is down: the retries of its callers do not become a storm. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { openLLM, vendors } from './vendors.ts'
 
 const calls = 1_000
@@ -30,7 +30,7 @@ for (const vendor of vendors) {
       }),
     )
     const requests = simulator.requests.length
-    t.diagnostic(`${vendor}: ${calls} calls answered 503, ${requests} requests`)
+    await t.annotate(`${vendor}: ${calls} calls answered 503, ${requests} requests`)
     assert.ok(requests >= calls && requests <= mostRequests, `${requests} requests`)
     assert.equal(attempts, requests)
   })

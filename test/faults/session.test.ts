@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createLLM, createSession, sqliteStore } from 'convoke'
 import type { StoredMessage } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { forkModule } from './fork-module.ts'
 
 type News = { began: string; atMs: number } | { heard: string; atMs: number } | { kept: string }
@@ -76,7 +76,7 @@ for (const durability of ['full', 'normal']) {
     await using session = createSession(createLLM('ollama/m'), { store: path, id: 's' })
     const ids = (await session.history()).map(({ id }) => id)
     assert.equal(new Set(ids).size, ids.length)
-    t.diagnostic(
+    await t.annotate(
       `${durability}: ${kills} kills, ${acknowledged} turns acknowledged, 0 lost; ${interrupted} interrupted, at most ${mostMissingMs} ms of text missing`,
     )
     assert.ok(interrupted > kills / 4, `${interrupted} interrupted`)
@@ -98,7 +98,7 @@ test('50 turns of one session at once, from two processes, are whole and stand o
   for (const client of clients) assert.equal(await client.exited, 0, client.stderr())
   await using session = createSession(createLLM('ollama/m'), { store: path, id: 's' })
   const history = await session.history()
-  t.diagnostic(`50 turns of two processes in ${(performance.now() - startedAt).toFixed(0)} ms`)
+  await t.annotate(`50 turns of two processes in ${(performance.now() - startedAt).toFixed(0)} ms`)
   assert.equal(history.length, 100)
   for (let at = 0; at < 100; at += 2) {
     assert.equal(textOf(history[at + 1]?.content), `re ${textOf(history[at]?.content)}`)
@@ -130,7 +130,7 @@ for (const way of ['close', 'die']) {
     assert.ok((await store.check()).isOk)
     if (way === 'close') assert.equal((end?.acknowledged ?? 0) + (end?.refused ?? 0), 1_000)
     assert.ok(tookMs < 5_000, `${tookMs} ms`)
-    t.diagnostic(
+    await t.annotate(
       `${way}: ${kept.length} of 1,000 acknowledged, ${ids.size} kept, ended after ${tookMs.toFixed(0)} ms`,
     )
     rmSync(folder, { recursive: true })

@@ -1,8 +1,8 @@
 /** Thousands of mixed calls with random faults: each ends exactly once, and no resources are left. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { startSimulator } from 'convoke/simulator'
 import type { Fault } from 'convoke/simulator'
+import { test } from 'vitest'
 import { forkModule } from './fork-module.ts'
 
 interface Left {
@@ -34,12 +34,12 @@ test('3000 mixed calls under random faults end once each and leave nothing behin
   assert.equal(await client.exited, 0, client.stderr())
   const exitMs = performance.now() - toldAt
   const kilobytes = (bytes: number) => Math.round(bytes / 1_024)
-  t.diagnostic(
+  await t.annotate(
     `soak: ${Object.entries(endings)
       .map(([code, count]) => `${count} × ${code}`)
       .join(', ')}`,
   )
-  t.diagnostic(
+  await t.annotate(
     `soak: heap ${kilobytes(before.heapBytes)} KB after 500 calls, ${kilobytes(after.heapBytes)} KB after 3000; ` +
       `sockets at the server ${socketsBefore} and ${socketsAfter}; the process ended ${exitMs.toFixed(0)} ms later`,
   )

@@ -7,8 +7,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
-import type { TestContext } from 'node:test'
+import { test } from 'vitest'
+import type { TestContext } from 'vitest'
 import { folderFor } from '../support/store-kit.ts'
 import { forkModule } from './fork-module.ts'
 
@@ -32,7 +32,7 @@ function smallDisk(context: TestContext): string | undefined {
     rmSync(folder, { recursive: true })
     return undefined
   }
-  context.after(() => {
+  context.onTestFinished(() => {
     execFileSync('umount', ['-l', folder])
     rmSync(folder, { recursive: true })
   })
@@ -56,7 +56,7 @@ test('a full disk refuses writes as store_full, and loses none that it took', as
   assert.deepEqual(report.kept, report.sent)
   assert.ok(report.stored > 10, String(report.stored))
   assert.deepEqual([report.last, report.isOk, report.problems], ['after', true, []])
-  t.diagnostic(
+  await t.annotate(
     `${report.stored} messages stored until the disk was full, 0 lost, ${disk ? 'on tmpfs' : 'by page count'}`,
   )
 })

@@ -1,7 +1,7 @@
 /** Hostile ids, texts and searches: each is stored unchanged or refused, and none affects another. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
+import { test } from 'vitest'
 import { idsOf, openStore, text, textOf } from '../support/store-kit.ts'
 
 const rounds = 600
@@ -72,7 +72,7 @@ function random(seed: number): () => number {
 
 test('hostile ids, texts and searches', async (t) => {
   const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
-  t.diagnostic(`seed ${seed}`)
+  await t.annotate(`seed ${seed}`)
   const next = random(seed)
   const pick = () => pieces[Math.floor(next() * pieces.length)] as string
   const hostile = () => Array.from({ length: 1 + Math.floor(next() * 5) }, pick).join(next() < 0.5 ? '' : ' ')
@@ -121,7 +121,7 @@ test('hostile ids, texts and searches', async (t) => {
   // A session whose message was refused exists, and is empty.
   for (const { id } of await store.list()) assert.deepEqual(await store.readMessages(id), [])
   assert.deepEqual(await store.check(), { isOk: true, problems: [] })
-  t.diagnostic(
+  await t.annotate(
     `${rounds} ids and texts (${refused} refused), ${rounds} searches (${hits} hits, none crossed, slowest ${slowestMs.toFixed(0)} ms): 0 changed`,
   )
 })

@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { test } from 'vitest'
+import type { TestContext } from 'vitest'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { folderFor, idsOf, textOf } from '../support/store-kit.ts'
 
@@ -117,7 +117,7 @@ for (const durability of ['full', 'normal'])
     const begun = sum((told) => told.begun.size)
     const deltas = sum((told) => [...told.deltas.values()].reduce((total, count) => total + count, 0))
     assert.ok(added > kills && deltas > kills / 4, `${added} ${deltas}`)
-    t.diagnostic(
+    await t.annotate(
       `${kills} kills: ${added} messages, ${begun} turns, ${deltas} deltas acknowledged, 0 lost, 0 twice`,
     )
   })

@@ -1,7 +1,7 @@
 /** The thread of a store dies in five ways during a hundred writes, twenty times each. */
+import { test } from 'vitest'
 import './killable-workers.ts'
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { idsOf, openStore } from '../support/store-kit.ts'
 import { deaths, ways, writeUnderKill } from './killable-workers.ts'
 
@@ -21,5 +21,5 @@ test('no write is lost or doubled, however its thread dies', async (t) => {
     }
   assert.deepEqual(await store.check(), { isOk: true, problems: [] })
   assert.ok(deaths - before >= ways.length * rounds, String(deaths - before))
-  t.diagnostic(`${written} writes under ${deaths - before} deaths of the thread: 0 lost, 0 doubled`)
+  await t.annotate(`${written} writes under ${deaths - before} deaths of the thread: 0 lost, 0 doubled`)
 })

@@ -1,7 +1,7 @@
 /** The text of a reply is complete, byte for byte, wherever the network cuts it. */
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { serveRaw } from './serve.ts'
 import { openLLM, plainOf, streamOf, streams, understand, vendors } from './vendors.ts'
 import type { Vendor } from './vendors.ts'
@@ -93,6 +93,6 @@ for (const vendor of vendors) {
         splits += 2
       }
     }
-    t.diagnostic(`${vendor}: ${splits} replies, ${bytesSent} bytes, every text equal`)
+    await t.annotate(`${vendor}: ${splits} replies, ${bytesSent} bytes, every text equal`)
   })
 }

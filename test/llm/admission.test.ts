@@ -1,10 +1,10 @@
 /** The circuit breaker and the limit of the rate in real calls, through the vendors' own SDKs. */
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { test } from 'node:test'
 import { ConvokeError, isConvokeError } from 'convoke'
 import type { GenerateResponse } from 'convoke'
 import type { Simulator } from 'convoke/simulator'
+import { test } from 'vitest'
 import { Admission } from '../../src/llm/admission.ts'
 import type { ChatRequest } from '../../src/provider.ts'
 import { open, pause } from '../support/combinators-kit.ts'

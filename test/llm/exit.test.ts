@@ -6,10 +6,10 @@ import { existsSync } from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { createLLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
+import { test } from 'vitest'
 
 const run = promisify(execFile)
 const asScript = (script: string) => [
@@ -164,7 +164,5 @@ test('a fan-out whose chunks nobody reads holds no process, whatever its deadlin
     const llm = createLLM('openai', { model: 'm', apiKey: 'k', baseURL: process.argv[1], streamConfig: { bufferSize: 2 } })
     fanOut([llm, llm], 'Hi', { stream: true, timeoutMs: 60_000 })
   `
-  const startedAt = performance.now()
-  await run(process.execPath, [...asScript(unread), simulator.baseURL('openai')])
-  assert.ok(performance.now() - startedAt < 20_000)
+  await run(process.execPath, [...asScript(unread), simulator.baseURL('openai')], { timeout: 30_000 })
 })

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { createLLM, isConvokeError, listProviders } from 'convoke'
 import { registerProvider } from 'convoke/provider'
 import type { ErrorCode, LLMOptions } from 'convoke'
+import { test } from 'vitest'
 import { mergeOptions } from '../../src/options/merge-options.ts'
 import { settingsOf } from '../../src/options/settings.ts'
 

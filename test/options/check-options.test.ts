@@ -1,6 +1,6 @@
 /** The one checker of options: its rules, and the form of its errors. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import {
   balance,
   cached,

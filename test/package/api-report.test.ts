@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { test } from 'node:test'
+import { test } from 'vitest'
 
 const folder = resolve(import.meta.dirname, '../../api')
 const declaration = /^(export )?(?:declare |abstract )?(?:class|interface|type|const|function) (\w+)/gm
@@ -18,10 +18,10 @@ function namesOf(report: string): { exported: Set<string>; mentioned: Set<string
 const reports = readdirSync(folder)
 const byEntry = new Map(reports.map((report) => [report.replace('.api.md', ''), namesOf(report)]))
 
-test('convoke exports at most 90 names, types included', (context) => {
+test('convoke exports at most 90 names, types included', async (context) => {
   const { size = Infinity } = byEntry.get('convoke')?.exported ?? {}
   const counts = [...byEntry].map(([entry, { exported }]) => `${entry} ${exported.size}`)
-  context.diagnostic(`public names: ${counts.join(', ')}`)
+  await context.annotate(`public names: ${counts.join(', ')}`)
   assert.ok(size > 60 && size <= 90, `${size} names`)
 })
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import ts from 'typescript'
 import { listProviders } from 'convoke'
 import { asMarkdown, speedTable } from '../bench/report.ts'

@@ -5,8 +5,8 @@ import { readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
-import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
+import { afterAll, beforeAll, test } from 'vitest'
 
 const run = promisify(execFile)
 const root = resolve(import.meta.dirname, '../..')
@@ -21,7 +21,7 @@ const entries = Object.keys(exported)
   .map((path) => path.replace('.', 'convoke'))
 
 /** A project that depends on the built package, with the SDKs of this one. */
-before(async () => {
+beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'convoke-package-'))
   const installed = join(home, 'node_modules', 'convoke')
   await mkdir(installed, { recursive: true })
@@ -40,7 +40,7 @@ before(async () => {
   await writeFile(join(home, 'package.json'), '{"type":"module"}')
 })
 
-after(() => rm(home, { recursive: true, force: true }))
+afterAll(() => rm(home, { recursive: true, force: true }))
 
 async function script(text: string, execPath = process.execPath, args: string[] = []) {
   const file = join(home, `script-${Math.random().toString(36).slice(2)}.js`)
@@ -141,7 +141,7 @@ test('a Node that SQLite cannot run on is refused by the store, in words, before
 
 test('an old Node of this machine, where there is one, is refused the same way', async (context) => {
   const old = await oldNode()
-  if (!old) return context.diagnostic('every Node on the PATH is new enough')
+  if (!old) return context.annotate('every Node on the PATH is new enough')
   for (const name of entries) {
     const { code, stderr } = await script(`import '${name}'`, old)
     assert.equal(code, 1, name)

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { ConvokeError, isConvokeError } from 'convoke'
 import type { ErrorCode, GenerateResponse } from 'convoke'
 import type { ConvokeErrorOptions } from 'convoke/provider'
+import { test, vi } from 'vitest'
 import { Breaker } from '../../src/policies/breaker.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -266,10 +266,10 @@ test('a second probe joins one that hangs after a minute, and the success of eit
   }
 })
 
-test('a change of the wall clock has no effect', async (context) => {
+test('a change of the wall clock has no effect', async () => {
   const breaker = new Breaker({ failures: 1 })
   await fail(breaker)
-  context.mock.method(Date, 'now', () => 8.64e15)
+  vi.spyOn(Date, 'now').mockImplementation(() => 8.64e15)
   await refused(breaker)
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { onAbort, unlessAborted } from '../../src/policies/cancellation.ts'
 import { settled } from '../support/fake-clock.ts'
 

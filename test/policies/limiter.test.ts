@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
+import { test } from 'vitest'
 import { Limiter } from '../../src/policies/limiter.ts'
 import { settled } from '../support/fake-clock.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { sleep } from '../../src/policies/sleep.ts'
 import { FakeClock, settled } from '../support/fake-clock.ts'
 

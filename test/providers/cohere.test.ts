@@ -4,8 +4,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { after, before, beforeEach, test } from 'node:test'
 import { CohereClient, CohereClientV2 } from 'cohere-ai'
+import { afterAll, beforeAll, beforeEach, test } from 'vitest'
 import { create } from '../../src/providers/cohere/provider.ts'
 import type { ChatRequest, Provider, ProviderChunk, ProviderConfig } from '../../src/provider.ts'
 import type { Warning } from '../../src/types.ts'
@@ -29,14 +29,14 @@ const server = http.createServer((request, response) => {
   })
 })
 
-before(async () => {
+beforeAll(async () => {
   await once(server.listen(0, '127.0.0.1'), 'listening')
   baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/proxy`
 })
 beforeEach(() => {
   for (const list of [received, answers, warnings]) list.length = 0
 })
-after(() => server.close())
+afterAll(() => server.close())
 
 const signal = new AbortController().signal
 const event = (type: string, message: Fields = {}, index = 0) => ({ type, index, delta: { message } })

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { after, before, test } from 'node:test'
 import { createLLM } from 'convoke'
 import type { ErrorCode, GenerateResponse, LLMOptions } from 'convoke'
+import { afterAll, beforeAll, test } from 'vitest'
 
 let body = ''
 let contentType = 'text/event-stream'
@@ -13,7 +13,7 @@ let requests = 0
 let server: http.Server
 let baseURL = ''
 
-before(async () => {
+beforeAll(async () => {
   server = http.createServer((request, response) => {
     requests++
     request.resume()
@@ -22,7 +22,7 @@ before(async () => {
   await once(server.listen(0, '127.0.0.1'), 'listening')
   baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
 })
-after(() => {
+afterAll(() => {
   server.closeAllConnections()
   server.close()
 })

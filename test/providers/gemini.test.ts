@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { after, before, beforeEach, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { GoogleGenAI } from '@google/genai'
 import { GoogleGenerativeAI } from '@google/generative-ai'
+import { afterAll, beforeAll, beforeEach, test } from 'vitest'
 import { ConvokeError } from '../../src/errors.ts'
 import { create } from '../../src/providers/gemini/provider.ts'
 import type { ChatRequest, Provider, ProviderChunk, ProviderConfig } from '../../src/provider.ts'
@@ -37,7 +37,7 @@ const server = http.createServer((request, response) => {
   })
 })
 
-before(async () => {
+beforeAll(async () => {
   process.on('unhandledRejection', onRejection)
   await once(server.listen(0, '127.0.0.1'), 'listening')
   baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -45,7 +45,7 @@ before(async () => {
 beforeEach(() => {
   for (const list of [received, answers, warnings]) list.length = 0
 })
-after(async () => {
+afterAll(async () => {
   server.close()
   // A rejection that nobody handles shows a turn later.
   await wait(10)

@@ -4,8 +4,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { after, before, beforeEach, test } from 'node:test'
 import { Ollama } from 'ollama'
+import { afterAll, beforeAll, beforeEach, test } from 'vitest'
 import { create } from '../../src/providers/ollama/provider.ts'
 import type { ChatRequest, Provider, ProviderChunk, ProviderConfig } from '../../src/provider.ts'
 
@@ -31,14 +31,14 @@ const server = http.createServer((request, response) => {
   })
 })
 
-before(async () => {
+beforeAll(async () => {
   await once(server.listen(0, '127.0.0.1'), 'listening')
   baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 })
 beforeEach(() => {
   for (const list of [received, answers, warnings]) list.length = 0
 })
-after(() => server.close())
+afterAll(() => server.close())
 
 const signal = new AbortController().signal
 

@@ -1,19 +1,19 @@
 /** OpenAI and the servers that speak its API: what goes over the wire, and the dialects. */
 import assert from 'node:assert/strict'
-import { after, before, beforeEach, test } from 'node:test'
 import OpenAI from 'openai'
 import { createLLM, isConvokeError } from 'convoke'
 import type { LLMOptions, Message, Prompt } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { afterAll, beforeAll, beforeEach, test } from 'vitest'
 
 type Fields = Record<string, unknown>
 
 let simulator: Simulator
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator()
 })
-after(() => simulator.close())
+afterAll(() => simulator.close())
 beforeEach(() => {
   simulator.reset()
   simulator.setReply('Hello')

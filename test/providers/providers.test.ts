@@ -1,5 +1,4 @@
 /** The provider contract over every built-in provider. */
-import { test } from 'node:test'
 import OpenAI from 'openai'
 import Anthropic from '@anthropic-ai/sdk'
 import { GoogleGenAI } from '@google/genai'
@@ -7,8 +6,9 @@ import { GoogleGenerativeAI } from '@google/generative-ai'
 import { CohereClientV2 } from 'cohere-ai'
 import { Ollama } from 'ollama'
 import { createLLM } from 'convoke'
-import { providerContract, simulatedSubject } from 'convoke/conformance'
+import { simulatedSubject, testProvider } from 'convoke/conformance'
 import type { Subject } from 'convoke/conformance'
+import { test } from 'vitest'
 
 const subjects: Subject[] = [
   simulatedSubject('openai'),
@@ -62,6 +62,4 @@ const subjects: Subject[] = [
   }),
 ]
 
-for (const subject of subjects) {
-  for (const { name, run } of providerContract(subject)) test(name, run)
-}
+for (const subject of subjects) testProvider(subject, test)

@@ -1,6 +1,6 @@
 /** Streamed tool calls, put together from deltas as real servers number them. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { isConvokeError } from '../../src/errors.ts'
 import type { ProviderChunk } from '../../src/provider.ts'
 import { isCustomCall } from '../../src/providers/openai/is-custom-call.ts'

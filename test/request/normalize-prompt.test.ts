@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
 import type { Message, Prompt, Warning } from 'convoke'
+import { test } from 'vitest'
 import { normalizePrompt } from '../../src/request/normalize-prompt.ts'
 
 const png = Buffer.from('iVBORw0KGgoAAAANSUhEUg==', 'base64')

@@ -1,10 +1,10 @@
 /** Validated output: every vendor is asked for the schema in its own way, and what comes back is judged by it. */
 import assert from 'node:assert/strict'
-import { after, before, beforeEach, test } from 'node:test'
 import { createLLM, isConvokeError } from 'convoke'
 import type { LLMOptions } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { afterAll, beforeAll, beforeEach, test } from 'vitest'
 import * as z from 'zod'
 
 const weather = z.object({ city: z.string(), degrees: z.number().transform((value) => `${value} °C`) })
@@ -15,10 +15,10 @@ const asked = {
 }
 
 let simulator: Simulator
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator()
 })
-after(() => simulator.close())
+afterAll(() => simulator.close())
 beforeEach(() => simulator.reset())
 
 function connect(name: string, options: LLMOptions = {}) {

@@ -1,11 +1,11 @@
 /** The parts of a reply: collected, recorded piece by piece, and found again of one that was interrupted. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createLLM, createSession, sqliteStore } from 'convoke'
 import { registerProvider } from 'convoke/provider'
 import type { ConvokeError, StreamChunk } from 'convoke'
 import type { ProviderChunk } from 'convoke/provider'
+import { test, vi } from 'vitest'
 import { responseBuilderFor } from '../../src/response/response-builder.ts'
 import { Recorder } from '../../src/session/recorder.ts'
 import { folderFor, user } from '../support/store-kit.ts'
@@ -84,10 +84,10 @@ test('reasoning that was withheld, signed or has another id is a part of its own
 test('what is found of an interrupted reply is what would have been collected of it, wherever it was cut and written', async (t) => {
   const path = `${folderFor(t)}/chat.db`
   const store = sqliteStore({ path })
-  t.after(() => store.close())
+  t.onTestFinished(() => store.close())
   await store.open({ id: 's' })
   const wanted = new Map<string, unknown>()
-  t.mock.timers.enable({ apis: ['setTimeout'] })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   for (const [number, chunks] of streams.entries()) {
     for (let cut = 1; cut <= chunks.length; cut++) {
       if (endsInHalf(chunks[cut - 1])) continue
@@ -107,18 +107,18 @@ test('what is found of an interrupted reply is what would have been collected of
           // A sign of life is not delivered.
           if (chunk.type !== 'text' || chunk.content || chunk.signature) recorder.add(chunk as StreamChunk)
           if (flush !== 0 && at + 1 !== flush) continue
-          t.mock.timers.tick(200)
+          vi.advanceTimersByTime(200)
           await store.find(sessionId)
         }
-        t.mock.timers.tick(200)
+        vi.advanceTimersByTime(200)
         await store.find(sessionId)
-        t.mock.timers.tick(200)
+        vi.advanceTimersByTime(200)
         await recorder.end()
         wanted.set(sessionId, collected(chunks.slice(0, cut)))
       }
     }
   }
-  t.mock.timers.reset()
+  vi.useRealTimers()
   for (const [id, parts] of wanted) {
     const reply = (await store.readMessages(id)).at(-1)
     assert.equal(reply?.status, 'streaming')

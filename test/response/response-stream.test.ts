@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { ConvokeError, createLLM, isConvokeError } from 'convoke'
 import { registerProvider } from 'convoke/provider'
 import type { GenerateResponse, LLMOptions } from 'convoke'
 import type { ProviderChunk } from 'convoke/provider'
+import { test } from 'vitest'
+import { FakeClock } from '../support/fake-clock.ts'
 
 /** How many chunks the provider below was asked for. */
 let given = 0
@@ -89,35 +90,50 @@ test('a reader that waits holds the provider back at bufferSize', async () => {
   assert.equal(count, 10_002)
 })
 
-test('the idle clock stands still while the reader lets chunks wait', async () => {
+test('the idle clock stands still while the reader lets chunks wait', async (context) => {
+  const clock = new FakeClock(context)
   const stream = counter('200', { streamConfig: { bufferSize: 4 }, timeouts: { idleMs: 30 } }).stream('Hi')
   let text = ''
-  for await (const { content } of stream) {
-    if (content === '3 ') await pause(120)
-    text += content
+  const read = async () => {
+    for await (const { content } of stream) {
+      if (content === '3 ') await pause(120)
+      text += content
+    }
   }
+  await Promise.all([read(), clock.advance(200)])
   assert.equal(text, numbers(200))
 })
 
-test('a sign of life without content restarts the idle clock and is not delivered', async () => {
+test('a sign of life without content restarts the idle clock and is not delivered', async (context) => {
+  const clock = new FakeClock(context)
   const stream = counter('1:alive', { timeouts: { idleMs: 120 } }).stream('Hi')
-  const types = []
-  for await (const { type } of stream) types.push(type)
+  const types: string[] = []
+  const read = async () => {
+    for await (const { type } of stream) types.push(type)
+  }
+  await Promise.all([read(), clock.advance(300)])
   assert.deepEqual(types, ['start', 'text', 'finish'])
 })
 
-test('counts alone, which a ping may carry, do not restart the idle clock', async () => {
-  const error = await failure(counter('1:ping', { timeouts: { idleMs: 120 } }).stream('Hi').response)
+test('counts alone, which a ping may carry, do not restart the idle clock', async (context) => {
+  const clock = new FakeClock(context)
+  const failed = failure(counter('1:ping', { timeouts: { idleMs: 120 } }).stream('Hi').response)
+  await clock.advance(300)
+  const error = await failed
   assert.deepEqual([error.code, error.phase], ['timeout', 'idle'])
 })
 
-test('a sign of life does not prolong the wait for the first content', async () => {
-  const startedAt = performance.now()
-  const error = await failure(
-    counter('0:alive', { timeouts: { firstChunkMs: 120, idleMs: 5_000 } }).stream('Hi').response,
+test('a sign of life does not prolong the wait for the first content', async (context) => {
+  const clock = new FakeClock(context)
+  const failed = failure(
+    counter('0:alive', { timeouts: { firstChunkMs: 110, idleMs: 5_000 } }).stream('Hi').response,
   )
+  const startedAtMs = clock.nowMs
+  const failedAtMs = failed.then(() => clock.nowMs)
+  await clock.advance(300)
+  const error = await failed
   assert.deepEqual([error.code, error.phase], ['timeout', 'firstChunk'])
-  assert.ok(performance.now() - startedAt < 230, 'the clock was prolonged')
+  assert.equal((await failedAtMs) - startedAtMs, 110)
 })
 
 test('large pieces wait before bufferSize of them are there', async () => {

@@ -1,7 +1,7 @@
 /** Summaries of histories that are longer than what fits a request. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { createSession } from 'convoke'
+import { test } from 'vitest'
 import { z } from 'zod'
 import { estimateTokens } from '../../src/tokens/count-tokens.ts'
 import { codeOf, connect, open, path, simulator } from '../support/session-kit.ts'

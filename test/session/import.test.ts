@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
 import { createLLM, createSession, importSession, sqliteStore } from 'convoke'
 import type { ConvokeError, SessionOptions, TextPart } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { afterAll, beforeAll, test } from 'vitest'
 import { parseExportLines } from '../../src/session/export-lines.ts'
 import { sendableHistory } from '../../src/session/sendable-history.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
@@ -15,11 +15,11 @@ import type { HistoryMessage } from '../../src/session/history.ts'
 let simulator: Simulator
 let folder = ''
 let files = 0
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ strictMessages: true })
   folder = mkdtempSync(join(tmpdir(), 'convoke-import-'))
 })
-after(async () => {
+afterAll(async () => {
   await simulator.close()
   rmSync(folder, { recursive: true })
 })
@@ -68,23 +68,6 @@ test('what is blank in a history is not sent, and does not part a tool call from
 const head = { format: 'convoke-session', version: 1, session: { system: 'Be brief.', metadata: { tag: 7 } } }
 const hello = { role: 'user', content: [{ type: 'text', text: 'Hello' }], turn: 1 }
 const asLines = (...values: unknown[]) => values.map((value) => JSON.stringify(value)).join('\n')
-
-test('a long history of one role is sent in time that grows with its length', () => {
-  const text = (at: number): HistoryMessage => ({
-    id: `m${at}`,
-    role: 'user',
-    content: [{ type: 'text', text: 'hm' }],
-  })
-  const timeOf = (count: number) => {
-    const history = Array.from({ length: count }, (_, at) => text(at))
-    const start = performance.now()
-    const [first] = sendableHistory(history, 'openai') as unknown as [{ content: unknown[] }]
-    assert.equal(first.content.length, count)
-    return performance.now() - start
-  }
-  timeOf(1_000)
-  assert.ok(timeOf(20_000) < 500)
-})
 
 test('an import keeps the metadata and the system prompt, also under an id whose session is empty', async () => {
   const store = sqliteStore({ path: path() })

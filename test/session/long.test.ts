@@ -1,9 +1,9 @@
 /** Sessions of many messages: a turn reads no more of them than it sends. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { createSession, importSession, sqliteStore } from 'convoke'
 import type { SessionOptions, StoredMessage } from 'convoke'
 import type { AddedMessage, SessionRecord, Store } from 'convoke/store'
+import { test } from 'vitest'
 import { exportLines, parseExportLines, yieldingToEventLoop } from '../../src/session/export-lines.ts'
 import { fitContext } from '../../src/session/fit-context.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
@@ -269,9 +269,7 @@ test('results of tools and long messages are counted in pieces, and the event lo
   for (const history of histories) {
     const counted = await turnsDuring(() => countAhead(history))
     assert.ok(counted > 25, `the event loop went round ${counted} times`)
-    const start = performance.now()
     assert.ok(totalTokens(history, undefined, undefined) > 400_000)
-    assert.ok(performance.now() - start < 60, 'all was counted before')
   }
 })
 

@@ -1,8 +1,8 @@
 /** Sessions: a conversation that is kept, in order, and that every vendor accepts when it goes on. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createSession, sqliteStore } from 'convoke'
+import { test, vi } from 'vitest'
 import { rejected } from '../support/errors-kit.ts'
 import { codeOf, connect, open, path, simulator, wire } from '../support/session-kit.ts'
 
@@ -323,11 +323,11 @@ test('a call that is cancelled in line is gone, and those behind it go on', asyn
   assert.equal((await running).message, '[openai] The call was cancelled: enough.')
 })
 
-test('history stands in the order of writing, whatever the clock says', async (t) => {
+test('history stands in the order of writing, whatever the clock says', async () => {
   const now = Date.now()
   await using session = open()
   for (const at of [0, -3_600_000, 3_600_000]) {
-    t.mock.method(Date, 'now', () => now + at)
+    vi.spyOn(Date, 'now').mockImplementation(() => now + at)
     await session.agenerate(`at ${at}`)
   }
   const history = await session.history()

@@ -1,13 +1,13 @@
 /** Replies whose store fails for a while as they come: what is in memory reaches the disk all the same. */
 import assert from 'node:assert/strict'
 import { renameSync } from 'node:fs'
-import { test } from 'node:test'
-import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import SQLite from 'better-sqlite3'
 import { ConvokeError, createSession, sqliteStore } from 'convoke'
 import type { Session, StoredMessage, StreamChunk, TextPart } from 'convoke'
 import type { Store } from 'convoke/store'
+import { test } from 'vitest'
+import type { TestContext } from 'vitest'
 import { Recorder } from '../../src/session/recorder.ts'
 import { codeOf, connect, path, simulator } from '../support/session-kit.ts'
 import { textOf } from '../support/store-kit.ts'
@@ -86,7 +86,7 @@ async function recorded(t: TestContext, file: string) {
   await store.beginTurn({ sessionId: 's', replyId: 'r', messages: [], writer: store.writer })
   const database = new SQLite(file, { readonly: true })
   const deltas = database.prepare('SELECT parts FROM deltas ORDER BY number').pluck()
-  t.after(async () => {
+  t.onTestFinished(async () => {
     database.close()
     await store.close()
   })

@@ -1,10 +1,10 @@
 /** Sessions whose turns meet others: of this process, of another, of one that is gone. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createSession, sqliteStore } from 'convoke'
 import type { SessionOptions } from 'convoke'
 import type { Store } from 'convoke/store'
+import { test } from 'vitest'
 import { codeOf, connect, open, path, simulator, wire } from '../support/session-kit.ts'
 
 const call = { toolCalls: [{ id: 'c1', name: 'clock', arguments: {} }] }

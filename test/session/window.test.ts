@@ -1,7 +1,7 @@
 /** Sessions in a window that is too small, searched, exported and imported. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { createSession, importSession, sqliteStore } from 'convoke'
+import { test } from 'vitest'
 import type { HistoryMessage } from '../../src/session/history.ts'
 import { cutToFit } from '../../src/session/context-window.ts'
 import { codeOf, connect, open, path, simulator, wire } from '../support/session-kit.ts'

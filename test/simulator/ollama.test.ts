@@ -1,7 +1,7 @@
 /** The simulator as Ollama's own client sees it: replies, pulling, deleting and loading of models. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
 import { Ollama } from 'ollama'
+import { afterAll, beforeAll, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator } from '../../src/simulator/index.ts'
 import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scripts.ts'
@@ -9,12 +9,12 @@ import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scr
 let simulator: Simulator
 let ollama: Ollama
 
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ chunkSize: 5 })
   ollama = new Ollama({ host: simulator.baseURL('ollama') })
 })
 
-after(() => simulator.close())
+afterAll(() => simulator.close())
 
 test('Ollama gives the same thinking and tool calls with and without streaming', async () => {
   simulator.setReply({ ...REASONED, ...CALLS })

@@ -1,7 +1,7 @@
 /** Scripted replies as OpenAI's SDK reads them, from Chat Completions and from Responses. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
 import OpenAI from 'openai'
+import { afterAll, beforeAll, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator } from '../../src/simulator/index.ts'
 import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scripts.ts'
@@ -9,12 +9,12 @@ import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scr
 let simulator: Simulator
 let openai: OpenAI
 
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ chunkSize: 5 })
   openai = new OpenAI({ apiKey: 'key', baseURL: simulator.baseURL('openai'), maxRetries: 0 })
 })
 
-after(() => simulator.close())
+afterAll(() => simulator.close())
 
 test('OpenAI chat gives tool calls, whole and in deltas', async () => {
   simulator.setReply(CALLS)

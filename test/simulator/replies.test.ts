@@ -1,11 +1,11 @@
 /** Scripted replies as each vendor's SDK reads them: reasoning, refusals, tool calls, usage, finish reasons. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import { GoogleGenAI } from '@google/genai'
 import { CohereClient, CohereClientV2 } from 'cohere-ai'
 import { Ollama } from 'ollama'
 import OpenAI from 'openai'
+import { afterAll, beforeAll, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { SimulatedFinishReason, Simulator } from '../../src/simulator/index.ts'
 import { CALLS, messages, model, REASONED, USED } from '../support/simulator-scripts.ts'
@@ -17,7 +17,7 @@ let genai: GoogleGenAI
 let cohere: CohereClientV2
 let ollama: Ollama
 
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ chunkSize: 5 })
   openai = new OpenAI({ apiKey: 'key', baseURL: simulator.baseURL('openai'), maxRetries: 0 })
   anthropic = new Anthropic({ apiKey: 'key', baseURL: simulator.baseURL('anthropic'), maxRetries: 0 })
@@ -26,7 +26,7 @@ before(async () => {
   ollama = new Ollama({ host: simulator.baseURL('ollama') })
 })
 
-after(() => simulator.close())
+afterAll(() => simulator.close())
 
 test('Anthropic gives the same signed thinking, text and tool calls with and without streaming', async () => {
   simulator.setReply({ ...REASONED, ...CALLS })

@@ -1,6 +1,6 @@
 /** The conversations that `strictMessages` accepts and refuses, in the format of every vendor. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Simulator } from '../../src/simulator/index.ts'
 

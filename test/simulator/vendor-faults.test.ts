@@ -1,7 +1,7 @@
 /** The effect of each fault on each vendor's own SDK. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { test } from 'vitest'
 import { startSimulator } from '../../src/simulator/index.ts'
 import type { Fault } from '../../src/simulator/index.ts'
 import { CLIENTS, collect, outcomes, rejection, statusOf, withEach } from '../support/simulator-clients.ts'

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import SQLite from 'better-sqlite3'
+import { test } from 'vitest'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { openStore, user } from '../support/store-kit.ts'
 
@@ -27,7 +27,7 @@ test('a backup is whole while the store is written, and refuses a file that is t
   assert.ok(during > 1, String(during))
   assert.equal(modeOf(copy), '600')
   const copied = sqliteStore({ path: copy })
-  t.after(() => copied.close())
+  t.onTestFinished(() => copied.close())
   assert.ok((await copied.readMessages('s')).length >= 5_000)
   assert.deepEqual(await copied.check(), { isOk: true, problems: [] })
   const before = readFileSync(copy)
@@ -45,17 +45,17 @@ test('a backup ends while another process writes all the time', { timeout: 20_00
   await store.open({ id: 's' })
   for (let at = 0; at < 40; at++) await store.addMessages('s', [user(`m${at}`, 'x'.repeat(1_000_000))])
   const other = new SQLite(path)
-  t.after(() => other.close())
+  t.onTestFinished(() => void other.close())
   const touch = other.prepare('UPDATE sessions SET updated_at = updated_at + 1')
   const writing = setInterval(() => touch.run(), 2)
-  t.after(() => {
+  t.onTestFinished(() => {
     clearInterval(writing)
   })
   const copy = join(folder, 'copy.db')
   await store.backup(copy)
   clearInterval(writing)
   const copied = sqliteStore({ path: copy })
-  t.after(() => copied.close())
+  t.onTestFinished(() => copied.close())
   assert.equal((await copied.readMessages('s')).length, 40)
 })
 

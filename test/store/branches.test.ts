@@ -1,8 +1,8 @@
 /** Forks at a summary, and what is left in the file of sessions that were cleared and deleted. */
 import assert from 'node:assert/strict'
-import type { TestContext } from 'node:test'
-import { test } from 'node:test'
 import SQLite from 'better-sqlite3'
+import { test } from 'vitest'
+import type { TestContext } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
 import { idsOf, openStore, text, turn, user } from '../support/store-kit.ts'
 

@@ -19,9 +19,9 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
 import { promisify } from 'node:util'
 import SQLite from 'better-sqlite3'
+import { test } from 'vitest'
 import type { ConvokeError } from '../../src/errors.ts'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { openDatabase } from '../../src/store/sqlite/thread/open-database.ts'
@@ -54,7 +54,7 @@ test('an existing file keeps its mode, and so do its log and index', async (t) =
   await store.close()
   chmodSync(path, 0o640)
   const again = sqliteStore({ path })
-  t.after(() => again.close())
+  t.onTestFinished(() => again.close())
   await again.open({ id: 't' })
   assert.deepEqual([modeOf(path), modeOf(`${path}-wal`)], ['640', '640'])
 })
@@ -164,7 +164,7 @@ test('a file that was cut or damaged is store_corrupt, and never made anew', asy
   const noise = Buffer.alloc(4096, 0x5a)
   for (let page = 4; page < 200; page++) writeSync(damaged, noise, 0, 4096, page * 4096)
   const again = sqliteStore({ path })
-  t.after(() => again.close().catch(() => undefined))
+  t.onTestFinished(() => again.close().catch(() => undefined))
   await assert.rejects(again.readMessages('s'), { code: 'store_corrupt' })
   await assert.rejects(again.addMessages('s', [user('n')]), { code: 'store_corrupt' })
 })
@@ -185,7 +185,7 @@ function withoutPrivilege(code: string, path: string): string {
 
 test('a folder or a file that may not be written is refused before anything is made', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'store-test-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  t.onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   chmodSync(folder, 0o555)
   const code = `
     const store = sqliteStore({ path: process.argv[1] })
@@ -205,7 +205,7 @@ test('a file that another process keeps locked is store_locked, and written when
   const { store, path } = openStore(t, { busyTimeoutMs: 200 })
   await store.open({ id: 's' })
   const other = new SQLite(path)
-  t.after(() => other.close())
+  t.onTestFinished(() => void other.close())
   other.exec('BEGIN IMMEDIATE')
   await assert.rejects(store.addMessages('s', [user('m')]), { code: 'store_locked', isRetryable: true })
   assert.deepEqual(await store.readMessages('s'), [])
@@ -239,7 +239,7 @@ test('a file that is missing while its log is there is refused, and the log stay
   assert.equal(existsSync(moved), false)
   renameSync(`${moved}.away`, moved)
   const again = sqliteStore({ path: moved })
-  t.after(() => again.close())
+  t.onTestFinished(() => again.close())
   assert.equal((await again.list()).length, 1)
 })
 
@@ -332,7 +332,7 @@ test('a process that forgets its stores exits all the same, with all that it wro
     for (let at = 0; at < 200; at++) void store.open({ id: 's' + at })`
   await run(process.execPath, [...script(code), path], { timeout: 8_000 })
   const store = sqliteStore({ path })
-  t.after(() => store.close())
+  t.onTestFinished(() => store.close())
   assert.equal((await store.list()).length, 201)
 })
 

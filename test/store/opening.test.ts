@@ -13,11 +13,11 @@ import fs, {
 } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
-import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import SQLite from 'better-sqlite3'
 import type { Database, PragmaOptions } from 'better-sqlite3'
+import { test, vi } from 'vitest'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { fileHeader } from '../../src/store/sqlite/thread/file-header.ts'
 import { openDatabase } from '../../src/store/sqlite/thread/open-database.ts'
@@ -34,7 +34,7 @@ test('a folder in use by several processes is opened by all of them at once', as
     [1, 2, 3, 4].map(() => run(process.execPath, [...script(code), path], { timeout: 20_000 })),
   )
   const store = sqliteStore({ path })
-  t.after(() => store.close())
+  t.onTestFinished(() => store.close())
   assert.equal((await store.list()).length, 4)
 })
 
@@ -58,14 +58,14 @@ test('two threads that open a new file in the same instant both have it', async 
     module: import.meta.resolve('../../src/store/sqlite/thread/open-database.ts'),
   }
   const threads = [1, 2].map(() => new Worker(code, { eval: true, workerData }))
-  t.after(() => Promise.all(threads.map((thread) => thread.terminate())))
+  t.onTestFinished(async () => void (await Promise.all(threads.map((thread) => thread.terminate()))))
   await Promise.all(threads.map((thread) => once(thread, 'exit')))
 })
 
 test('a second store of a process leaves the locks of the first: nobody takes its log away', async (t) => {
   const path = join(folderFor(t), 'chat.db')
   const [first, second] = [sqliteStore({ path }), sqliteStore({ path })]
-  t.after(() => Promise.all([first.close(), second.close()]))
+  t.onTestFinished(async () => void (await Promise.all([first.close(), second.close()])))
   await first.open({ id: 'first' })
   await second.open({ id: 'second' })
   // What the last connection to a file does as it closes, older SQLites without a further look.
@@ -81,7 +81,7 @@ test('a second store of a process leaves the locks of the first: nobody takes it
 test('a log that is begun anew while its header is read is not taken for that of another program', async (t) => {
   const path = join(folderFor(t), 'chat.db')
   const store = sqliteStore({ path })
-  t.after(() => store.close())
+  t.onTestFinished(() => store.close())
   await store.open({ id: 'one' })
   const page = readFileSync(path).subarray(0, 108)
   const log = readFileSync(`${path}-wal`)
@@ -103,7 +103,7 @@ test('nothing but SQLite closes a file of a store, which would take the locks of
     closeSync(file)
   }
   syncBuiltinESMExports()
-  t.after(() => {
+  t.onTestFinished(() => {
     fs.closeSync = closeSync
     syncBuiltinESMExports()
   })
@@ -117,10 +117,14 @@ test('nothing but SQLite closes a file of a store, which would take the locks of
 test('a file that a newer version makes while it is opened keeps its schema', (t) => {
   const path = join(folderFor(t), 'chat.db')
   const newer = new SQLite(path)
-  t.after(() => newer.close())
+  t.onTestFinished(() => void newer.close())
   // Between the first look and the lock, which is asked for in WAL mode.
   const { pragma } = SQLite.prototype
-  t.mock.method(SQLite.prototype, 'pragma', function (this: Database, sql: string, options?: PragmaOptions) {
+  vi.spyOn(SQLite.prototype, 'pragma').mockImplementation(function (
+    this: Database,
+    sql: string,
+    options?: PragmaOptions,
+  ) {
     if (sql === 'journal_mode = WAL')
       newer.exec('PRAGMA application_id = 0x636f6e76; PRAGMA user_version = 9')
     return pragma.call(this, sql, options)

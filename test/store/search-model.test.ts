@@ -1,7 +1,7 @@
 /** Random conversations: a search of the whole store finds what the histories of its sessions have, and that only. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import SQLite from 'better-sqlite3'
+import { test } from 'vitest'
 import type { Store, StoredMessage } from '../../src/store/store.ts'
 import { idsOf, openStore, text, user } from '../support/store-kit.ts'
 
@@ -175,7 +175,7 @@ test('a search of the store finds the histories of its sessions, and nothing els
   let compared = 0
   const { store, path } = openStore(t, { durability: 'normal' })
   const database = new SQLite(path)
-  t.after(() => database.close())
+  t.onTestFinished(() => void database.close())
   for (let seed = first; seed < first + runs; seed++) {
     const next = random(seed)
     const model = new Model(store, next)
@@ -192,5 +192,5 @@ test('a search of the store finds the histories of its sessions, and nothing els
     assert.deepEqual(left, [], `seed ${seed}, ${done.join(', ')}: left behind`)
   }
   assert.deepEqual(await store.check(), { isOk: true, problems: [] })
-  t.diagnostic(`${runs} runs of ${steps} steps, ${compared} messages compared`)
+  await t.annotate(`${runs} runs of ${steps} steps, ${compared} messages compared`)
 })

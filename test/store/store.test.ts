@@ -1,8 +1,8 @@
 /** Sessions and messages in a store: real files, a real thread. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { test } from 'node:test'
 import SQLite from 'better-sqlite3'
+import { test } from 'vitest'
 import type { AssistantPart } from '../../src/types.ts'
 import type { ReplyFields } from '../../src/store/store.ts'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
@@ -97,7 +97,7 @@ test('a message comes back as it was stored, with all that is known of a reply',
   ])
   await store.close()
   const again = sqliteStore({ path })
-  t.after(() => again.close())
+  t.onTestFinished(() => again.close())
   const [question, reply, tool, files] = await again.readMessages('s')
   const { createdAt, sequence, ...rest } = reply as unknown as Record<string, unknown>
   assert.deepEqual(rest, {
@@ -329,7 +329,7 @@ test('the shell reads conversations and transcripts', async (t) => {
   await store.open({ id: 's' })
   await turn(store, 's', '1')
   const database = new SQLite(path, { readonly: true })
-  t.after(() => database.close())
+  t.onTestFinished(() => void database.close())
   const [conversation] = database.prepare('SELECT id, turns, last_text FROM conversations').all()
   assert.deepEqual(conversation, { id: 's', turns: 1, last_text: 'answer 1' })
   assert.deepEqual(
@@ -354,7 +354,7 @@ test('writes that nobody awaits are refused past the bound, none that was accept
   assert.ok(refused.length > 0 && refused.length <= 500, String(refused.length))
   await store.close()
   const database = new SQLite(path, { readonly: true })
-  t.after(() => database.close())
+  t.onTestFinished(() => void database.close())
   const kept = database.prepare(`SELECT text FROM messages WHERE id = 'r'`).pluck().get()
   const accepted = settled.filter(({ status }, at) => status === 'fulfilled' && at % 1_000 === 0)
   assert.equal(kept, 'x'.repeat(accepted.length))

@@ -1,8 +1,8 @@
 /** A store whose thread dies: nothing that was acknowledged is lost, and what was in flight lands once. */
+import { test } from 'vitest'
 import '../faults/killable-workers.ts'
 import assert from 'node:assert/strict'
 import { existsSync, rmSync } from 'node:fs'
-import { test } from 'node:test'
 import { deaths, killLatest, ways, writeUnderKill } from '../faults/killable-workers.ts'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import { half, idsOf, openStore, text } from '../support/store-kit.ts'
@@ -50,7 +50,7 @@ test('closing a store whose thread died marks the turns that it leaves', async (
   await killLatest()
   await store.close()
   const other = sqliteStore({ path })
-  t.after(() => other.close())
+  t.onTestFinished(() => other.close())
   const reply = (await other.readMessages('s')).at(-1)
   assert.deepEqual([reply?.status, reply?.content], ['interrupted', text('so far')])
 })

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { execFileSync } from 'node:child_process'
-import { test } from 'node:test'
 import SQLite from 'better-sqlite3'
+import { test } from 'vitest'
 import type { AssistantPart } from '../../src/types.ts'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import type { Store, Writer } from '../../src/store/store.ts'
@@ -30,7 +30,7 @@ test('a turn is on disk before its reply, is read as it grows, and is the head w
   await turn(store, 's', '1')
   assert.deepEqual(await begin(store, '2'), { kind: 'begun', turn: 2 })
   const database = new SQLite(path, { readonly: true })
-  t.after(() => database.close())
+  t.onTestFinished(() => void database.close())
   const rows = database.prepare(`SELECT id, status FROM transcript WHERE turn = 2`).raw()
   assert.deepEqual(rows.all(), [
     ['q-2', 'complete'],
@@ -56,7 +56,7 @@ test('a turn is on disk before its reply, is read as it grows, and is the head w
 test('a second turn finds the session busy, and sees the beat of the first', async (t) => {
   const { store, path } = openStore(t)
   const other = sqliteStore({ path })
-  t.after(() => other.close())
+  t.onTestFinished(() => other.close())
   await store.open({ id: 's' })
   await begin(store, '1', { operationId: 'op' })
   const busy = { kind: 'busy', replyId: 'a-1', operationId: 'op', writer: store.writer, beat: 0 }
@@ -73,7 +73,7 @@ test('a second turn finds the session busy, and sees the beat of the first', asy
 test('of turns that begin at once in several stores one is begun', async (t) => {
   const { store, path } = openStore(t)
   const others = [1, 2, 3].map(() => sqliteStore({ path }))
-  t.after(() => Promise.all(others.map((other) => other.close())))
+  t.onTestFinished(async () => void (await Promise.all(others.map((other) => other.close()))))
   await store.open({ id: 's' })
   const answers = await Promise.all([store, ...others].map((one, at) => begin(one, String(at))))
   assert.deepEqual(answers.map(({ kind }) => kind).sort(), ['begun', 'busy', 'busy', 'busy'])
@@ -139,7 +139,7 @@ test('a store that is opened marks the turns of the dead; those of the living an
   await half(store, 'alive', '2', [text('x')], { ...dead, pid: 1 })
   await half(store, 'far', '3', [text('x')], { ...dead, host: 'elsewhere' })
   const other = sqliteStore({ path })
-  t.after(() => other.close())
+  t.onTestFinished(() => other.close())
   const reply = (await other.readMessages('s')).at(-1)
   assert.deepEqual([reply?.status, reply && textOf(reply)], ['interrupted', 'kept'])
   assert.equal((await other.readMessages('alive')).at(-1)?.status, 'streaming')
@@ -199,7 +199,7 @@ test('a process that got the id of a dead one is not taken for it', async (t) =>
   const { host, pid } = store.writer
   await half(store, 's', '1', [text('so far')], { id: 'gone', pid, host, started: 'long ago' })
   const other = sqliteStore({ path })
-  t.after(() => other.close())
+  t.onTestFinished(() => other.close())
   const [reply] = await other.readMessages('s', { limit: 1 })
   assert.deepEqual([reply?.status, reply?.content], ['interrupted', text('so far')])
 })
@@ -271,7 +271,7 @@ test('a store that is closed in the middle of a turn leaves it interrupted', asy
   await half(store, 's', '1', [text('so far')])
   await store.close()
   const other = sqliteStore({ path })
-  t.after(() => other.close())
+  t.onTestFinished(() => other.close())
   const reply = (await other.readMessages('s')).at(-1)
   assert.deepEqual([reply?.status, reply && textOf(reply)], ['interrupted', 'so far'])
 })

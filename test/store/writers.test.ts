@@ -4,19 +4,20 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { test } from 'vitest'
 import { processStart } from '../../src/threads/writer-liveness.ts'
 import { folderFor, half, openStore, script, text } from '../support/store-kit.ts'
 
 const run = promisify(execFile)
-const notLinux = process.platform === 'linux' ? false : 'no other system says when a process was started'
+/** No other system says when a process was started. */
+const isLinux = process.platform === 'linux'
 const source = (file: string) => JSON.stringify(join(import.meta.dirname, file))
 
 test(
   'a process that can open no more files takes no living writer for dead',
-  { skip: notLinux },
+  { skip: !isLinux },
   async (t) => {
     const code = `import { openSync } from 'node:fs'
     import { half, text } from ${source('../support/store-kit.ts')}
@@ -36,7 +37,7 @@ test(
 
 test(
   'a writer that has ended is dead, also while its parent has not asked how',
-  { skip: notLinux },
+  { skip: !isLinux },
   async (t) => {
     const { store } = openStore(t)
     await store.open({ id: 's' })
@@ -44,7 +45,7 @@ test(
     const parent = spawn('sh', ['-c', 'sleep 100 & echo $!; exec sleep 100'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     })
-    t.after(() => parent.kill())
+    t.onTestFinished(() => void parent.kill())
     const [line] = (await once(parent.stdout, 'data')) as [Buffer]
     const pid = Number(line.toString())
     await half(store, 's', '1', [text('a')], {

@@ -1,10 +1,10 @@
 /** Members for the tests of combinators: LLMs, each with a simulator of its own, and helpers to read streams. */
 import assert from 'node:assert/strict'
-import type { TestContext } from 'node:test'
 import { createLLM } from 'convoke'
 import type { LLM, LLMOptions, ResponseStream, StreamChunk } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator, SimulatorOptions } from 'convoke/simulator'
+import type { TestContext } from 'vitest'
 
 export { rejected as failure, thrown } from './errors-kit.ts'
 
@@ -28,7 +28,7 @@ export async function open(
     retry: { attempts: 1 },
     ...options,
   })
-  context.after(async () => {
+  context.onTestFinished(async () => {
     await llm.close()
     await simulator.close()
   })
@@ -69,10 +69,8 @@ export async function read(
   return { types, text, chunks }
 }
 
-/** Waits until the client has closed the socket of the last request, and returns the time since `sinceMs`. */
-export async function closedAfter(simulator: Simulator, sinceMs: number): Promise<number> {
-  const deadlineMs = performance.now() + 2_000
-  while (simulator.requests.at(-1)?.endedAt === undefined && performance.now() < deadlineMs) await pause(5)
+/** Waits until the socket of the last request is closed, which the client must have done. */
+export async function untilClosed(simulator: Simulator): Promise<void> {
+  while (simulator.requests.at(-1)?.endedAt === undefined) await pause(5)
   assert.equal(simulator.requests.at(-1)?.outcome, 'client-closed')
-  return (simulator.requests.at(-1)?.endedAt ?? Infinity) - sinceMs
 }

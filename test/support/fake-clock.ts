@@ -1,35 +1,55 @@
-/** A clock that tests move. `performance.now`, `setTimeout` and `clearTimeout` follow it. */
-import type { TestContext } from 'node:test'
+/**
+ * A clock that moves when it is told to; `performance.now`, `setTimeout` and `clearTimeout` follow it.
+ *
+ * vitest has fake timers as well, which serve where a timer has only to ring. They cannot ring early, as real timers
+ * may, move `performance.now` without ringing, or act between a timer and the promises that it settles. Tests of
+ * limits need all three.
+ */
+import type { TestContext } from 'vitest'
 
-interface Timer {
-  ringsAtMs: number
-  ring: () => void
+/** What the library uses of a timer. */
+class Timer {
+  readonly ringsAtMs: number
+  readonly ring: () => void
+
+  constructor(ringsAtMs: number, ring: () => void) {
+    this.ringsAtMs = ringsAtMs
+    this.ring = ring
+  }
+
+  ref(): this {
+    return this
+  }
+
+  unref(): this {
+    return this
+  }
 }
 
 export class FakeClock {
   nowMs = 5_000
-  /** Milliseconds by which timers fire too early, as real ones may. */
+  /** Milliseconds by which timers ring too early. */
   earlyMs = 0
-  /** Called right after each timer, before the reactions to promises that the timer settled. */
+  /** Runs behind each timer, before the promises that it settled are looked at. */
   onRing = () => {}
   /** The delays of all timers so far. */
   readonly delays: number[] = []
-  readonly #timers = new Map<number, Timer>()
-  #count = 0
+  readonly #timers = new Set<Timer>()
 
   /** Replaces the real clock until the test ends. */
   constructor(context: TestContext) {
     const now = () => this.nowMs
     const set = (ring: () => void, delayMs: number) => {
       this.delays.push(delayMs)
-      this.#timers.set(++this.#count, { ringsAtMs: this.nowMs + Math.max(delayMs - this.earlyMs, 0.5), ring })
-      return this.#count
+      const timer = new Timer(this.nowMs + Math.max(delayMs - this.earlyMs, 0.5), ring)
+      this.#timers.add(timer)
+      return timer
     }
-    const clear = (id: number) => this.#timers.delete(id)
+    const clear = (timer: Timer) => this.#timers.delete(timer)
     const real = { now: performance.now, set: globalThis.setTimeout, clear: globalThis.clearTimeout }
     Object.assign(performance, { now })
     Object.assign(globalThis, { setTimeout: set, clearTimeout: clear })
-    context.after(() => {
+    context.onTestFinished(() => {
       Object.assign(performance, { now: real.now })
       Object.assign(globalThis, { setTimeout: real.set, clearTimeout: real.clear })
     })
@@ -40,14 +60,14 @@ export class FakeClock {
     return this.#timers.size
   }
 
-  /** Moves the clock. Fires the timers that are due, each at its own time, and waits for the reactions to each. */
+  /** Rings each timer that is due on the way at its own time, and waits for all that follows from it. */
   async advance(byMs: number): Promise<void> {
     const untilMs = this.nowMs + byMs
     for (;;) {
       await settled()
-      const [id, timer] = [...this.#timers].sort(([, a], [, b]) => a.ringsAtMs - b.ringsAtMs)[0] ?? []
-      if (id === undefined || !timer || timer.ringsAtMs > untilMs) break
-      this.#timers.delete(id)
+      const [timer] = [...this.#timers].sort((one, other) => one.ringsAtMs - other.ringsAtMs)
+      if (!timer || timer.ringsAtMs > untilMs) break
+      this.#timers.delete(timer)
       this.nowMs = timer.ringsAtMs
       timer.ring()
       this.onRing()
@@ -57,7 +77,7 @@ export class FakeClock {
   }
 }
 
-/** Resolves after everything that waits for no timer has happened. */
+/** Waits until everything has happened that waits for no clock. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

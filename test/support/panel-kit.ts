@@ -50,14 +50,10 @@ export async function panel(scripts: Record<string, Script>, options: LLMOptions
   }
 }
 
-/** Waits until no request is open, and returns the milliseconds that it took. */
-export async function untilQuiet(simulator: Simulator): Promise<number> {
-  const startedAt = performance.now()
-  while (simulator.requests.some(({ outcome }) => outcome === 'open')) {
-    assert.ok(performance.now() - startedAt < 5_000, 'requests stay open')
+/** Waits until no request is being answered. */
+export async function untilQuiet(simulator: Simulator): Promise<void> {
+  while (simulator.requests.some(({ outcome }) => outcome === 'open'))
     await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-  return performance.now() - startedAt
 }
 
-export const hang: ScriptedReply = { text: 'too late', latencyMs: 60_000 }
+export const hang: ScriptedReply = { text: 'too late', latencyMs: 3_600_000 }

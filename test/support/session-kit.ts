@@ -2,20 +2,20 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, beforeEach } from 'node:test'
 import { createLLM, createSession } from 'convoke'
 import type { ConvokeError, LLMOptions, SessionOptions } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
+import { afterAll, beforeAll, beforeEach } from 'vitest'
 
 export let simulator: Simulator
 let folder = ''
 let files = 0
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ strictMessages: true })
   folder = mkdtempSync(join(tmpdir(), 'convoke-session-'))
 })
-after(async () => {
+afterAll(async () => {
   await simulator.close()
   rmSync(folder, { recursive: true })
 })

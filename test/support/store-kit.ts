@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
+import type { TestContext } from 'vitest'
 import type { AssistantPart, TextPart } from '../../src/types.ts'
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import type { SqliteStoreOptions } from '../../src/store/sqlite/sqlite-store.ts'
@@ -11,7 +11,7 @@ import type { NewMessage, Store, StoredMessage, Writer } from '../../src/store/s
 /** Makes a folder that is deleted after the test. */
 export function folderFor(context: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'store-test-'))
-  context.after(() => rmSync(folder, { recursive: true, force: true }))
+  context.onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
   return folder
 }
 
@@ -35,7 +35,7 @@ export function openStore(context: TestContext, options: SqliteStoreOptions = {}
   const folder = folderFor(context)
   const path = join(folder, 'chat.db')
   const store = sqliteStore({ path, ...options })
-  context.after(() => store.close().catch(() => undefined))
+  context.onTestFinished(() => store.close().catch(() => undefined))
   return { store, path, folder }
 }
 

@@ -1,6 +1,6 @@
 /** Threads that cannot start: every caller is told why. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { test } from 'vitest'
 import type { ConvokeError } from '../../src/errors.ts'
 import { WorkerPool } from '../../src/threads/worker-pool.ts'
 import type { WorkerName } from '../../src/threads/worker-pool.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { isConvokeError } from 'convoke'
+import { test } from 'vitest'
 import { NdjsonDecoder, SseDecoder } from '../../src/transport/decode.ts'
 import type { WireDecoder } from '../../src/transport/decode.ts'
 

@@ -7,15 +7,15 @@ import http from 'node:http'
 import https from 'node:https'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import { createLLM } from 'convoke'
 import { startSimulator } from 'convoke/simulator'
 import type { Simulator } from 'convoke/simulator'
-import { undiciFetch } from '../../src/transport/undici-fetch.ts'
+import { afterAll, beforeAll, test } from 'vitest'
+import { httpFetch } from '../../src/transport/http-fetch.ts'
 
 const run = promisify(execFile)
-const certificate = `${import.meta.dirname}/../fixtures/tls-certificate.pem`
+const certificate = `${import.meta.dirname}/../support/fixtures/tls-certificate.pem`
 
 /** What a proxy was asked for: the line of the request, and the credentials. */
 interface Asked {
@@ -32,7 +32,7 @@ let tunnelStatus = 200
 
 const address = (server: net.Server) => `127.0.0.1:${(server.address() as AddressInfo).port}`
 
-before(async () => {
+beforeAll(async () => {
   simulator = await startSimulator({ reply: 'By proxy.' })
   const forward = (path: string, request: http.IncomingMessage, response: http.ServerResponse) => {
     const { method, headers } = request
@@ -44,7 +44,10 @@ before(async () => {
   }
   // The vendor itself, behind TLS.
   target = https.createServer(
-    { key: readFileSync(`${import.meta.dirname}/../fixtures/tls-key.pem`), cert: readFileSync(certificate) },
+    {
+      key: readFileSync(`${import.meta.dirname}/../support/fixtures/tls-key.pem`),
+      cert: readFileSync(certificate),
+    },
     (request, response) => forward(request.url ?? '', request, response),
   )
   proxy = http.createServer((request, response) => {
@@ -72,7 +75,7 @@ before(async () => {
   ])
 })
 
-after(async () => {
+afterAll(async () => {
   proxy.closeAllConnections()
   target.closeAllConnections()
   proxy.close()
@@ -149,14 +152,14 @@ test('a cancel right after the call leaves no socket at a proxy that says nothin
     const init = { proxy: `http://${address(silent)}` }
     for (const delayMs of [undefined, 0, 20]) {
       const controller = new AbortController()
-      const request = undiciFetch('https://llm.example.test/', { ...init, signal: controller.signal })
+      const request = httpFetch('https://llm.example.test/', { ...init, signal: controller.signal })
       if (delayMs !== undefined) await new Promise((resolve) => setTimeout(resolve, delayMs))
       controller.abort(new Error('enough'))
       await assert.rejects(request, /enough/)
       await new Promise((resolve) => setTimeout(resolve, 50))
       assert.equal(sockets.size, 0, `after ${delayMs} ms`)
     }
-    await assert.rejects(undiciFetch('https://llm.example.test/', { ...init, connectMs: 50 }), {
+    await assert.rejects(httpFetch('https://llm.example.test/', { ...init, connectMs: 50 }), {
       phase: 'connect',
     })
   } finally {

@@ -1,7 +1,7 @@
 /** Long histories that are summarised or imported: the event loop goes round meanwhile. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { importSession, sqliteStore } from 'convoke'
+import { test } from 'vitest'
 import { connect, open, path, simulator } from '../support/session-kit.ts'
 
 const goalMs = 50
@@ -52,7 +52,7 @@ test('a compaction of 120,000 messages stalls the event loop for less than 50 ms
     simulator.reset()
     simulator.setReply('A summary.')
   })
-  t.diagnostic(`${stallMs.toFixed(1)} ms`)
+  await t.annotate(`${stallMs.toFixed(1)} ms`)
   assert.ok(stallMs < goalMs, `${stallMs} ms`)
 })
 
@@ -68,7 +68,7 @@ test('an import of 50,000 messages in one string stalls the event loop for less 
   await store.list()
   let imports = 0
   const stallMs = await longestTurn(() => importSession(connect(), lines, { store, id: `${imports++}` }))
-  t.diagnostic(`${stallMs.toFixed(1)} ms`)
+  await t.annotate(`${stallMs.toFixed(1)} ms`)
   assert.ok(stallMs < goalMs, `${stallMs} ms`)
   const kept = await store.readMessages('0')
   assert.equal(kept.length, messages.length)

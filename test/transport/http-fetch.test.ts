@@ -5,17 +5,17 @@ import http from 'node:http'
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { test } from 'node:test'
 import tls from 'node:tls'
 import zlib from 'node:zlib'
 import { createLLM, isConvokeError } from 'convoke'
+import { test } from 'vitest'
 import { read as readPiece } from '../../src/transport/body.ts'
-import { undiciFetch } from '../../src/transport/undici-fetch.ts'
-import type { UndiciResponse } from '../../src/transport/undici-fetch.ts'
+import { httpFetch } from '../../src/transport/http-fetch.ts'
+import type { HttpResponse } from '../../src/transport/http-response.ts'
 
 type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void
 
-const fixture = (name: string) => readFileSync(`${import.meta.dirname}/../fixtures/${name}`)
+const fixture = (name: string) => readFileSync(`${import.meta.dirname}/../support/fixtures/${name}`)
 const key = fixture('tls-key.pem')
 const cert = fixture('tls-certificate.pem')
 
@@ -33,7 +33,7 @@ async function serve(
   }
 }
 
-async function read({ source }: UndiciResponse): Promise<string> {
+async function read({ source }: HttpResponse): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
   for (let bytes = await readPiece(source); bytes; bytes = await readPiece(source)) {
@@ -61,7 +61,7 @@ test('sends method, headers in any form, and a body with its length in bytes', a
         new Headers({ 'x-mark': '1' }),
         [['x-mark', '1']],
       ]) {
-        const response = await undiciFetch(url, { method: 'POST', headers, body: '{"a":"é😀"}' })
+        const response = await httpFetch(url, { method: 'POST', headers, body: '{"a":"é😀"}' })
         const seen = JSON.parse(await read(response)) as {
           method: string
           headers: Record<string, string>
@@ -76,6 +76,26 @@ test('sends method, headers in any form, and a body with its length in bytes', a
       }
     },
   )
+})
+
+test('a DELETE with a body has its length, and the connection serves the next request', async () => {
+  const bodies: string[] = []
+  await serve(
+    async (request, response) => {
+      let text = ''
+      for await (const chunk of request) text += String(chunk)
+      bodies.push(`${request.method} ${text}`)
+      response.end('{}')
+    },
+    async (url) => {
+      for (const method of ['DELETE', 'POST']) {
+        const response = await httpFetch(url, { method, body: '{"model":"m"}' })
+        assert.equal(response.status, 200)
+        await read(response)
+      }
+    },
+  )
+  assert.deepEqual(bodies, ['DELETE {"model":"m"}', 'POST {"model":"m"}'])
 })
 
 test('unpacks gzip, deflate and brotli, and tells a cut one from a whole one', async () => {
@@ -93,8 +113,8 @@ test('unpacks gzip, deflate and brotli, and tells a cut one from a whole one', a
     },
     async (url) => {
       for (const encoding of Object.keys(packed)) {
-        assert.equal(await read(await undiciFetch(`${url}/${encoding}`)), 'hello '.repeat(100))
-        await assert.rejects(read(await undiciFetch(`${url}/${encoding}/cut`)), encoding)
+        assert.equal(await read(await httpFetch(`${url}/${encoding}`)), 'hello '.repeat(100))
+        await assert.rejects(read(await httpFetch(`${url}/${encoding}/cut`)), encoding)
       }
     },
   )
@@ -129,8 +149,8 @@ test('follows a redirect that keeps the method, and hides credentials from anoth
         },
         async (url) => {
           const init = { method: 'POST', body: '{}', headers: { authorization: 'Bearer k', 'x-other': '1' } }
-          assert.equal(await read(await undiciFetch(`${url}/near`, init)), 'POST')
-          const seen = JSON.parse(await read(await undiciFetch(`${url}/far`, init))) as Record<string, string>
+          assert.equal(await read(await httpFetch(`${url}/near`, init)), 'POST')
+          const seen = JSON.parse(await read(await httpFetch(`${url}/far`, init))) as Record<string, string>
           assert.equal(seen['authorization'], undefined)
           assert.equal(seen['x-other'], '1')
         },
@@ -146,10 +166,10 @@ test('a connection that does not stand in time is a timeout of the phase connect
   const { port } = server.address() as AddressInfo
   try {
     const patient = new AbortController()
-    const waiting = undiciFetch(`https://127.0.0.1:${port}/`, { connectMs: 3e9, signal: patient.signal })
+    const waiting = httpFetch(`https://127.0.0.1:${port}/`, { connectMs: 3e9, signal: patient.signal })
     setTimeout(() => patient.abort(new Error('still waiting')), 60)
     await assert.rejects(waiting, /still waiting/)
-    const error = await undiciFetch(`https://127.0.0.1:${port}/`, { connectMs: 50 }).then(
+    const error = await httpFetch(`https://127.0.0.1:${port}/`, { connectMs: 50 }).then(
       () => assert.fail('connected'),
       (reason: unknown) => reason,
     )
@@ -170,13 +190,13 @@ test('an abort before the headers and one inside the body reject with its reason
       for (const path of ['/slow', '/body']) {
         const controller = new AbortController()
         const reason = new Error('enough')
-        const reading = undiciFetch(url + path, { signal: controller.signal }).then(read)
+        const reading = httpFetch(url + path, { signal: controller.signal }).then(read)
         setTimeout(() => controller.abort(reason), 20)
         await assert.rejects(reading, reason)
         await new Promise((resolve) => setTimeout(resolve, 5))
         assert.equal(getEventListeners(controller.signal, 'abort').length, 0)
       }
-      await assert.rejects(undiciFetch(url, { signal: AbortSignal.abort(new Error('before')) }), /before/)
+      await assert.rejects(httpFetch(url, { signal: AbortSignal.abort(new Error('before')) }), /before/)
     },
   )
 })
@@ -208,14 +228,14 @@ async function serveThenReset(
 test('a kept-alive connection that is dead is replaced once, unseen', async () => {
   await serveThenReset(1, async (url, seen) => {
     for (let at = 0; at < 20; at++)
-      assert.equal(await read(await undiciFetch(url, { method: 'POST', body: '{}' })), 'ok')
+      assert.equal(await read(await httpFetch(url, { method: 'POST', body: '{}' })), 'ok')
     assert.deepEqual(seen, { requests: 39, sockets: 20 })
   })
 })
 
 test('a new connection that breaks is an error, and nothing is sent again', async () => {
   await serveThenReset(0, async (url, seen) => {
-    await assert.rejects(undiciFetch(url, { method: 'POST', body: '{}' }), { code: 'ECONNRESET' })
+    await assert.rejects(httpFetch(url, { method: 'POST', body: '{}' }), { code: 'ECONNRESET' })
     assert.deepEqual(seen, { requests: 1, sockets: 1 })
   })
 })
@@ -232,8 +252,8 @@ test('a kept-alive connection that breaks late, or inside a response, is an erro
     async (url) => {
       for (const path of ['/late', '/half']) {
         requests = 0
-        await read(await undiciFetch(`${url}/ok`))
-        await assert.rejects(undiciFetch(url + path).then(read), { code: /ECONNRESET|UND_ERR_SOCKET/ })
+        await read(await httpFetch(`${url}/ok`))
+        await assert.rejects(httpFetch(url + path).then(read), { code: /ECONNRESET|UND_ERR_SOCKET/ })
         assert.equal(requests, 2)
       }
     },
@@ -248,13 +268,13 @@ test('a cancel while the connection is being made closes it, and the next reques
   const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`
   try {
     const controller = new AbortController()
-    const request = undiciFetch(url, { signal: controller.signal })
+    const request = httpFetch(url, { signal: controller.signal })
     await once(server, 'connection')
     const closed = once(sockets[0] as net.Socket, 'close')
     controller.abort(new Error('enough'))
     await assert.rejects(request, /enough/)
     await closed
-    const second = undiciFetch(url, { connectMs: 50 })
+    const second = httpFetch(url, { connectMs: 50 })
     await assert.rejects(second, { phase: 'connect' })
     assert.equal(sockets.length, 2)
   } finally {
@@ -271,7 +291,7 @@ test('a reader that pauses stops the socket, and nothing of what follows is lost
       response.end()
     },
     async (url) => {
-      const { source } = await undiciFetch(url)
+      const { source } = await httpFetch(url)
       await new Promise((resolve) => setTimeout(resolve, 300))
       // What the two sockets' own buffers take.
       assert.ok(sent < 300, `${sent} pieces were sent to a reader that reads none`)
@@ -301,7 +321,7 @@ for (const ending of ['end', 'reset'] as const) {
       await once(server.listen(0, '127.0.0.1'), 'listening')
       try {
         const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-        const { source } = await undiciFetch(url, { method: 'POST', body: '{}' })
+        const { source } = await httpFetch(url, { method: 'POST', body: '{}' })
         await new Promise((resolve) => setTimeout(resolve, 150))
         let bytes = 0
         const reading = (async () => {
@@ -329,7 +349,7 @@ test('an idle connection that was reset while nobody looked is replaced, unseen'
     },
     async (url) => {
       for (let at = 0; at < 10; at++) {
-        assert.equal(await read(await undiciFetch(url, { method: 'POST', body: '{}' })), 'ok')
+        assert.equal(await read(await httpFetch(url, { method: 'POST', body: '{}' })), 'ok')
         await new Promise((resolve) => setTimeout(resolve, 10))
         const until = performance.now() + 30
         // The reset arrives while the event loop is busy.
@@ -357,8 +377,8 @@ test('a connection that is made late has its time-out, too', async () => {
   const { NODE_TLS_REJECT_UNAUTHORIZED: before } = process.env
   process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
   try {
-    assert.equal(await read(await undiciFetch(url, { connectMs: 2_000 })), 'ok')
-    await assert.rejects(undiciFetch(url, { connectMs: 100 }), { code: 'timeout', phase: 'connect' })
+    assert.equal(await read(await httpFetch(url, { connectMs: 2_000 })), 'ok')
+    await assert.rejects(httpFetch(url, { connectMs: 100 }), { code: 'timeout', phase: 'connect' })
   } finally {
     if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']
     else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before
@@ -375,7 +395,7 @@ test('an answer by upgrade is an error, not a silence', async () => {
       server.on('request', (_request, response) => {
         response.writeHead(101, { connection: 'upgrade', upgrade: 'websocket' }).flushHeaders()
       })
-      await assert.rejects(undiciFetch(url), /upgrade/)
+      await assert.rejects(httpFetch(url), /upgrade/)
     },
   )
 })

@@ -1,0 +1,53 @@
+import { takeConnection } from './connection.ts'
+import type { HttpResponse } from './http-response.ts'
+import { proxyFor } from './proxy.ts'
+import { requestHeaders, withoutSecrets } from './request-headers.ts'
+import type { RequestHeaders } from './request-headers.ts'
+import type { Route } from './route.ts'
+import { HttpExchange, StaleConnectionError } from './http-exchange.ts'
+import type { HttpRequest } from './http-exchange.ts'
+
+const maxRedirects = 5
+
+/**
+ * A fetch on `node:http`, without Request, Response or web streams: half of a vendor call's CPU is the global fetch
+ * (test/bench has the figures). It takes what the vendors' SDKs send, and gives status, headers and bytes.
+ *
+ * A kept-alive connection that turns out to be dead before a byte of the response is replaced by a new one, once: the
+ * server closed it while the request was on its way.
+ * @throws ConvokeError `timeout` (connect) or `configuration` (proxy); else it rejects with the signal's reason, or the
+ * error of the socket
+ */
+export async function httpFetch(input: string | URL, init: HttpRequest = {}): Promise<HttpResponse> {
+  let url = new URL(input)
+  let headers = requestHeaders(init.headers)
+  for (let hop = 0; ; hop++) {
+    const response = await exchange(url, headers, init)
+    const location = redirectOf(response, init.method ?? 'GET')
+    if (!location || hop === maxRedirects) return response
+    // Its body may have no end.
+    response.source.destroy()
+    const next = new URL(location, url)
+    if (next.origin !== url.origin) headers = withoutSecrets(headers)
+    url = next
+  }
+}
+
+async function exchange(url: URL, headers: RequestHeaders, init: HttpRequest): Promise<HttpResponse> {
+  const host = headers['host']?.replace(/:\d+$/, '')
+  const route: Route = { origin: url.origin, proxy: proxyFor(url, init.proxy), host }
+  try {
+    return await new HttpExchange(takeConnection(route), url, init).start(headers)
+  } catch (error) {
+    if (!(error instanceof StaleConnectionError)) throw error
+    return new HttpExchange(takeConnection(route, true), url, init).start(headers)
+  }
+}
+
+function redirectOf(response: HttpResponse, method: string): string | undefined {
+  const { status } = response
+  if (status < 301 || status > 308) return undefined
+  const keepsMethod = status === 307 || status === 308
+  const mayFollow = keepsMethod || (status <= 303 && method === 'GET')
+  return mayFollow ? (response.headers.get('location') ?? undefined) : undefined
+}

@@ -1,0 +1,102 @@
+/** Opens the sockets that requests go over: TCP or TLS, to the server, to its proxy, or through the proxy's tunnel. */
+import type net from 'node:net'
+import type tls from 'node:tls'
+import type { Socket } from 'node:net'
+import { openTunnel } from './open-tunnel.ts'
+import { isForwarded } from './route.ts'
+import type { Route } from './route.ts'
+
+/** Idle TCP connections are probed from this age on, so that a peer that went away is noticed. */
+const probeAfterMs = 60_000
+/** Sessions kept for TLS, one for each host: a session that is resumed saves a round trip and the certificate. */
+const maxSessions = 100
+
+const sessions = new Map<string, Buffer>()
+
+/**
+ * Every socket of the process reads into this one buffer, and hands on a copy of just the bytes that came. Node's own
+ * way allocates 64 KB for each read and cuts it down afterwards. Reads never overlap: each is handled before the next.
+ */
+const readBuffer = Buffer.allocUnsafeSlow(65_536)
+
+/**
+ * Opens the socket for a route. It may still be connecting when it is given; `whenConnected` says when it stands.
+ *
+ * @param follow is told of each socket on the way as soon as it exists, so that it can be closed early
+ */
+export function openSocket(route: Route, follow: (socket: Socket) => void): Socket | Promise<Socket> {
+  const { proxy, host } = route
+  const url = new URL(route.origin)
+  if (proxy && !isForwarded(route)) {
+    return openTunnel(proxy, url, follow).then((tunnel) => tell(follow, secure(url, host, tunnel)))
+  }
+  // TLS to a proxy is checked against the proxy's own name.
+  const socket = !proxy ? connect(url, host) : connect(proxy, undefined)
+  return tell(follow, socket)
+}
+
+function tell(follow: (socket: Socket) => void, socket: Socket): Socket {
+  follow(socket)
+  return socket
+}
+
+/** Calls the listener when the socket is connected, the TLS handshake included. */
+export function whenConnected(socket: Socket, listener: () => void): void {
+  socket.once('encrypted' in socket ? 'secureConnect' : 'connect', listener)
+}
+
+function connect(url: URL, host: string | undefined): Socket {
+  const socket = url.protocol === 'https:' ? secure(url, host) : plain(url)
+  socket.setNoDelay(true)
+  socket.setKeepAlive(true, probeAfterMs)
+  return socket
+}
+
+function plain(url: URL): Socket {
+  const { connect } = process.getBuiltinModule('node:net')
+  const socket: Socket = connect({ ...addressOf(url, 80), onread: readInto(() => socket) })
+  return socket
+}
+
+/** TLS, over a tunnel where there is one. Node ignores `onread` there and reads in its own way. */
+function secure(url: URL, host: string | undefined, tunnel?: Socket): Socket {
+  // Loading TLS takes 8 to 17 ms, which requests to a server without it are spared.
+  const { connect } = process.getBuiltinModule('node:tls')
+  const { isIP } = process.getBuiltinModule('node:net')
+  const address = addressOf(url, 443)
+  const name = host ?? address.host
+  const key = `${name}:${address.port}`
+  const session = sessions.get(key)
+  const options: tls.ConnectionOptions = {
+    ...address,
+    ALPNProtocols: ['http/1.1'],
+    ...(isIP(name) ? {} : { servername: name }),
+    ...(session ? { session } : {}),
+    ...(tunnel ? { socket: tunnel } : { onread: readInto(() => socket) }),
+  }
+  const socket: tls.TLSSocket = connect(options)
+  socket.on('session', (session) => remember(key, session))
+  socket.once('error', () => sessions.delete(key))
+  return socket
+}
+
+function remember(key: string, session: Buffer): void {
+  sessions.delete(key)
+  if (sessions.size >= maxSessions) sessions.clear()
+  sessions.set(key, session)
+}
+
+/** Reads into the shared buffer; a copy goes to whoever listens to the socket's data. */
+function readInto(socket: () => Socket): net.OnReadOpts {
+  return {
+    buffer: readBuffer,
+    callback: (length) => {
+      socket().emit('data', Buffer.from(readBuffer.subarray(0, length)))
+      return true
+    },
+  }
+}
+
+function addressOf({ hostname, port }: URL, usualPort: number): { host: string; port: number } {
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? usualPort : Number(port) }
+}
