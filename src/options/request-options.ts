@@ -1,4 +1,4 @@
-/** The options of requests beside the calls. Types alone. */
+/** The options of requests beside the calls. Types only. */
 
 /** Options of a request that generates nothing: a list of models, say. */
 export interface RequestOptions {
