@@ -22,7 +22,13 @@ export default tseslint.config(
     },
   },
   {
-    files: ['eslint.config.js', 'vitest.config.ts', 'test/wire-adapter.ts', 'workers/**'],
+    files: [
+      'eslint.config.js',
+      'vitest.config.ts',
+      'rolldown.config.ts',
+      'test/wire-adapter.ts',
+      'workers/**',
+    ],
     rules: { 'no-restricted-syntax': 'off' },
   },
 )

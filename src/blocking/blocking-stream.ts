@@ -1,52 +1,52 @@
-/** BlockingStream: a reply as it comes, for a thread that waits for each piece of it. */
+/** BlockingStream: a reply chunk by chunk, for a thread that waits for each chunk. */
 import type { ConvokeError } from '../errors.ts'
 import { deserializeError } from '../threads/serialize-error.ts'
 import type { SerializedError } from '../threads/serialize-error.ts'
 import type { Answer } from '../threads/answer.ts'
-import type { BlockingNews } from './protocol.ts'
+import type { CallUpdate } from './protocol.ts'
 import type { GenerateResponse, StreamChunk } from '../types.ts'
-import type { BlockingCall } from './channel.ts'
+import type { BlockingCall } from './blocking-call.ts'
 import type { PartialResponse } from '../response/partial-response.ts'
 
-/** Streams that nobody has any more: their calls are cancelled, and what came of them is forgotten. */
-const dropped = new FinalizationRegistry<BlockingCall>((call) => call.drop())
+/** Cancels the calls of streams that were garbage-collected, and drops what has arrived for them. */
+const collected = new FinalizationRegistry<BlockingCall>((call) => call.abandon())
 
 /**
- * What `generate(prompt, { stream: true })` gives. The request is sent at once, and its reply read in another thread;
- * `next()` blocks until there is a chunk. Leaving the loop cancels the request and closes the socket. It ends by a
- * `finish` chunk or by throwing one ConvokeError, never both.
+ * The stream that `generate(prompt, { stream: true })` returns. The request is sent at once, and its reply is read in
+ * another thread; `next()` blocks until there is a chunk. Leaving the loop cancels the request and closes the socket. The
+ * stream ends by a `finish` chunk or by throwing one ConvokeError, never both.
  */
 export class BlockingStream<Response extends GenerateResponse = GenerateResponse>
   implements IterableIterator<StreamChunk, undefined>, Disposable
 {
   readonly #call: BlockingCall
-  readonly #read: (end: Answer<unknown>) => Response
+  readonly #readResult: (result: Answer<unknown>) => Response
   readonly #partialResponse: PartialResponse
   #chunks: StreamChunk[] = []
-  /** Chunks of `#chunks` that were read already. */
+  /** How many of `#chunks` the reader has taken. */
   #taken = 0
   #isOver = false
   #response: Response | undefined
   #error: ConvokeError | undefined
-  /** The reader left, or was told of the error. */
-  #isTold = false
+  /** The error needs no throwing any more: the reader has got it, or has left. */
+  #isErrorDelivered = false
 
   /** @internal */
   constructor(
     call: BlockingCall,
-    read: (end: Answer<unknown>) => Response,
+    readResult: (result: Answer<unknown>) => Response,
     partialResponse: PartialResponse,
   ) {
     this.#call = call
     this.#partialResponse = partialResponse
-    this.#read = read
-    dropped.register(this, call)
+    this.#readResult = readResult
+    collected.register(this, call)
   }
 
   /**
-   * Blocks until the reply is whole, and lets pass what was not read of it.
-   * @throws ConvokeError the one that ended the stream; of one that was left, `cancelled`, with what had arrived, and its
-   * usage, as `error.partial`
+   * The whole reply. It blocks until the reply is complete, and skips the chunks that were not read yet.
+   * @throws ConvokeError the error that ended the stream. A stream whose loop was left throws `cancelled`; the chunks that
+   * had arrived, and their usage, are in `error.partial`
    */
   get response(): Response {
     while (!this.#isOver) {
@@ -57,19 +57,18 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
     return this.#response as Response
   }
 
-  /** The visible text alone, piece by piece. It is the same single reading as the stream itself. */
+  /** Only the visible text, piece by piece. Iterate either the text or the stream, because a stream is read once. */
   get text(): Iterable<string> {
     return textOf(this)
   }
 
-  /** @throws ConvokeError the one that ended the stream, once */
   /** Blocks until the next chunk is there. @throws ConvokeError the error that ended the stream, once */
   next(): IteratorResult<StreamChunk, undefined> {
     while (this.#taken === this.#chunks.length) {
       if (!this.#isOver) this.#receive()
-      else if (!this.#error || this.#isTold) return { done: true, value: undefined }
+      else if (!this.#error || this.#isErrorDelivered) return { done: true, value: undefined }
       else {
-        this.#isTold = true
+        this.#isErrorDelivered = true
         throw this.#error
       }
     }
@@ -80,11 +79,14 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   return(): IteratorResult<StreamChunk, undefined> {
     this.cancel('the loop was left')
     this.#taken = this.#chunks.length
-    this.#isTold = true
+    this.#isErrorDelivered = true
     return { done: true, value: undefined }
   }
 
-  /** Ends the request; the socket is closed when this returns. Once ended, it does nothing. */
+  /**
+   * Ends the request; the socket is closed when this returns. The reader and `response` get the error `cancelled`. After
+   * the end of the stream it does nothing.
+   */
   cancel(reason = 'the stream was cancelled'): void {
     if (this.#isOver) return
     this.#call.cancel(reason)
@@ -99,28 +101,28 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
     this.cancel('the stream was disposed')
   }
 
-  /** Blocks until there is more. */
+  /** Blocks until there is an update. An error ends the stream instead of being thrown here. */
   #receive(): void {
-    let news: BlockingNews
+    let update: CallUpdate
     try {
-      news = this.#call.wait()
+      update = this.#call.wait()
     } catch (error) {
       return this.#fail(this.#partialResponse.attachTo(error as ConvokeError))
     }
-    const { chunks, end } = news
+    const { chunks, result } = update
     if (this.#taken > 0) this.#chunks = this.#chunks.slice(this.#taken)
     this.#taken = 0
     for (const chunk of chunks) {
       this.#partialResponse.add(chunk)
-      this.#chunks.push(revived(chunk))
+      this.#chunks.push(deserializeChunk(chunk))
     }
-    if (end) this.#end(end)
-    else this.#call.taken(chunks.length)
+    if (result) this.#end(result)
+    else this.#call.noteRead(chunks.length)
   }
 
-  #end(end: Answer<unknown>): void {
+  #end(result: Answer<unknown>): void {
     try {
-      this.#response = this.#read(end)
+      this.#response = this.#readResult(result)
       this.#isOver = true
     } catch (error) {
       this.#fail(error as ConvokeError)
@@ -133,7 +135,8 @@ export class BlockingStream<Response extends GenerateResponse = GenerateResponse
   }
 }
 
-function revived(chunk: StreamChunk): StreamChunk {
+/** A `reset` chunk holds an error, which crossed as data. */
+function deserializeChunk(chunk: StreamChunk): StreamChunk {
   return chunk.type === 'reset'
     ? { ...chunk, error: deserializeError(chunk.error as unknown as SerializedError) }
     : chunk

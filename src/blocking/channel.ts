@@ -1,382 +1,246 @@
-/**
- * The calling thread's side of a blocking call: it sends the call to a thread of its own, and sleeps until there is news.
- * The event loop of a thread that sleeps so stands still, so all that it knows of the other is what they share: memory,
- * the messages that wait in a port, and a file descriptor that ends with its thread.
- */
-import { MessageChannel, receiveMessageOnPort, SHARE_ENV, Worker } from 'node:worker_threads'
-import type { MessagePort, WorkerOptions } from 'node:worker_threads'
+/** The waiting thread's side of all calls that run in the blocking thread: it sends them there and waits for updates. */
 import { ConvokeError, messageOf } from '../errors.ts'
-import { cells } from './protocol.ts'
-import type { BlockingNews, BlockingOrder, BlockingStart, SchemaQuestion, SchemaAnswer } from './protocol.ts'
-import { lostThreads, noteLostThreads } from '../threads/writer-liveness.ts'
-import { threadExecArgv } from '../threads/exec-argv.ts'
-import { onDiscard } from '../threads/recipe.ts'
+import { BlockingWorker } from './blocking-worker.ts'
 import { unavailable } from './may-block.ts'
+import type { BlockingCommand, CallCommand, CallUpdate, SchemaAnswer, SchemaQuestion } from './protocol.ts'
 import type { SchemaCheck } from './schema-check.ts'
-import { isThreadAlive, threadFile } from './liveness.ts'
 
-type Call = Omit<Extract<BlockingOrder, { kind: 'call' }>, 'kind' | 'id' | 'totalMs'>
-
-/** Whose a call is: an LLM or a session. */
-export interface Owner {
-  /** Of a call with a schema. */
-  schemaCheck?: SchemaCheck
-  /** Of a call that asks several. */
-  llms?: object
-}
-
-/** Between two looks at the thread's health. */
-const lookMs = 100
-/** How much longer it may be before its first word: on a busy machine, its modules and a vendor's SDK take seconds. */
-const startMs = 15_000
+/** Milliseconds between two checks of the thread's health. */
+const checkIntervalMs = 100
 /** A thread that gives no sign of life for so long hangs, however patient the call is. */
 const longestSilenceMs = 30_000
-/** And this longer than the call's own limit: the thread keeps that itself while it lives, and may load another SDK. */
-const graceMs = 2_000
-/** A thread that lives ends a call in time; where something in it does not let it, the call is given up. */
+/** The thread ends a call at its limit itself, and may have to load another SDK then; silence of so much more is a hang. */
+const silenceGraceMs = 2_000
+/** A living thread ends a call in time. A call that goes on for so long behind its limit is given up. */
 const giveUpMs = 4_000
+/** Added to both limits before the thread's first message: on a busy machine its modules and an SDK take seconds. */
+const startAllowanceMs = 15_000
 
 const ended = 'The thread that runs blocking calls ended before the call did.'
 const endedAtStart =
-  'The thread that runs blocking calls ended while it started. A bundle has to leave convoke out, and modules of --import and --require have to load in a thread.'
+  'The thread that runs blocking calls ended while it started. Leave convoke out of a bundle, and make sure that modules of --import and --require load in a thread.'
 
-let channel: Channel | undefined
-let lastId = 0
+let current: Channel | undefined
 
 /**
- * Begins a call in the blocking thread, which is started at the first one.
- * @param totalMs the limit of the whole call
- * @param owner whose call it is
+ * The channel to the blocking thread. The first call starts the thread, and so does a call that finds it dead: a thread
+ * that died between two calls has lost nothing.
+ * @throws ConvokeError `blocking_unavailable` where the process may start no threads
  */
-export function beginBlocking(call: Call, totalMs: number, owner: Owner): BlockingCall {
-  // One that died between two calls has lost nothing.
-  if (!channel?.isAlive) {
-    channel?.replace()
-    channel = new Channel()
+export function openChannel(): Channel {
+  if (!current?.isAlive) {
+    current?.end()
+    current = new Channel()
   }
-  return new BlockingCall(channel, call, totalMs, owner)
+  return current
 }
 
-/** LLMs and sessions that nobody has any more, by the ids of their twins. */
-const gone = new FinalizationRegistry<number>(forget)
-
-const replicas = new WeakMap<object, Replica>()
-onDiscard((made) => replicas.get(made)?.forget())
-
-/** The copy that the blocking thread has of an LLM or a session. */
-export function replicaOf(made: object): Replica {
-  let replica = replicas.get(made)
-  if (!replica) replicas.set(made, (replica = new Replica()))
-  return replica
+/** Tells the blocking thread, if there is one, that the replica is not needed any more. */
+export function forgetReplica(id: number): void {
+  current?.send({ kind: 'forget', id })
 }
 
-class Replica {
-  #id: number | undefined
-
-  /** Tells it from all others. @param owner whose it is */
-  idFor(owner: object): number {
-    if (this.#id === undefined) gone.register(owner, (this.#id = nextId()))
-    return this.#id
-  }
-
-  /** Its owner is closed, or another one now: so is it. */
-  forget(): void {
-    if (this.#id !== undefined) forget(this.#id)
-    this.#id = undefined
-  }
-}
-
-/** A call that runs in the blocking thread. */
-export class BlockingCall {
-  readonly #channel: Channel
-  readonly #id = nextId()
-  readonly #totalMs: number
-  readonly #startedAtMs = performance.now()
-  /** Kept: were it collected, its twin would be closed, and this call with it. */
-  readonly owner: Owner
-
-  constructor(on: Channel, call: Call, totalMs: number, owner: Owner) {
-    this.#channel = on
-    this.#totalMs = totalMs
-    this.owner = owner
-    on.begin({ kind: 'call', id: this.#id, totalMs, ...call }, owner.schemaCheck)
-  }
-
-  /**
-   * Blocks until there is news of it.
-   * @throws ConvokeError `timeout` when the thread hangs, `worker_lost` when it died; both make way for a new one.
-   * `timeout` also where a thread that lives did not end the call
-   */
-  wait(): BlockingNews {
-    const totalMs = this.#totalMs
-    const silenceMs = Math.min(totalMs, longestSilenceMs) + graceMs
-    // One who comes late finds what has come meanwhile.
-    const untilMs = Math.max(this.#startedAtMs + totalMs, performance.now()) + giveUpMs
-    const news = this.#channel.wait(this.#id, silenceMs, untilMs)
-    if (news.end) this.#channel.end(this.#id)
-    return news
-  }
-
-  /** Nobody will wait for it any more. */
-  drop(): void {
-    this.#channel.drop(this.#id)
-  }
-
-  taken(count: number): void {
-    this.#channel.send({ kind: 'taken', id: this.#id, count })
-  }
-
-  cancel(reason: string): void {
-    this.#channel.send({ kind: 'cancel', id: this.#id, reason })
-  }
-}
-
-class Channel {
-  readonly #worker: Worker
-  readonly #threadId: number
-  readonly #port: MessagePort
-  readonly #memory = new Int32Array(new SharedArrayBuffer(Object.keys(cells).length * 4))
-  /** Of the calls that run. */
-  readonly #news = new Map<number, BlockingNews>()
+export class Channel {
+  readonly #worker = new BlockingWorker()
+  /** For each call that runs, what has arrived and was not taken yet. */
+  readonly #updates = new Map<number, CallUpdate>()
   readonly #schemaChecks = new Map<number, SchemaCheck>()
-  #lost: ConvokeError | undefined
-  #hasSpoken = false
-  #hasExited = false
-  /** Of the calls that are waited for, the innermost last. One that Ctrl-C tore away, in a REPL, is left behind. */
-  #waiting: number[] = []
-  #willLookForTorn = false
-  /** What schemas are being asked, the innermost last: one may block in its turn. */
-  #judging: { id: number; question: number }[] = []
-  #judgedAtMs = 0
-  /** Streams, which may be read on after such a Ctrl-C. */
+  /** Calls that are streams. They can be read on after a Ctrl-C that interrupted a wait for them. */
   readonly #streams = new Set<number>()
-  /** The call that the thread knows to be waited for. */
-  #awaited = 0
-  /** Whether its port is one that says when its other end is gone. */
-  readonly #tellsEnd: boolean
-
-  constructor() {
-    const { port1, port2 } = new MessageChannel()
-    const workerData: BlockingStart = { port: port2, memory: this.#memory, lostThreads: lostThreads() }
-    this.#port = port1
-    this.#worker = started(threadFile, {
-      name: 'convoke blocking',
-      env: SHARE_ENV,
-      // As a main thread has; a thread's own default lets 200 MB of dead objects lie.
-      resourceLimits: { maxYoungGenerationSizeMb: 48 },
-      ...threadExecArgv(),
-      workerData,
-      transferList: [port2],
-    })
-    this.#tellsEnd = this.#isConnected
-    this.#threadId = this.#worker.threadId
-    // Not told while this thread blocks.
-    this.#worker.once('exit', () => {
-      this.#hasExited = true
-      this.bury()
-    })
-    // Told as `worker_lost` to the call that waits; unheard, it would end the process.
-    this.#worker.on('error', () => {})
-    this.#worker.unref()
-    port1.unref()
-  }
-
-  /** Whether the thread has not ended. */
-  get isAlive(): boolean {
-    if (this.#hasExited) return false
-    return isThreadAlive(this.#memory) ?? (!this.#tellsEnd || this.#isConnected)
-  }
-
   /**
-   * Of a thread that has yet to open its file, or never will. That postMessage() says so is documented nowhere: where it
-   * does not, such a thread is one that is silent.
+   * Calls that are waited for, the innermost last: a schema may make a blocking call itself. Ctrl-C in a REPL interrupts a
+   * wait without running its `finally`, and then the call stays in this list.
    */
-  get #isConnected(): boolean {
-    const post: (order: BlockingOrder) => unknown = this.#port.postMessage.bind(this.#port)
-    return post({ kind: 'look' }) === true
+  #waiting: number[] = []
+  /** Questions that the user's schemas are answering, the innermost last. */
+  #openQuestions: { id: number; question: number }[] = []
+  #lastSchemaCheckAtMs = 0
+  #willCheckInterrupted = false
+  /** The call that the thread was told to be waited for. */
+  #waitedFor = 0
+  #hasAnswered = false
+  /** Why the thread was given up. All its calls end with this error. */
+  #lost: ConvokeError | undefined
+
+  /** Whether the thread can run calls. */
+  get isAlive(): boolean {
+    return !this.#lost && this.#worker.isAlive
   }
 
-  /** It is dead, as far as anybody can see. */
-  replace(): void {
-    this.bury()
-    void this.#worker.terminate()
+  end(): void {
+    this.#worker.end()
   }
 
-  /** It is dead, or will be: nobody waits for the turns of its sessions. */
-  bury(): void {
-    noteLostThreads(this.#threadId)
+  send(command: BlockingCommand): void {
+    if (!this.#lost) this.#worker.send(command)
   }
 
-  send(order: BlockingOrder): void {
-    if (!this.#lost) this.#port.postMessage(order)
-  }
-
-  begin(order: Extract<BlockingOrder, { kind: 'call' }>, schemaCheck: SchemaCheck | undefined): void {
-    if (this.#judging.length === 0) this.#dropTorn()
+  /** @throws ConvokeError `blocking_unavailable` for a call that cannot cross to the thread */
+  begin(call: CallCommand, schemaCheck: SchemaCheck | undefined): void {
+    // While a schema is being asked, the calls that are waited for are not interrupted ones.
+    if (this.#openQuestions.length === 0) this.#dropInterrupted()
     try {
-      this.#port.postMessage(order)
+      this.send(call)
     } catch (cause) {
       const reason = messageOf(cause)
       throw unavailable(
         `The call cannot cross to the thread that runs blocking calls: ${reason} Use agenerate().`,
       )
     }
-    this.#news.set(order.id, { id: order.id, chunks: [] })
-    if (order.method === 'stream') this.#streams.add(order.id)
-    else this.#awaited = order.id
-    if (schemaCheck) this.#schemaChecks.set(order.id, schemaCheck)
+    this.#updates.set(call.id, { id: call.id, chunks: [] })
+    if (call.method === 'stream') this.#streams.add(call.id)
+    else this.#waitedFor = call.id
+    if (schemaCheck) this.#schemaChecks.set(call.id, schemaCheck)
   }
 
-  end(id: number): void {
-    this.#news.delete(id)
-    this.#schemaChecks.delete(id)
-    this.#streams.delete(id)
-  }
-
-  /** Nobody waits for it any more. */
-  drop(id: number): void {
-    if (!this.#news.has(id)) return
-    this.end(id)
-    this.send({ kind: 'cancel', id, reason: 'nobody reads it' })
-  }
-
-  /** Where the event loop goes round nobody waits: who is left then was torn away. */
-  #lookForTorn(): void {
-    if (this.#willLookForTorn) return
-    this.#willLookForTorn = true
-    setImmediate(() => {
-      this.#willLookForTorn = false
-      // A stream may be read on, and ends by that.
-      const verdict: SchemaAnswer = { kind: 'failed', message: 'It was interrupted.' }
-      for (const torn of this.#judging.splice(0)) this.send({ kind: 'judged', ...torn, verdict })
-      this.#dropTorn()
-    })
-  }
-
-  #dropTorn(): void {
-    for (const id of this.#waiting.splice(0)) if (!this.#streams.has(id)) this.drop(id)
-  }
-
-  /** @param untilMs by performance.now(): then the call is given up */
-  wait(id: number, silenceMs: number, untilMs: number): BlockingNews {
+  /**
+   * Blocks until there is an update of a call.
+   * @param totalMs the call's limit, which counts from `startedAtMs` (by `performance.now()`)
+   * @throws ConvokeError `timeout` when the thread hangs or did not end the call, `worker_lost` when the thread died. A
+   * thread that hangs or died is replaced at the next call
+   */
+  wait(id: number, totalMs: number, startedAtMs: number): CallUpdate {
+    const silenceMs = Math.min(totalMs, longestSilenceMs) + silenceGraceMs
+    // A reader that comes after the limit still gets what has arrived meanwhile.
+    const deadlineMs = Math.max(startedAtMs + totalMs, performance.now()) + giveUpMs
     this.#waiting.push(id)
-    this.#lookForTorn()
+    this.#checkInterruptedLater()
     try {
-      return this.#wait(id, silenceMs, untilMs)
+      return this.#wait(id, silenceMs, deadlineMs)
     } finally {
       this.#waiting.pop()
     }
   }
 
-  #wait(id: number, silenceMs: number, untilMs: number): BlockingNews {
-    let beats = Atomics.load(this.#memory, cells.beats)
+  /** Forgets a call that has ended. */
+  forget(id: number): void {
+    this.#updates.delete(id)
+    this.#schemaChecks.delete(id)
+    this.#streams.delete(id)
+  }
+
+  /** Cancels a call that nobody will wait for any more. */
+  abandon(id: number): void {
+    if (!this.#updates.has(id)) return
+    this.forget(id)
+    this.send({ kind: 'cancel', id, reason: 'nobody reads it' })
+  }
+
+  #wait(id: number, silenceMs: number, deadlineMs: number): CallUpdate {
+    let { heartbeats } = this.#worker
     let aliveAtMs = performance.now()
     for (;;) {
-      const seen = Atomics.load(this.#memory, cells.news)
-      const news = this.#take(id)
-      if (news) return news
+      const seen = this.#worker.updates
+      const update = this.#take(id)
+      if (update) return update
       if (this.#lost) throw this.#lost
-      this.#tellAwaited(id)
-      const woken = Atomics.wait(this.#memory, cells.news, seen, lookMs)
+      this.#tellWaitedFor(id)
+      const hasUpdate = this.#worker.waitForUpdate(seen, checkIntervalMs)
       const nowMs = performance.now()
-      // What a schema took here is not the other thread's doing.
-      const giveUpAtMs = Math.max(untilMs, this.#judgedAtMs + giveUpMs) + (this.#hasSpoken ? 0 : startMs)
-      if (nowMs > giveUpAtMs) throw this.#givenUp(id)
-      if (woken !== 'timed-out') continue
-      const now = Atomics.load(this.#memory, cells.beats)
-      if (now !== beats) {
-        beats = now
+      if (nowMs > this.#giveUpAtMs(deadlineMs)) throw this.#giveUp(id)
+      if (hasUpdate) continue
+      if (this.#worker.heartbeats !== heartbeats) {
+        heartbeats = this.#worker.heartbeats
         aliveAtMs = nowMs
-      } else this.#check(nowMs - aliveAtMs, silenceMs)
+      } else this.#checkHealth(nowMs - aliveAtMs, silenceMs)
     }
   }
 
-  /** What flows beside it must not wait to be read: this one may need its slot, or its place in the session. */
-  #tellAwaited(id: number): void {
-    if (this.#news.size === 1 || this.#awaited === id) return
-    this.#awaited = id
-    this.send({ kind: 'awaits', id })
+  /**
+   * Tells the thread which call is waited for. Streams beside it must not wait for their readers meanwhile, since the call
+   * may need their slot of `maxConcurrent`, or their place in the session.
+   */
+  #tellWaitedFor(id: number): void {
+    if (this.#updates.size === 1 || this.#waitedFor === id) return
+    this.#waitedFor = id
+    this.send({ kind: 'wait-for', id })
   }
 
-  #givenUp(id: number): ConvokeError {
-    this.drop(id)
-    const message = 'The call took longer than totalMs, and did not end when it was told to.'
+  /** All that has arrived for a call, as one update; undefined while there is nothing. */
+  #take(id: number): CallUpdate | undefined {
+    this.#receiveAll()
+    const update = this.#updates.get(id)
+    if (!update || (update.chunks.length === 0 && !update.result)) return undefined
+    this.#updates.set(id, { id, chunks: [] })
+    return update
+  }
+
+  #receiveAll(): void {
+    for (;;) {
+      const received = this.#worker.receive()
+      if (!received) return
+      this.#hasAnswered = true
+      const { id, chunks, schemaQuestion, result } = received
+      const update = this.#updates.get(id)
+      // An update of a call that was abandoned or given up.
+      if (!update) continue
+      for (const chunk of chunks) update.chunks.push(chunk)
+      if (result) update.result = result
+      if (schemaQuestion) this.#answerSchemaQuestion(id, schemaQuestion)
+    }
+  }
+
+  #answerSchemaQuestion(id: number, question: SchemaQuestion): void {
+    const { number } = question
+    let answer: SchemaAnswer | undefined
+    this.#openQuestions.push({ id, question: number })
+    try {
+      answer = this.#schemaChecks.get(id)?.check(question)
+    } finally {
+      this.#openQuestions.pop()
+      this.#lastSchemaCheckAtMs = performance.now()
+    }
+    if (answer) this.send({ kind: 'schema-answer', id, question: number, answer })
+  }
+
+  /** The time that a schema takes in this thread is not the blocking thread's delay. */
+  #giveUpAtMs(deadlineMs: number): number {
+    const laterMs = this.#hasAnswered ? 0 : startAllowanceMs
+    return Math.max(deadlineMs, this.#lastSchemaCheckAtMs + giveUpMs) + laterMs
+  }
+
+  #giveUp(id: number): ConvokeError {
+    this.abandon(id)
+    const message = 'The call took longer than totalMs, and did not end when it was cancelled.'
     return new ConvokeError('timeout', message, { phase: 'total', isRetryable: false })
   }
 
-  /** What came of a call, in one; nothing while nothing came. */
-  #take(id: number): BlockingNews | undefined {
-    this.#sort()
-    const news = this.#news.get(id)
-    if (!news || (news.chunks.length === 0 && !news.end)) return undefined
-    this.#news.set(id, { id, chunks: [] })
-    return news
-  }
-
-  #sort(): void {
-    for (;;) {
-      const received = receiveMessageOnPort(this.#port) as { message: BlockingNews } | undefined
-      if (!received) return
-      this.#hasSpoken = true
-      const { id, chunks, judge: schemaCheck, end } = received.message
-      const news = this.#news.get(id)
-      // Of a call that was given up.
-      if (!news) continue
-      for (const chunk of chunks) news.chunks.push(chunk)
-      if (end) news.end = end
-      const verdict = schemaCheck && this.#schemaCheck(id, schemaCheck)
-      if (verdict) this.send({ kind: 'judged', id, question: schemaCheck.number, verdict })
-    }
-  }
-
-  #schemaCheck(id: number, question: SchemaQuestion): SchemaAnswer | undefined {
-    this.#judging.push({ id, question: question.number })
-    try {
-      return this.#schemaChecks.get(id)?.check(question)
-    } finally {
-      this.#judging.pop()
-      this.#judgedAtMs = performance.now()
-    }
-  }
-
-  /** Whether the thread is there and well. What it finds is told behind the last news. */
-  #check(silentMs: number, silenceMs: number): void {
+  /** Gives the thread up when it is dead or hangs. The waiting call gets the error after the last update. */
+  #checkHealth(silentMs: number, silenceMs: number): void {
     if (!this.isAlive) {
-      const hasStarted = Atomics.load(this.#memory, cells.pledge) > 0
-      this.#lose(new ConvokeError('worker_lost', hasStarted ? ended : endedAtStart))
-    } else if (silentMs > silenceMs + (this.#hasSpoken ? 0 : startMs)) {
+      this.#lose(new ConvokeError('worker_lost', this.#worker.hasStarted ? ended : endedAtStart))
+    } else if (silentMs > silenceMs + (this.#hasAnswered ? 0 : startAllowanceMs)) {
       const message = `The thread that runs blocking calls gave no sign of life for ${Math.round(silentMs)} ms, and was ended.`
       this.#lose(new ConvokeError('timeout', message, { phase: 'total', isRetryable: false }))
     }
   }
 
-  /** The next call gets a new thread. */
   #lose(error: ConvokeError): void {
     this.#lost = error
-    this.bury()
-    if (channel === this) channel = undefined
-    // Its last words count.
-    this.#sort()
-    void this.#worker.terminate()
-    this.#port.close()
+    // The updates that arrived before the end count. One may ask a schema, whose own calls need a new thread, and that
+    // thread has to know of this one's death.
+    this.#worker.noteDeath()
+    this.#receiveAll()
+    this.#worker.end()
+    this.#worker.closePort()
   }
-}
 
-function forget(id: number): void {
-  channel?.send({ kind: 'forget', id })
-}
+  /** Once the event loop goes round, no wait runs any more: what is still listed then was interrupted. */
+  #checkInterruptedLater(): void {
+    if (this.#willCheckInterrupted) return
+    this.#willCheckInterrupted = true
+    setImmediate(() => {
+      this.#willCheckInterrupted = false
+      // A stream is not dropped, so the answer is needed for it to end.
+      const answer: SchemaAnswer = { kind: 'failed', message: 'The schema was interrupted.' }
+      for (const question of this.#openQuestions.splice(0)) {
+        this.send({ kind: 'schema-answer', ...question, answer })
+      }
+      this.#dropInterrupted()
+    })
+  }
 
-/** For calls and twins. */
-function nextId(): number {
-  return ++lastId
-}
-
-/** @throws ConvokeError `blocking_unavailable` where the process may have no threads */
-function started(url: URL, options: WorkerOptions): Worker {
-  try {
-    return new Worker(url, options)
-  } catch (cause) {
-    const reason = messageOf(cause)
-    throw unavailable(`The thread that runs blocking calls cannot start: ${reason}`, cause)
+  #dropInterrupted(): void {
+    for (const id of this.#waiting.splice(0)) if (!this.#streams.has(id)) this.abandon(id)
   }
 }

@@ -1,4 +1,7 @@
-/** A schema of the user's, which cannot cross: it judges here what the blocking thread has read. */
+/**
+ * Checks replies by the user's schema in the waiting thread, because the schema's code cannot cross to the blocking
+ * thread. That thread reads the reply and asks by a `SchemaQuestion`.
+ */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError, messageOf } from '../errors.ts'
 import type { SchemaQuestion, SchemaAnswer } from './protocol.ts'
@@ -8,49 +11,52 @@ import { unavailable } from './may-block.ts'
 
 export class SchemaCheck {
   readonly #schema: StandardSchemaV1
-  /** What became of the replies here, where values and errors keep their class, by the numbers of the questions. */
-  readonly #made = new Map<number, unknown>()
+  /** The schema's outputs, by the numbers of the questions. They stay here, where values keep their class. */
+  readonly #outputs = new Map<number, unknown>()
+  /** What the schema threw, likewise. */
   readonly #failures = new Map<number, unknown>()
 
   constructor(schema: StandardSchemaV1) {
     this.#schema = schema
   }
 
-  /** The other thread is told, and ends the call (and the turn of a session) as one of its own schema. */
+  /** Asks the schema. The blocking thread gets the answer, and ends the call as after a check of its own. */
   check({ number, value }: SchemaQuestion): SchemaAnswer {
-    // A schema that blocks in its turn is inside a call.
-    const end = beginCall()
-    // Ctrl-C in a REPL, or the time-out of a vm, tears a schema away without its "finally".
-    const torn = setImmediate(end)
+    // A schema that makes a blocking call itself is inside of this call.
+    const endCall = beginCall()
+    // Ctrl-C in a REPL, or the timeout of a vm, interrupts a schema without running the `finally` below.
+    const afterInterrupt = setImmediate(endCall)
     try {
       const result = this.#schema['~standard'].validate(value)
-      if (isLater(result)) {
-        // What comes of it concerns nobody any more.
+      if (isPromise(result)) {
+        // Nobody waits for this result, so its rejection must not end the process.
         Promise.resolve(result).catch(() => {})
         throw unavailable(
           'The schema answered with a promise, which a blocked thread cannot wait for: one of its checks is asynchronous, or threw (zod). Use agenerate().',
         )
       }
       if (!result.issues) {
-        this.#made.set(number, result.value)
+        this.#outputs.set(number, result.value)
         return { kind: 'fits' }
       }
-      return { kind: 'issues', issues: result.issues.map(plainIssue) }
+      return { kind: 'issues', issues: result.issues.map(toPlainIssue) }
     } catch (error) {
       this.#failures.set(number, error)
       return { kind: 'failed', message: messageOf(error) }
     } finally {
-      clearImmediate(torn)
-      end()
+      clearImmediate(afterInterrupt)
+      endCall()
     }
   }
 
-  response<Response extends GenerateResponse>(response: Response): Response {
+  /** The response with the schema's output. From the blocking thread comes the number of the question in its place. */
+  withOutput<Response extends GenerateResponse>(response: Response): Response {
     const number = response.output as number
-    return this.#made.has(number) ? { ...response, output: this.#made.get(number) } : response
+    return this.#outputs.has(number) ? { ...response, output: this.#outputs.get(number) } : response
   }
 
-  error(error: ConvokeError): ConvokeError {
+  /** The error with what the schema threw as its cause. `blocking_unavailable` of a schema takes the error's place. */
+  withFailure(error: ConvokeError): ConvokeError {
     const { question } = (error.cause ?? {}) as { question?: number }
     const failure = question === undefined ? undefined : this.#failures.get(question)
     if (failure === undefined || error.code !== 'invalid_output') return error
@@ -63,11 +69,11 @@ export class SchemaCheck {
   }
 }
 
-/** A promise of any library. */
-function isLater<Value extends object>(value: Value | Promise<Value>): value is Promise<Value> {
+/** Whether the result is a promise, of any library. */
+function isPromise<Value extends object>(value: Value | Promise<Value>): value is Promise<Value> {
   return typeof (value as Partial<Promise<Value>>).then === 'function'
 }
 
-function plainIssue({ message, path = [] }: StandardSchemaV1.Issue): StandardSchemaV1.Issue {
+function toPlainIssue({ message, path = [] }: StandardSchemaV1.Issue): StandardSchemaV1.Issue {
   return { message, path: path.map((segment) => String(typeof segment === 'object' ? segment.key : segment)) }
 }

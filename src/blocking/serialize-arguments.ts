@@ -1,11 +1,11 @@
-/** LLMs, sessions and strategies as data, by their recipes: the blocking thread makes them again. */
+/** Turns LLMs, sessions and strategies into data by their recipes, so that the blocking thread can make replicas. */
 import { isConvokeError, withProvider } from '../errors.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import type { Store } from '../store/store.ts'
 import { recipeOf } from '../threads/recipe.ts'
 import type { MadeLLM, Recipe } from '../threads/recipe.ts'
 import { serializeError } from '../threads/serialize-error.ts'
-import { replicaOf } from './channel.ts'
+import { replicaId } from './replica-id.ts'
 import { refuseSignal, unavailable } from './may-block.ts'
 import type {
   SerializedArgument,
@@ -15,7 +15,7 @@ import type {
 } from './protocol.ts'
 import { toCloneable } from './to-cloneable.ts'
 
-/** The facade of an LLM, as far as it is looked at here. */
+/** The parts of an LLM's facade that are needed here. */
 interface Facade {
   provider: string
   model: string | undefined
@@ -26,19 +26,19 @@ type SerializedBase = Exclude<SerializedLLM, SerializedCombination> | Omit<Seria
 type VendorRecipe = Extract<Recipe, { kind: 'vendor' }>
 type CombinationRecipe = Extract<Recipe, { kind: 'combination' }>
 
-/** What never changes of an LLM: copying its options again for every call would cost as much as the call's own data. */
+/** The data that never change of an LLM. To copy its options for every call would cost as much as the call's own data. */
 const serialized = new WeakMap<MadeLLM, SerializedBase>()
 
 /**
- * @throws ConvokeError `blocking_unavailable` where a client, a function, a cache or a provider of this thread's own is in
- * it, `configuration` when it was closed
+ * @throws ConvokeError `blocking_unavailable` for an LLM with a client, a function, a cache, or a provider that was
+ * registered on this thread; `configuration` for a closed LLM
  */
 export function serializeLLM(llm: MadeLLM): SerializedLLM {
   llm.throwIfClosed()
   return serializeMember(llm)
 }
 
-/** A combination answers without a member that was closed, so a closed one crosses as well. */
+/** A combined LLM still answers when one of its members is closed, so closed members cross as well. */
 function serializeMember(llm: MadeLLM): SerializedLLM {
   const recipe = recipeOf(llm)
   let base = serialized.get(llm)
@@ -69,7 +69,7 @@ function serializeVendor(
       `The provider ${provider} was registered on this thread, and the one that runs blocking calls does not know it. Use agenerate().`,
     )
   }
-  // A schema and a signal stay on this side, see generateBlocking; whether the call may block is decided here.
+  // The schema and the signal stay on this thread, see generateBlocking. Whether the call may block is decided here.
   const { schema: _schema, signal: _signal, blocking: _blocking, apiKey, ...rest } = options
   if (typeof apiKey === 'function') {
     throw unavailable(
@@ -77,7 +77,7 @@ function serializeVendor(
     )
   }
   const crossing = toCloneable({ ...rest, apiKey: apiKey ?? [] }, 'options')
-  return { id: replicaOf(llm).idFor(llm), provider, options: crossing }
+  return { id: replicaId(llm), provider, options: crossing }
 }
 
 function serializeCombination(
@@ -89,21 +89,21 @@ function serializeCombination(
       'This LLM has a cache, whose store cannot cross to the thread that runs blocking calls. Use agenerate(), or the LLM behind the cache.',
     )
   }
-  // Both stay on this side, where a call can have only one of each: see generateBlocking.
+  // Both stay on this thread, where a call can have only one of each: see generateBlocking.
   for (const option of ['schema', 'signal'] as const) {
     if (members.every(({ defaults }) => defaults[option] === llm.defaults[option])) continue
     if (own[option] !== undefined) continue
     throw unavailable(
-      `The LLMs of this ${combinator} have a ${option} each, which cannot cross to the thread that runs blocking calls. Pass it to the call, or use agenerate().`,
+      `The LLMs of this ${combinator} differ in their ${option}, which cannot cross to the thread that runs blocking calls. Pass one ${option} to the call, or use agenerate().`,
     )
   }
   const { schema: _schema, signal: _signal, ...rest } = options as GenerateOptions
-  return { id: replicaOf(llm).idFor(llm), combinator, options: toCloneable(rest, 'options') }
+  return { id: replicaId(llm), combinator, options: toCloneable(rest, 'options') }
 }
 
 /**
- * @param session the object that stands for the session on this thread
- * @throws ConvokeError `blocking_unavailable` for a store that is no file
+ * @param session the session object of this thread
+ * @throws ConvokeError `blocking_unavailable` for a store that is not in a file, and as `serializeLLM`
  */
 export function serializeSession(
   session: object,
@@ -113,19 +113,19 @@ export function serializeSession(
 ): SerializedSession {
   if (!place) {
     throw unavailable(
-      `The store ${name} is one that no other thread can open, so blocking calls cannot write to it. Use agenerate(), or sqliteStore().`,
+      `The store ${name} cannot be opened by another thread, so blocking calls cannot write to it. Use agenerate(), or sqliteStore().`,
     )
   }
   const { store: _store, ...rest } = options
   return {
-    id: replicaOf(session).idFor(session),
+    id: replicaId(session),
     llm: serializeLLM(llm),
     store: place,
     options: toCloneable(rest, 'options'),
   }
 }
 
-/** Members, in the shape that they came in. @throws ConvokeError as `serializeArgument` */
+/** The members of a fan-out, as a list or as a record, as they were given. @throws ConvokeError as `serializeArgument` */
 export function serializeMembers(llms: unknown): SerializedArgument {
   if (typeof llms !== 'object' || llms === null || isLLM(llms)) return serializeArgument(llms, 'llms')
   if (Array.isArray(llms)) {
@@ -136,9 +136,9 @@ export function serializeMembers(llms: unknown): SerializedArgument {
 }
 
 /**
- * An LLM, a strategy, or data.
- * @param name the argument's name in an error
- * @throws ConvokeError `blocking_unavailable` for a value that can never cross
+ * An argument: an LLM, a strategy, or data.
+ * @param name names the argument in an error
+ * @throws ConvokeError `blocking_unavailable` for a value that cannot cross
  */
 export function serializeArgument(value: unknown, name: string): SerializedArgument {
   if (isLLM(value)) return serializeFacade(value, name)
@@ -148,12 +148,12 @@ export function serializeArgument(value: unknown, name: string): SerializedArgum
   return { kind: 'strategy', strategy: recipe.name, args }
 }
 
-/** `allow` where all LLMs have it. */
+/** The option `blocking` of the LLMs: `allow` when all of them have it. */
 export function blockingOf(llms: readonly MadeLLM[]): 'allow' | undefined {
   return llms.length > 0 && llms.every(mayAlwaysBlock) ? 'allow' : undefined
 }
 
-/** `allow` where all members of a fan-out have it. */
+/** The option `blocking` of a fan-out's members: `allow` when all of them have it. */
 export function blockingOfMembers(members: unknown): 'allow' | undefined {
   const all = Object.values(members ?? {}) as unknown[]
   return all.every(isFacade) ? blockingOf(all.map(({ backend }) => backend)) : undefined
@@ -165,7 +165,7 @@ function mayAlwaysBlock(llm: MadeLLM): boolean {
   return recipe?.kind === 'combination' && recipe.members.every(mayAlwaysBlock)
 }
 
-/** An object that answers as an LLM does, a user's own member included. */
+/** Whether the value can be asked like an LLM. Members that users wrote themselves count too. */
 function isLLM(value: unknown): boolean {
   return typeof (value as { agenerate?: unknown } | null | undefined)?.agenerate === 'function'
 }
@@ -178,30 +178,30 @@ function isFacade(value: unknown): value is Facade {
 function serializeFacade(llm: unknown, name: string): SerializedArgument {
   if (!isFacade(llm)) {
     throw unavailable(
-      `${name} is no LLM of createLLM or a combinator, and cannot cross to the thread that runs blocking calls. Await the call instead.`,
+      `${name} was not made by createLLM or a combinator, and cannot cross to the thread that runs blocking calls. Await the call instead.`,
     )
   }
   const { provider, model, backend } = llm
   try {
     const crossing = withProvider(provider, () => serializeLLM(backend))
-    refuseOwn(backend.defaults, name)
+    refuseSchemaAndSignal(backend.defaults, name)
     return { kind: 'llm', llm: crossing }
   } catch (error) {
     if (!isConvokeError(error) || error.code === 'blocking_unavailable' || error.code === 'cancelled')
       throw error
-    // The fault of one member (it was closed, say) is that member's alone.
+    // Another error, such as that of a closed LLM, concerns this member alone: it becomes the member's reply.
     const { stack, ...data } = serializeError(error)
-    // A user's prepareStackTrace may give any value for a stack, also one that cannot cross.
+    // A user's Error.prepareStackTrace may give any value as a stack, even one that cannot cross.
     const crossing = typeof stack === 'string' ? { ...data, stack } : data
     return { kind: 'failed', provider, model, error: crossing }
   }
 }
 
-/** Neither crosses with an LLM: see serializeVendor. */
-function refuseOwn({ schema, signal }: GenerateOptions, name: string): void {
+/** Neither of them crosses with an LLM: see serializeVendor. */
+function refuseSchemaAndSignal({ schema, signal }: GenerateOptions, name: string): void {
   refuseSignal(signal)
   if (!schema) return
   throw unavailable(
-    `${name} has a schema of its own, which judges on this thread, where one call at a time can ask it. Await the call instead.`,
+    `${name} has a schema of its own, which runs on this thread, where only one call at a time can ask it. Await the call instead.`,
   )
 }

@@ -1,4 +1,8 @@
-/** balance: spreads calls over LLMs, or over keys of one vendor. */
+/**
+ * balance: spreads calls over LLMs, or over keys of one vendor.
+ *
+ * Room `combinators`: LLMs in, an LLM out. Imported by `blocking/thread`, `index`.
+ */
 import type { Backend } from '../llm/backend.ts'
 import { ConvokeError } from '../errors.ts'
 import type { LLM } from '../llm/llm.ts'

@@ -1,4 +1,8 @@
-/** Decides when two answers are the same. */
+/**
+ * Decides when two answers are the same.
+ *
+ * Room `consensus`: votes over the answers of many LLMs. Imported by `blocking/thread`, `index`.
+ */
 import { canonicalJson, orderedEntries } from '../request/canonical-json.ts'
 import type { Tolerance } from './answer.ts'
 import type { Ballot } from './strategy.ts'

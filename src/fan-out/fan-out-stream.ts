@@ -1,4 +1,8 @@
-/** FanOutStream: the chunks of many replies in one loop, each with the key of its member. */
+/**
+ * FanOutStream: the chunks of many replies in one loop, each with the key of its member.
+ *
+ * Room `fan-out`: one prompt for many LLMs. Imported by `blocking/thread`, `consensus`, `index`.
+ */
 import { setImmediate as yieldToEventLoop } from 'node:timers/promises'
 import { ConvokeError } from '../errors.ts'
 import { promptFor } from './members.ts'

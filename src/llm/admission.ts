@@ -1,4 +1,9 @@
-/** The way of every attempt to the vendor: circuit breaker → slot → rate permit. Each LLM has one. */
+/**
+ * The way of every attempt to the vendor: circuit breaker → slot → rate permit. Each LLM has one.
+ *
+ * Room `llm`: one LLM, and one call from the facade to the provider. Imported by `blocking/thread`, `combinators`,
+ * `index`, `session`.
+ */
 import { Breaker } from '../policies/breaker.ts'
 import { Limiter } from '../policies/limiter.ts'
 import { RateLimit } from '../policies/rate-limit.ts'

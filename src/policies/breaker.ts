@@ -1,8 +1,8 @@
 /**
  * A circuit breaker: after several failures in a row it sends nothing for a while, and then a single probe.
  *
- * The room `policies` holds retries, limits, clocks and cancellation. They know nothing of vendors and of HTTP. Every
- * room above may import them; they import errors and the types of options.
+ * Room `policies`: retries, limits, clocks and cancellation, which know nothing of vendors and of HTTP. Imported by
+ * `combinators`, `consensus`, `fan-out`, `llm`, `session`, `transport`.
  */
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import type { CircuitBreakerOptions } from '../options/generate-options.ts'

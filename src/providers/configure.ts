@@ -1,4 +1,8 @@
-/** Finds the key, the address and the package of an LLM's provider, from the user's options and the environment. */
+/**
+ * Finds the key, the address and the package of an LLM's provider, from the user's options and the environment.
+ *
+ * Room `providers`: finds a provider by its name or by a client, and configures it. Imported by `index`, `llm`.
+ */
 import { ConvokeError } from '../errors.ts'
 import type { ProviderConfig } from '../provider.ts'
 import type { ApiKey, LLMOptions } from '../options/llm-options.ts'

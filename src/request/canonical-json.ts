@@ -1,4 +1,9 @@
-/** JSON text in which equal values look equal, whatever the order of their fields. */
+/**
+ * JSON text in which equal values look equal, whatever the order of their fields.
+ *
+ * Room `request`: the prompt and the options of a user become the request that a provider gets. Imported by
+ * `blocking`, `combinators`, `consensus`, `llm`, `session`, `tokens`.
+ */
 
 /**
  * The JSON text of a value, with the fields of each object in one order. Fields that are undefined are left out.

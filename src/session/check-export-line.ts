@@ -1,4 +1,8 @@
-/** Checks that a line of an export is a message as the store keeps it. Code behind this check trusts the value. */
+/**
+ * Checks that a line of an export is a message as the store keeps it. Code behind this check trusts the value.
+ *
+ * Room `session`: a conversation that a store keeps. Imported by `blocking/thread`, `index`.
+ */
 import { ConvokeError } from '../errors.ts'
 import { normalizePrompt } from '../request/normalize-prompt.ts'
 import type { MessageStatus, ReplyFields, StoredContent, StoredMessage } from '../store/store.ts'

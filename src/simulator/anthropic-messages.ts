@@ -1,4 +1,9 @@
-/** Anthropic Messages (https://docs.anthropic.com/en/api/messages-streaming). */
+/**
+ * Anthropic Messages (https://docs.anthropic.com/en/api/messages-streaming).
+ *
+ * Room `simulator`: a server that speaks the protocols of the vendors, and knows nothing of the library. Nothing
+ * imports it.
+ */
 import { anthropicError } from './anthropic.ts'
 import { asObjects, asString, isObject, textOf } from './json-value.ts'
 import { madeUpId, split, textPieces } from './prepare-reply.ts'

@@ -1,4 +1,10 @@
-/** Every message that crosses a thread. */
+/**
+ * Every message that crosses a thread.
+ *
+ * Room `threads`: worker threads, errors as data between them, and the recipes by which a thread makes an LLM again.
+ * Imported by `blocking`, `blocking/thread`, `combinators`, `consensus`, `fan-out`, `llm`, `session`, `store/sqlite`,
+ * `store/sqlite/thread`, `tokens`, `workers`.
+ */
 import type { SerializedError } from './serialize-error.ts'
 
 /** What a worker answers. Errors lose their class between threads, so they cross as data. */

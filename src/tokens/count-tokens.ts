@@ -2,8 +2,8 @@
  * Counts tokens: exactly for models whose vocabulary is public (OpenAI's), by an estimate for all others. Responses for
  * which the vendor reported no usage are estimated here too.
  *
- * The room `tokens` counts and estimates tokens, and sends nothing. Calls, responses and sessions may import it. Its
- * folder `bpe` is OpenAI's algorithm.
+ * Room `tokens`: counts and estimates tokens, and sends nothing. Imported by `blocking`, `blocking/thread`,
+ * `combinators`, `index`, `llm`, `providers/cohere`, `response`, `session`, `workers`.
  */
 import { estimateTokenCount } from 'tokenx'
 import { ConvokeError } from '../errors.ts'

@@ -1,4 +1,10 @@
-/** The bytes of a response's body, whichever kind of response it is, and a way to end it at any moment. */
+/**
+ * The bytes of a response's body, whichever kind of response it is, and a way to end it at any moment.
+ *
+ * Room `transport`: the bytes to and from the SDKs of the vendors, and their refusals as errors. Imported by `llm`,
+ * `providers/anthropic`, `providers/cohere`, `providers/gemini`, `providers/ollama`, `providers/openai`,
+ * `providers/shared`, `response`.
+ */
 
 /** A body that is taken piece by piece: `wait`, then `take`. */
 export interface ByteSource {

@@ -1,7 +1,7 @@
 /**
  * Prices and context windows of models, from @pydantic/genai-prices, which is loaded with the first call.
  *
- * The room `usage` adds up tokens and computes prices. Every room above `tokens` may import it; it imports only types.
+ * Room `usage`: sums of usage, and prices. Imported by `consensus`, `fan-out`, `llm`, `session`.
  */
 import type { Usage } from '../types.ts'
 

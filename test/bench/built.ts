@@ -7,7 +7,3 @@ export const importConvoke = () =>
 
 export const importSimulator = () =>
   import(new URL('simulator/index.js', dist).href) as Promise<typeof import('../../src/simulator/index.ts')>
-
-/** The function that makes the ids of messages in sessions. */
-export const importMessageId = () =>
-  import(new URL('store/message-id.js', dist).href) as Promise<typeof import('../../src/store/message-id.ts')>

@@ -108,14 +108,14 @@ test('a judge is asked in the other thread, and failures keep their class', () =
 test('what cannot cross is refused, with its name', () => {
   const session = createSession(llmOf('openai'))
   const cases: [RegExp, () => unknown][] = [
-    [/llms\[1\] is no LLM of createLLM/, () => fanOutSync([llmOf('openai'), session], 'Hi')],
+    [/llms\[1\] was not made by createLLM/, () => fanOutSync([llmOf('openai'), session], 'Hi')],
     [/The prompt is a function/, () => fanOutSync(all, (() => 'Hi') as unknown as string)],
     [
       /normalize is a function/,
       () => consensusSync(all, 'Hi', { strategy: majority({ normalize: (text) => text }) }),
     ],
     [/strategy is a function/, () => consensusSync(all, 'Hi', { strategy: () => ({ isAgreed: true }) })],
-    [/schema judges on this thread/, () => fanOutSync(all, 'Hi', { schema: z.object({}) })],
+    [/schema runs on this thread/, () => fanOutSync(all, 'Hi', { schema: z.object({}) })],
     [/signal cannot fire/, () => fanOutSync(all, 'Hi', { signal: new AbortController().signal })],
   ]
   for (const [message, blocked] of cases) {

@@ -214,7 +214,7 @@ test('a thread may take its time to start, however short the call', async () => 
   const busy = `const { store } = Atomics
     Atomics.store = (memory, cell, value) => {
       store(memory, cell, value)
-      if (memory[${cells.pledge}]) for (const end = Date.now() + 5_000; Date.now() < end;);
+      if (memory[${cells.livenessDescriptor}]) for (const end = Date.now() + 5_000; Date.now() < end;);
     }`
   const { lines } = await run(`ask('one', { timeouts: { totalMs: 3_000 } })`, [inThread(busy)])
   assert.deepEqual(lines, ['You said: one'])

@@ -62,7 +62,7 @@ test('a schema among the defaults is judged on this side', () => {
   assert.equal(thrown(() => llm.generate('Hi')).code, 'invalid_output')
   const apart = fallback([works('openai', { schema }), works()])
   const error = thrown(() => apart.generate('Hi'))
-  assert.deepEqual([error.code, /have a schema each/.test(error.message)], ['blocking_unavailable', true])
+  assert.deepEqual([error.code, /differ in their schema/.test(error.message)], ['blocking_unavailable', true])
 })
 
 test('of two replies that are judged at once each has its own verdict', async () => {

@@ -1,10 +1,10 @@
-/** The public names: how many there are, and that each can be imported. Read from the committed reports in api/. */
+/** The public names: how many there are, and that each can be imported. Read from the committed reports in test/types/api/. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { test } from 'vitest'
 
-const folder = resolve(import.meta.dirname, '../../api')
+const folder = resolve(import.meta.dirname, '../types/api')
 const declaration = /^(export )?(?:declare |abstract )?(?:class|interface|type|const|function) (\w+)/gm
 
 /** The names of a report: those that the entry point exports, and those that it only mentions. */

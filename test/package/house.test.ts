@@ -54,12 +54,13 @@ const files = readdirSync(source, { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
   .map((entry) => relative(source, join(entry.parentPath, entry.name)))
 const textOf = (file: string) => readFileSync(join(source, file), 'utf8')
-const imports: Import[] = files.flatMap((file) =>
-  [...textOf(file).matchAll(/(?:\bfrom|\bimport\(?)\s*'(\.[^']+)'/g)].map(([, path]) => ({
+function importsOf(file: string): Import[] {
+  return [...textOf(file).matchAll(/(?:\bfrom|\bimport\(?)\s*'(\.[^']+)'/g)].map(([, path]) => ({
     from: file,
     to: relative(source, resolve(source, dirname(file), path as string)),
-  })),
-)
+  }))
+}
+const imports = files.flatMap(importsOf)
 const isSimulator = (file: string) => file.startsWith('simulator/')
 
 function floorOf(file: string): number {
@@ -74,6 +75,34 @@ test('every file stands in a room, and src/ itself holds the words alone', () =>
   const homeless = files.filter((file) => !isSimulator(file) && floorOf(file) < 0)
   const loose = files.filter((file) => dirname(file) === '.' && !['index.ts', ...words].includes(file))
   assert.deepEqual([...homeless, ...loose], [])
+})
+
+test('each room says in its first file what it is for, and who imports it', () => {
+  const roomOf = (file: string) =>
+    file.startsWith('../workers/')
+      ? 'workers'
+      : dirname(file) === '.'
+        ? file.replace('.ts', '')
+        : dirname(file)
+  const threads = readdirSync(join(root, 'workers')).map((name) => join('../workers', name))
+  const all = [...imports, ...threads.flatMap(importsOf)]
+  const folders = new Set(files.map(dirname).filter((folder) => folder !== '.'))
+  assert.ok(folders.size > 20)
+  for (const room of folders) {
+    const [first = ''] = files.filter((file) => dirname(file) === room).sort()
+    const [header = ''] = /^\/\*\*.*?\*\//s.exec(textOf(first)) ?? []
+    const text = header.replaceAll(/\s*\n \*\s*/g, ' ')
+    const [, named = ''] =
+      new RegExp(`Room \`${room}\`: [^.]+\\. (Imported by .*|Nothing imports it)\\.`).exec(text) ?? []
+    assert.ok(named, `${first} does not say what the room ${room} is for`)
+    const importing = all.filter(({ to }) => roomOf(to) === room).map(({ from }) => roomOf(from))
+    const others = [...new Set(importing)].filter((other) => other !== room).sort()
+    assert.deepEqual(
+      [...named.matchAll(/`([^`]+)`/g)].map(([, name]) => name),
+      others,
+      first,
+    )
+  }
 })
 
 test('imports go down, never up', () => {

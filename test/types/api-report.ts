@@ -1,5 +1,5 @@
 /**
- * `npm run api` writes the public names and signatures of each entry point to `api/`; `npm run api:check` fails where
+ * `npm run api` writes the public names and signatures of each entry point to `test/types/api/`; `npm run api:check` fails where
  * they differ from what is committed there, so that no change of the public face goes unseen. Reads the build.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -40,7 +40,7 @@ function report(path: string, types: string): void {
       },
       apiReport: {
         enabled: true,
-        reportFolder: join(root, 'api'),
+        reportFolder: join(root, 'test/types/api'),
         reportTempFolder: temporary,
         reportFileName: `${name}.api.md`,
         // A type that another entry point exports is shown here as well; api-report.test.ts holds that one does.
@@ -75,7 +75,7 @@ function report(path: string, types: string): void {
   })
   if (isCheck && apiReportChanged) {
     console.error(
-      `api/${name}.api.md is not what the build exports. Run npm run api, and commit what it writes.`,
+      `test/types/api/${name}.api.md is not what the build exports. Run npm run api, and commit what it writes.`,
     )
   }
   if (errorCount > 0 || (isCheck && apiReportChanged)) process.exitCode = 1

@@ -1,9 +1,13 @@
-/** Maps the events and the whole replies of Cohere's Chat API, version 2, to chunks. */
+/**
+ * Maps the events and the whole replies of Cohere's Chat API, version 2, to chunks.
+ *
+ * Room `providers/cohere`: Cohere's client, requests and events. Imported by `providers`.
+ */
 import { ConvokeError } from '../../errors.ts'
 import { readVendorFault, replyError } from '../../transport/fault.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
-import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/chunks.ts'
+import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/event-mapper.ts'
 import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
 import { asFields } from '../shared/fields.ts'
 import type { Fields } from '../shared/fields.ts'

@@ -1,8 +1,12 @@
-/** Maps the lines and the whole replies of Ollama's `/api/chat` and `/api/generate` to chunks. */
+/**
+ * Maps the lines and the whole replies of Ollama's `/api/chat` and `/api/generate` to chunks.
+ *
+ * Room `providers/ollama`: Ollama's client, requests and events. Imported by `providers`.
+ */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk } from '../../provider.ts'
-import { finishChunk, reportedUsage, startChunk } from '../shared/chunks.ts'
+import { finishChunk, reportedUsage, startChunk } from '../shared/event-mapper.ts'
 import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
 import type { Fields } from '../shared/fields.ts'
 import { ToolCalls } from '../shared/tool-calls.ts'

@@ -1,8 +1,13 @@
-/** Maps the events and the whole replies of OpenAI's chat completions, and of compatible servers, to chunks. */
+/**
+ * Maps the events and the whole replies of OpenAI's chat completions, and of compatible servers, to chunks.
+ *
+ * Room `providers/openai`: the client, requests and events of OpenAI and of compatible servers. Imported by
+ * `providers`.
+ */
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
-import { finishChunk, reportedUsage, startChunk } from '../shared/chunks.ts'
+import { finishChunk, reportedUsage, startChunk } from '../shared/event-mapper.ts'
 import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
 import { asFields } from '../shared/fields.ts'
 import type { Fields } from '../shared/fields.ts'

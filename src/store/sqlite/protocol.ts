@@ -1,4 +1,9 @@
-/** The messages between a store and the thread that has its file open. */
+/**
+ * The messages between a store and the thread that has its file open.
+ *
+ * Room `store/sqlite`: the SQLite store, on the thread of its caller. Imported by `blocking/thread`, `index`,
+ * `session`, `store/sqlite/thread`, `workers`.
+ */
 import type { MessageStatus, SessionRecord, StoreCheck, StoredContent, Writer } from '../store.ts'
 import type { Answer } from '../../threads/answer.ts'
 

@@ -2,6 +2,8 @@
  * Byte pair encoding of one pre-token: merges the two neighbours whose token has the lowest rank, the leftmost pair of
  * equal ones first, until no neighbours can merge. In a short pre-token a walk finds that pair; in a long one a heap
  * does, because a walk for each merge is quadratic: other tokenizers on npm take minutes for a megabyte of one letter.
+ *
+ * Room `tokens/bpe`: OpenAI's tokenizer. Imported by `providers/cohere`, `tokens`, `workers`.
  */
 import { none } from './merge-table.ts'
 import type { MergeTable } from './merge-table.ts'

@@ -1,11 +1,11 @@
 /** convoke's store, built, as users get it. */
 import SQLite from 'better-sqlite3'
 import type { AddedMessage } from '../../../src/store/store.ts'
-import { importConvoke, importMessageId } from '../built.ts'
+import { messageId } from '../../../src/store/message-id.ts'
+import { importConvoke } from '../built.ts'
 import type { CreateKeeper, OpenLong } from './keeper.ts'
 import { lastMessages, longSession, longSessionMessages, messageText } from './loads.ts'
 
-const { messageId } = await importMessageId()
 const { countTokens, createLLM, createSession, sqliteStore } = await importConvoke()
 
 export const createKeeper: CreateKeeper = (file, durability) => {

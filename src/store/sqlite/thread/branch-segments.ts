@@ -3,6 +3,8 @@
  * of it. Within an epoch (see `session-epochs.ts`) a session writes its messages in the order of their turns. All messages
  * of the epoch up to the point where the next session forked are therefore on the branch, except for replies that had been
  * repeated by then.
+ *
+ * Room `store/sqlite/thread`: the SQLite store, in the worker thread that has the file open. Imported by `workers`.
  */
 import type { Connection } from './connection.ts'
 import { epochAt } from './session-epochs.ts'
