@@ -30,7 +30,8 @@ import { beginsTurn } from './context-window.ts'
 import { countAhead, totalTokens } from './history-tokens.ts'
 
 /**
- * A conversation with an LLM whose history is kept in a store. Synchronous and cheap: the store is opened at first use.
+ * Makes a conversation with an LLM whose history is kept in a store. It is synchronous and cheap: the store is opened at
+ * first use.
  *
  * @example
  * await using session = createSession(createLLM('openai/gpt-4o-mini'), { store: 'chat.db', id: 'alice' })
@@ -44,13 +45,14 @@ export function createSession(llm: LLM, options: SessionOptions = {}): Session {
 }
 
 /**
- * A session of the lines that `session.export()` gave, under a new id (or `options.id`): text, or its pieces.
+ * Makes a session from the lines that `session.export()` gave: one text, or its pieces. It gets a new id, or
+ * `options.id`.
  *
  * @example
  * const session = await importSession(llm, createReadStream('alice.jsonl', 'utf8'), { store: 'chat.db' })
  *
- * @throws ConvokeError `invalid_request` for lines that are no such export, or one of a newer format, and for an id whose
- * session has messages; `configuration` for a bad option; nothing is kept
+ * @throws ConvokeError `invalid_request` for lines that are no such export, or an export of a newer format, and for an id
+ * whose session has messages; `configuration` for a bad option. Nothing is kept then.
  */
 export async function importSession(
   llm: LLM,
@@ -80,7 +82,7 @@ export async function importSession(
 export class Session implements AsyncDisposable {
   /** The id in the store; `createSession` with the same id and store goes on with the conversation. */
   readonly id: string
-  /** Whom the next turn asks; it may be another vendor's. */
+  /** The LLM that the next turn asks. You may assign another one, also another vendor's. */
   llm: LLM
   readonly #options: SessionOptions
   readonly #store: Store
@@ -102,17 +104,17 @@ export class Session implements AsyncDisposable {
         : sqliteStore(options.store === undefined ? {} : { path: options.store })
   }
 
-  /** The store that keeps it. */
+  /** The store of the history. */
   get store(): Store {
     return this.#store
   }
 
   /**
-   * One turn: the prompt and the reply are kept. A reply that could not be written is delivered all the same, with
-   * `persisted: false`.
+   * Takes one turn: the prompt is sent with the history, and the prompt and the reply are kept. A reply that could not be
+   * written is delivered all the same, with `persisted: false`. The response is typed as that of `LLM.agenerate`.
    *
-   * @throws ConvokeError as any call; `session_busy` with `turns: 'reject'`; the store's error, when not even the prompt
-   * could be written: then nothing was sent
+   * @throws ConvokeError the errors of a call; `session_busy` with `turns: 'reject'`; the store's error when not even the
+   * prompt could be written, and then nothing was sent
    */
   agenerate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -129,9 +131,12 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * One turn, as it comes. Its `finish` chunk, and its `response`, come when it is on disk. Read it to its end, or leave it:
-   * until then the session's next turns wait. Of a stream that nobody reads, a reply of up to `bufferSize` chunks is kept
-   * all the same; a longer one ends with `timeout` after `timeouts.totalMs` (ten minutes), and what had come is kept.
+   * Takes one turn, chunk by chunk as the reply arrives. The `finish` chunk and `response` come when the reply is on disk.
+   * Read the stream to its end, or leave it: the session's next turns wait until then. A stream that nobody reads keeps a
+   * reply of up to `bufferSize` chunks. A longer reply ends with `timeout` after `timeouts.totalMs` (ten minutes), and the
+   * part that had arrived is kept.
+   *
+   * @throws ConvokeError `invalid_request` at once for a bad option. A later error ends the stream.
    */
   stream<Output = never, Tool extends string = never>(
     prompt: Prompt,
@@ -147,10 +152,11 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * One turn, while this thread waits; see `LLM.generate`. It is written to the same file, and turns of either kind may
-   * follow each other.
+   * Takes one turn while this thread waits; see `LLM.generate`. The turn is written to the same file, so turns of both
+   * kinds may follow each other.
    *
-   * @throws ConvokeError as `agenerate`, and `blocking_unavailable`: also for a store that no other thread can open
+   * @throws ConvokeError the errors of `agenerate`, and `blocking_unavailable` as from `LLM.generate`; besides that for a
+   * store that no other thread can open
    */
   generate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -174,21 +180,24 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Repeats the last turn, when it was interrupted, cancelled or has failed: its prompt is sent again, and the new reply
+   * Repeats the last turn after it was interrupted, was cancelled or failed. Its prompt is sent again, and the new reply
    * takes the place of the old one, which stays in the store.
-   * @throws ConvokeError `invalid_request` when the last turn is whole
+   * @throws ConvokeError the errors of `agenerate`; `invalid_request` when the last turn is complete
    */
   resume(options: SessionCallOptions = {}): Promise<SessionResponse> {
     return this.#run(undefined, options)
   }
 
-  /** The messages of the branch, oldest first. */
+  /** The messages of the conversation, oldest first. @throws ConvokeError the store's error */
   async history(options: ReadOptions = {}): Promise<StoredMessage[]> {
     await this.#open()
     return this.#store.readMessages(this.id, options)
   }
 
-  /** Messages that were said elsewhere, kept as one turn. It waits for the turns that run. */
+  /**
+   * Appends messages of a conversation that took place elsewhere, as one turn. It waits for running turns.
+   * @throws ConvokeError `invalid_request` for messages that are none, or the store's error
+   */
   add(prompt: Prompt): Promise<StoredMessage[]> {
     return this.#inLine(async () => {
       const before = await readRecent(this.#store, this.id)
@@ -197,14 +206,15 @@ export class Session implements AsyncDisposable {
     })
   }
 
-  /** Forgets what was said; forks keep it. It waits for the turns that run. */
+  /** Empties the history. Forks keep theirs. It waits for running turns. @throws ConvokeError the store's error */
   clear(): Promise<void> {
     return this.#inLine(() => this.#store.clearSession(this.id))
   }
 
   /**
-   * A session that shares the history up to `at`, the id of a message (@default the last), and copies nothing. At a
-   * summary it begins with that, and has nothing of what the summary stands for.
+   * Makes a session that shares the history up to the message with the id `at` (by default the last), and copies
+   * nothing. A fork at a summary begins with the summary, and has none of the messages that it replaced.
+   * @throws ConvokeError the store's error, also for an `at` that is not in the history or an id that is taken
    */
   async fork(options: { at?: string; id?: string } = {}): Promise<Session> {
     const { system } = await this.#open()
@@ -214,11 +224,12 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Lets a summary, written by the session's LLM, stand for all but the last turns. What it replaces stays in the store:
-   * `history({ includeCompacted: true })`. A history that is longer than the window takes several calls, each with the summary so
-   * far. Nothing happens where there is nothing to summarise.
+   * Replaces all but the last turns by a summary that the session's LLM writes. The replaced messages stay in the store:
+   * `history({ includeCompacted: true })` reads them. A history longer than the context window takes several calls, each of
+   * which extends the summary of the one before. Without turns to summarise, nothing happens.
    *
-   * @throws ConvokeError as any call, and `invalid_output` when the model gives no whole summary: the session is as it was
+   * @throws ConvokeError the errors of a call, and `invalid_output` when the model gives no complete summary. The session
+   * is unchanged then.
    */
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
     return this.#inLine(async (ended) => {
@@ -234,7 +245,7 @@ export class Session implements AsyncDisposable {
     }, signal)
   }
 
-  /** Tokens of what the next turn would send beside its prompt, estimated for the LLM's model. */
+  /** Estimates the tokens that the next turn sends besides its prompt, for the LLM's model. */
   async tokens(): Promise<number> {
     const { system } = await this.#open()
     const messages = dropUnanswered(await this.#store.readMessages(this.id))
@@ -242,13 +253,13 @@ export class Session implements AsyncDisposable {
     return totalTokens(messages, system, this.llm.model)
   }
 
-  /** Messages of this session that have the words of the query. */
+  /** Finds messages of this session that have all words of the query, newest first. `limit` is 20 by default. */
   async search(query: string, options: { limit?: number } = {}): Promise<SearchHit[]> {
     await this.#open()
     return this.#store.search(query, { ...options, sessionId: this.id })
   }
 
-  /** The session as JSON Lines, to be written to a file or read by `importSession`. */
+  /** Yields the session as JSON Lines, for a file or for `importSession`. */
   async *export(): AsyncGenerator<string, void, void> {
     const record = await this.#open()
     yield* yieldingToEventLoop(
@@ -256,7 +267,7 @@ export class Session implements AsyncDisposable {
     )
   }
 
-  /** Removes it from the store, with its messages, but for those that a fork has. */
+  /** Removes the session from the store, with the messages that no fork reads. Running turns are cancelled first. */
   async delete(): Promise<void> {
     await this.#cancelAll('the session was deleted')
     await this.#store.deleteSession(this.id)
@@ -264,7 +275,10 @@ export class Session implements AsyncDisposable {
     discard(this)
   }
 
-  /** Cancels what runs, and closes a store that the session itself has opened (its forks use the same). */
+  /**
+   * Cancels running turns, and closes the store if the session opened it (from a path). Forks of the session use the same
+   * store. Further calls fail with `configuration`.
+   */
   close(): Promise<void> {
     return (this.#closed ??= this.#close())
   }
