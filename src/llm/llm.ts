@@ -1,4 +1,4 @@
-/** createLLM, and the facade that every LLM wears, whatever stands behind it. */
+/** createLLM, and the facade of every LLM: of a vendor's model, and of LLMs that a combinator made from others. */
 import { callBlocking, generateBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions } from '../options/blocking-options.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
@@ -42,20 +42,20 @@ export function createLLM(provider: string | object, options: LLMOptions = {}): 
   if (typeof provider !== 'object' || provider === null) {
     throw new ConvokeError(
       'configuration',
-      `createLLM takes a provider's name or a vendor client, not ${String(provider)}.`,
+      `createLLM takes a provider's name or a vendor's client, not ${String(provider)}.`,
     )
   }
   return new LLM(new VendorBackend(recognizeClient(provider), options, provider))
 }
 
 /**
- * A model behind one facade: calls, streams, and what the vendor tells of its models. Make one with `createLLM`.
+ * A model behind one facade: calls, streams, and the vendor's lists of models. Make one with `createLLM`.
  * `Default` is the response to calls that give neither a schema nor tools.
  */
 export class LLM<Default extends GenerateResponse = GenerateResponse> implements AsyncDisposable {
-  /** The provider's name, as errors and responses give it; of LLMs that differ in it, the combinator's name. */
+  /** The provider's name, as in errors and responses. Combined LLMs of several providers have the combinator's name. */
   readonly provider: string
-  /** The model that calls use when they name none; nothing where combined LLMs differ in it. */
+  /** The model of calls that name none. Undefined for combined LLMs with several models. */
   readonly model: string | undefined
   /** Only the compiler reads it: it tells LLMs apart whose defaults give different responses. It has no value. */
   declare readonly '~response'?: Default
@@ -108,12 +108,13 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * One reply, while this thread waits: for scripts. It runs in a thread of its own, started at the first call, by the
-   * same code as `agenerate`, with the same errors; retries, limits and kept connections are that thread's own. With
+   * One reply, while this thread waits: for scripts. The call runs in a thread of its own, which the first call starts. The
+   * code and the errors are those of `agenerate`; retries, limits and kept connections belong to that thread. With
    * `stream: true` it gives the chunks as they come.
    *
-   * @throws ConvokeError as `agenerate`; `blocking_unavailable` where calls of this thread would stand still meanwhile, or
-   * where the LLM or an option cannot cross; `worker_lost` when the thread died: the next call has a new one
+   * @throws ConvokeError as `agenerate`; `blocking_unavailable` where the wait would stop other calls of this thread, or
+   * where the LLM or an option cannot cross to another thread; `worker_lost` when the thread died. The next call then
+   * starts a new thread
    */
   generate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -129,7 +130,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * What stands behind it, for combinators.
+   * The implementation behind the facade, for combinators.
    * @internal
    */
   get backend(): Backend {
@@ -137,7 +138,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * What its calls take where they say nothing.
+   * The options of calls that do not set them.
    * @internal
    */
   get defaults(): Readonly<GenerateOptions> {
@@ -145,7 +146,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * Who may answer such a call.
+   * The models that may answer a call with these options.
    * @internal
    */
   candidates(options: GenerateOptions): Candidate[] {
@@ -153,7 +154,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * A reply in plain text, whatever this LLM's calls are given by default: no tools, no schema, nothing that ends it early.
+   * A reply in plain text. The defaults for `tools`, `schema`, `stop` and `messages` do not apply.
    * @internal
    */
   plainText(prompt: Prompt, options: GenerateOptions): Promise<GenerateResponse> {
@@ -161,23 +162,23 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * What drives such a call, for a session that listens to its chunks on their way.
+   * A call that has not begun. A session uses it to see the chunks on their way to the reader.
    * @internal
    */
   source(prompt: PromptFor, options: GenerateOptions & { stream?: boolean } = {}): PendingCall {
-    // Without options there is nothing to leave out; what is no object is told by the checks.
+    // Options that are no object pass through: the check of the backend reports them.
     const { stream: _stream, ...given } = (options ?? {}) as typeof options
     return this.#backend.call(prompt, options && given)
   }
 
   /**
-   * Tokens of what a call with this prompt and these options would send, the LLM's defaults included. As the function
-   * `countTokens`: exact for OpenAI's models, else an estimate, and nothing is sent. With `exact: true` the vendor
-   * counts (OpenAI, Anthropic, Gemini; Cohere, which counts the text alone, a long one in several requests); it may be
-   * silent for `timeouts.idleMs`.
+   * Counts the tokens that a call with this prompt and these options would send, with the LLM's defaults. Like the function
+   * `countTokens`, it counts exactly for OpenAI's models, estimates for others, and sends nothing. With `exact: true` the
+   * vendor counts (OpenAI, Anthropic, Gemini; Cohere counts the text alone, and a long text in several requests), and may
+   * be silent for `timeouts.idleMs`.
    *
-   * @throws ConvokeError `invalid_request` with `exact` where there is neither an endpoint nor a vocabulary; with it
-   * also whatever a request can end with
+   * @throws ConvokeError with `exact: true`: `invalid_request` where the vendor has no endpoint for it and the vocabulary is
+   * not known, and the errors of a request
    */
   async countTokens(
     prompt: Prompt,
@@ -186,44 +187,45 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
     return this.#backend.countTokens(prompt, options)
   }
 
-  /** `countTokens`, while this thread waits. @throws ConvokeError as that, and as `generate` */
+  /** `countTokens`, while this thread waits. @throws ConvokeError as `countTokens` and `generate` */
   countTokensSync(prompt: Prompt, options: BlockingOptions & { exact?: boolean } = {}): TokenCount {
     return withProvider(this.provider, () =>
       callBlocking({ llm: this.#backend }, 'countTokens', prompt, options),
     )
   }
 
-  /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
+  /** The models that the vendor offers. @throws ConvokeError `invalid_request` for a vendor without such a list */
   listModels(options: RequestOptions = {}): Promise<ModelInfo[]> {
     return this.#backend.listModels(options)
   }
 
-  /** What the vendor says of one model (Ollama). */
+  /** The vendor's facts about one model. Only Ollama has this. @throws ConvokeError `invalid_request` for other vendors */
   showModel(model: string, options: RequestOptions = {}): Promise<ModelInfo> {
     return this.#backend.showModel(model, options)
   }
 
-  /** Removes a model (Ollama). */
+  /** Removes a model. Only Ollama has this. @throws ConvokeError `invalid_request` for other vendors */
   deleteModel(model: string, options: RequestOptions = {}): Promise<void> {
     return this.#backend.deleteModel(model, options)
   }
 
   /**
-   * Downloads a model (Ollama), step by step; leaving the loop stops it. A server that says nothing for
-   * `timeouts.firstChunkMs` ends it with `timeout`.
+   * Downloads a model, step by step; leaving the loop stops the download. Only Ollama has this.
+   * @throws ConvokeError `timeout` when the server sends nothing for `timeouts.firstChunkMs`, `invalid_request` for other
+   * vendors
    */
   pullModel(model: string, options: RequestOptions = {}): AsyncGenerator<PullProgress, void, void> {
     return this.#backend.pullModel(model, options)
   }
 
-  /** Calls in flight (or waiting for `rateLimit`, in their slot), and in line for a slot. */
+  /** Calls that hold a slot (in flight, or waiting for `rateLimit`), and calls that wait for a slot. */
   get activity(): { running: number; queued: number } {
     return this.#backend.activity
   }
 
   /**
-   * Cancels what is in flight and lets go of the provider. Further calls are refused. LLMs that it was combined of belong
-   * to the caller, and stay open.
+   * Cancels the calls in flight and closes the provider. Further calls are refused. The members of a combined LLM stay
+   * open.
    */
   close(): Promise<void> {
     return this.#backend.close()
