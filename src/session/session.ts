@@ -1,4 +1,4 @@
-/** createSession: a conversation that is kept. */
+/** createSession: a conversation whose history is kept in a store. */
 import { randomUUID } from 'node:crypto'
 import { generateBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions } from '../options/blocking-options.ts'
@@ -31,7 +31,8 @@ import { beginsTurn } from './context-window.ts'
 import { countAhead, totalTokens } from './history-tokens.ts'
 
 /**
- * A conversation with an LLM whose history is kept in a store. Synchronous and cheap: the store is opened at first use.
+ * Makes a conversation with an LLM whose history is kept in a store. It is synchronous and cheap: the store is opened at
+ * first use.
  *
  * @example
  * await using session = createSession(createLLM('openai/gpt-4o-mini'), { store: 'chat.db', id: 'alice' })
@@ -45,13 +46,14 @@ export function createSession(llm: LLM, options: SessionOptions = {}): Session {
 }
 
 /**
- * A session of the lines that `session.export()` gave, under a new id (or `options.id`): text, or its pieces.
+ * Makes a session from the lines of `session.export()`, under a new id or `options.id`. The lines come as one text or as its
+ * pieces.
  *
  * @example
  * const session = await importSession(llm, createReadStream('alice.jsonl', 'utf8'), { store: 'chat.db' })
  *
- * @throws ConvokeError `invalid_request` for lines that are no such export, or one of a newer format, and for an id whose
- * session has messages; `configuration` for a bad option; nothing is kept
+ * @throws ConvokeError `invalid_request` for lines that are not an export, or are one of a newer format, and for the id of a
+ * session that has messages; `configuration` for a bad option. Nothing is stored then
  */
 export async function importSession(
   llm: LLM,
@@ -71,7 +73,7 @@ export async function importSession(
     await session.store.importSession(kept, messages)
     return session
   } catch (error) {
-    // A store that is not the caller's; what went wrong before matters more than how it closes.
+    // This closes a store that the session has opened. The caller gets the first error, not one of closing.
     await session.close().catch(() => {})
     throw error
   }
@@ -81,14 +83,14 @@ export async function importSession(
 export class Session implements AsyncDisposable {
   /** The id in the store; `createSession` with the same id and store goes on with the conversation. */
   readonly id: string
-  /** Whom the next turn asks; it may be another vendor's. */
+  /** The LLM of the next turn. It may be replaced by one of another vendor. */
   llm: LLM
   readonly #options: SessionOptions
   readonly #store: Store
   readonly #turns = new Set<Turn>()
   #opened: Promise<SessionRecord> | undefined
-  /** What is done between the turns. */
-  readonly #work = new Set<Promise<unknown>>()
+  /** Work that runs between the turns, such as a compaction. */
+  readonly #workBetweenTurns = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
 
@@ -103,17 +105,16 @@ export class Session implements AsyncDisposable {
         : sqliteStore(options.store === undefined ? {} : { path: options.store })
   }
 
-  /** The store that keeps it. */
+  /** The store of the conversation. */
   get store(): Store {
     return this.#store
   }
 
   /**
-   * One turn: the prompt and the reply are kept. A reply that could not be written is delivered all the same, with
-   * `persisted: false`.
+   * One turn: the prompt and the reply are stored. A reply that cannot be stored is returned with `persisted: false`.
    *
-   * @throws ConvokeError as any call; `session_busy` with `turns: 'reject'`; the store's error, when not even the prompt
-   * could be written: then nothing was sent
+   * @throws ConvokeError as any call; `session_busy` with `turns: 'reject'`; the store's error when the prompt cannot be
+   * stored. Nothing is sent then
    */
   agenerate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -126,13 +127,14 @@ export class Session implements AsyncDisposable {
     options: SessionCallOptions & { stream?: boolean } = {},
   ): Promise<SessionResponse> | ResponseStream<SessionResponse> {
     if (options.stream) return this.stream(prompt, options)
-    return this.#run(prompt, options)
+    return this.#runTurn(prompt, options)
   }
 
   /**
-   * One turn, as it comes. Its `finish` chunk, and its `response`, come when it is on disk. Read it to its end, or leave it:
-   * until then the session's next turns wait. Of a stream that nobody reads, a reply of up to `bufferSize` chunks is kept
-   * all the same; a longer one ends with `timeout` after `timeouts.totalMs` (ten minutes), and what had come is kept.
+   * One turn, chunk by chunk as it comes. The `finish` chunk and `response` come when the reply is on disk. Read the stream
+   * to its end, or leave its loop: the session's next turns wait until then. When nobody reads the stream, a reply of up to
+   * `bufferSize` chunks is still stored. A longer one ends with `timeout` after `timeouts.totalMs` (ten minutes), and the
+   * chunks that had arrived are stored.
    */
   stream<Output = never, Tool extends string = never>(
     prompt: Prompt,
@@ -142,16 +144,16 @@ export class Session implements AsyncDisposable {
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
   ): ResponseStream<SessionResponse> {
-    const turn = this.#turn(prompt, options)
+    const turn = this.#createTurn(prompt, options)
     const { bufferSize = 100 } = { ...this.llm.defaults.streamConfig, ...options.streamConfig }
     return new ResponseStream(turn, bufferSize)
   }
 
   /**
-   * One turn, while this thread waits; see `LLM.generate`. It is written to the same file, and turns of either kind may
-   * follow each other.
+   * One turn, while this thread waits; see `LLM.generate`. It is stored in the same file, so turns of both kinds may follow
+   * each other.
    *
-   * @throws ConvokeError as `agenerate`, and `blocking_unavailable`: also for a store that no other thread can open
+   * @throws ConvokeError as `agenerate`, and `blocking_unavailable`, also for a store that no other thread can open
    */
   generate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -175,12 +177,12 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Repeats the last turn, when it was interrupted, cancelled or has failed: its prompt is sent again, and the new reply
-   * takes the place of the old one, which stays in the store.
-   * @throws ConvokeError `invalid_request` when the last turn is whole
+   * Repeats the last turn, when it was interrupted, was cancelled or has failed. Its prompt is sent again, and the new reply
+   * replaces the old one, which stays in the store.
+   * @throws ConvokeError `invalid_request` when the last turn is complete
    */
   resume(options: SessionCallOptions = {}): Promise<SessionResponse> {
-    return this.#run(undefined, options)
+    return this.#runTurn(undefined, options)
   }
 
   /** The messages of the branch, oldest first. */
@@ -189,23 +191,23 @@ export class Session implements AsyncDisposable {
     return this.#store.readMessages(this.id, options)
   }
 
-  /** Messages that were said elsewhere, kept as one turn. It waits for the turns that run. */
+  /** Stores messages of another conversation as one turn. It waits for the turns that run. */
   add(prompt: Prompt): Promise<StoredMessage[]> {
-    return this.#inLine(async () => {
+    return this.#betweenTurns(async () => {
       const before = await readRecent(this.#store, this.id)
       const messages = storablePrompt(prompt, before).map((content) => ({ ...content, id: messageId() }))
       return this.#store.addMessages(this.id, messages)
     })
   }
 
-  /** Forgets what was said; forks keep it. It waits for the turns that run. */
+  /** Removes all messages from this session; forks keep theirs. It waits for the turns that run. */
   clear(): Promise<void> {
-    return this.#inLine(() => this.#store.clearSession(this.id))
+    return this.#betweenTurns(() => this.#store.clearSession(this.id))
   }
 
   /**
-   * A session that shares the history up to `at`, the id of a message (@default the last), and copies nothing. At a
-   * summary it begins with that, and has nothing of what the summary stands for.
+   * Makes a session that shares the history up to and with the message `at` (@default the last one). Nothing is copied.
+   * When `at` is a summary, the fork begins with it, and has none of the messages that the summary replaced.
    */
   async fork(options: { at?: string; id?: string } = {}): Promise<Session> {
     const { system } = await this.#open()
@@ -215,17 +217,18 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Lets a summary, written by the session's LLM, stand for all but the last turns. What it replaces stays in the store:
-   * `history({ includeCompacted: true })`. A history that is longer than the window takes several calls, each with the summary so
-   * far. Nothing happens where there is nothing to summarise.
+   * Replaces all but the last turns by a summary that the session's LLM writes. The replaced messages stay in the store:
+   * `history({ includeCompacted: true })` returns them. A history that is longer than the window takes several calls, each
+   * with the summary so far. Nothing happens when there is nothing to summarise.
    *
-   * @throws ConvokeError as any call, and `invalid_output` when the model gives no whole summary: the session is as it was
+   * @throws ConvokeError as any call, and `invalid_output` when the model gives no complete summary. The session is
+   * unchanged then
    */
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
-    return this.#inLine(async (ended) => {
+    return this.#betweenTurns(async (ended) => {
       const messages = dropUnanswered(await this.#store.readMessages(this.id)).filter(isSettled)
       const starts = messages.flatMap((message, at) => (beginsTurn(message, messages[at - 1]) ? [at] : []))
-      // A tool call that waits for its result is no past yet.
+      // A tool call that waits for its result must stay in the history.
       const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
       const cut = recent === 0 ? messages.length : (starts.at(-recent) ?? 0)
       const { llm } = this
@@ -235,7 +238,7 @@ export class Session implements AsyncDisposable {
     }, signal)
   }
 
-  /** Tokens of what the next turn would send beside its prompt, estimated for the LLM's model. */
+  /** Estimates, for the LLM's model, the tokens that the next turn would send without its prompt. */
   async tokens(): Promise<number> {
     const { system } = await this.#open()
     const messages = dropUnanswered(await this.#store.readMessages(this.id))
@@ -243,13 +246,13 @@ export class Session implements AsyncDisposable {
     return totalTokens(messages, system, this.llm.model)
   }
 
-  /** Messages of this session that have the words of the query. */
+  /** Finds the messages of this session that have the words of the query. */
   async search(query: string, options: { limit?: number } = {}): Promise<SearchHit[]> {
     await this.#open()
     return this.#store.search(query, { ...options, sessionId: this.id })
   }
 
-  /** The session as JSON Lines, to be written to a file or read by `importSession`. */
+  /** Gives the session as JSON Lines, for a file or for `importSession`. */
   async *export(): AsyncGenerator<string, void, void> {
     const record = await this.#open()
     yield* yieldingToEventLoop(
@@ -257,7 +260,7 @@ export class Session implements AsyncDisposable {
     )
   }
 
-  /** Removes it from the store, with its messages, but for those that a fork has. */
+  /** Removes the session and its messages from the store. Messages that a fork shares stay. */
   async delete(): Promise<void> {
     await this.#cancelAll('the session was deleted')
     await this.#store.deleteSession(this.id)
@@ -265,7 +268,7 @@ export class Session implements AsyncDisposable {
     discard(this)
   }
 
-  /** Cancels what runs, and closes a store that the session itself has opened (its forks use the same). */
+  /** Cancels the turns that run, and closes a store that the session has opened itself. Its forks use the same store. */
   close(): Promise<void> {
     return (this.#closed ??= this.#close())
   }
@@ -278,14 +281,14 @@ export class Session implements AsyncDisposable {
     const reason = 'the session was closed'
     this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
     await this.#cancelAll(reason)
-    await Promise.allSettled(this.#work)
+    await Promise.allSettled(this.#workBetweenTurns)
     discard(this)
     if (typeof this.#options.store !== 'object') await this.#store.close()
-    // A store that goes on may take what it could not before; who waited for a reply was told that it is not kept.
+    // The user's store stays open, and may accept now what it refused before. The callers were told `persisted: false`.
     else await writeUnwritten(this.#store).catch(() => {})
   }
 
-  /** Cancels the turns of this session, and waits until what had come of them is written. */
+  /** Cancels the turns of this session, and waits until their partial replies are written. */
   async #cancelAll(reason: string): Promise<void> {
     const turns = [...this.#turns]
     for (const turn of turns) turn.cancel(reason)
@@ -322,31 +325,31 @@ export class Session implements AsyncDisposable {
     return this.#store.updateSession(this.id, { system })
   }
 
-  /** Between the turns of this process; a turn in a fork waits for nobody. */
-  async #inLine<T>(change: (ended: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /** Runs work between the turns of this process. Turns with `turns: 'fork'` do not wait for it. */
+  async #betweenTurns<T>(work: (ended: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#open()
     const ended = signal ? AbortSignal.any([this.#closing.signal, signal]) : this.#closing.signal
-    const work = enterQueue(this.#store, this.id, ended).then((leave) => change(ended).finally(leave))
-    this.#work.add(work)
+    const running = enterQueue(this.#store, this.id, ended).then((leave) => work(ended).finally(leave))
+    this.#workBetweenTurns.add(running)
     try {
-      return await work
+      return await running
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
       throw abortedError(signal.reason, { cause: error })
     } finally {
-      this.#work.delete(work)
+      this.#workBetweenTurns.delete(running)
     }
   }
 
-  #run(prompt: Prompt | undefined, options: SessionCallOptions): Promise<SessionResponse> {
+  #runTurn(prompt: Prompt | undefined, options: SessionCallOptions): Promise<SessionResponse> {
     try {
-      return this.#turn(prompt, options).run()
+      return this.#createTurn(prompt, options).run()
     } catch (error) {
       return Promise.reject(error as Error)
     }
   }
 
-  #turn(prompt: Prompt | undefined, options: SessionCallOptions & { stream?: boolean }): Turn {
+  #createTurn(prompt: Prompt | undefined, options: SessionCallOptions & { stream?: boolean }): Turn {
     const { operationId, stream: _stream, ...given } = options ?? {}
     refuseMessages(given)
     checkCallOptions(given)
@@ -371,15 +374,15 @@ export class Session implements AsyncDisposable {
         }),
     })
     this.#turns.add(turn)
-    const end = beginCall(this.#key)
+    const endCall = beginCall(this.#key)
     void turn.over.then(() => {
       this.#turns.delete(turn)
-      end()
+      endCall()
     })
     return turn
   }
 
-  /** Tells it from the others of this thread. */
+  /** Tells this session apart from the others of this thread. */
   get #key(): string {
     return `${this.#store.name}\n${this.id}`
   }
@@ -389,11 +392,11 @@ function refuseMessages(options: object): void {
   if ((options as GenerateOptions | undefined)?.messages === undefined) return
   throw new ConvokeError(
     'invalid_request',
-    'A session has its own messages. Use session.add() for what was said elsewhere.',
+    'A session has its own messages. Use session.add() for messages of another conversation.',
   )
 }
 
-/** Not of a turn that another process is at. */
+/** Whether the message is not of the last turn while another process runs that turn. */
 function isSettled({ turn }: StoredMessage, _at: number, messages: StoredMessage[]): boolean {
   const last = messages.at(-1)
   return last?.status !== 'streaming' || turn !== last.turn
