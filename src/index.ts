@@ -7,7 +7,7 @@ import './runtime.ts'
 
 export { createLLM } from './llm/llm.ts'
 export type { LLM } from './llm/llm.ts'
-export type { RequestOptions } from './options/request-options.ts'
+export type { RequestOptions } from './options/generate-options.ts'
 export type { ApiKey, LLMOptions } from './options/llm-options.ts'
 export type { ModelName, ProviderName } from './options/known-models.ts'
 export type {
@@ -47,7 +47,7 @@ export type {
 export type { ResponseTo } from './options/response-to.ts'
 export type { ResponseStream } from './response/response-stream.ts'
 export type { BlockingStream } from './blocking/blocking-stream.ts'
-export type { BlockingOptions } from './options/blocking-options.ts'
+export type { BlockingOptions } from './options/generate-options.ts'
 export { ConvokeError, isConvokeError } from './errors.ts'
 export type { ErrorCode } from './errors.ts'
 

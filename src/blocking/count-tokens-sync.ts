@@ -1,7 +1,7 @@
 /** `countTokens` for a thread that waits. */
 import type { CountTokensOptions, TokenCount } from '../tokens/count-tokens.ts'
 import type { Prompt } from '../types.ts'
-import type { BlockingOptions } from '../options/blocking-options.ts'
+import type { BlockingOptions } from '../options/generate-options.ts'
 import { callBlocking } from './generate.ts'
 
 /**

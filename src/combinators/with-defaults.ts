@@ -1,6 +1,6 @@
 /** withDefaults: an LLM whose calls have other defaults. */
 import type { LLM } from '../llm/llm.ts'
-import { checkCallOptions } from '../options/check-call-options.ts'
+import { checkCallOptions } from '../options/call-rules.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import type { ResponseTo } from '../options/response-to.ts'
 import type { GenerateResponse } from '../types.ts'

@@ -1,6 +1,6 @@
 /** consensus for blocking code. */
 import { askBlocking } from '../blocking/generate.ts'
-import type { BlockingOptions } from '../options/blocking-options.ts'
+import type { BlockingOptions } from '../options/generate-options.ts'
 import type { Members } from '../fan-out/members.ts'
 import type { Prompt } from '../types.ts'
 import type { ConsensusOptions } from './consensus.ts'

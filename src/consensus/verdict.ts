@@ -1,5 +1,5 @@
 /** The verdict: the result of a consensus, made from the strategy's ruling, the votes and the calls. */
-import { emptyResponse } from '../response/empty-response.ts'
+import { emptyResponse } from '../response/response-builder.ts'
 import type { ConvokeError } from '../errors.ts'
 import type { MemberInfo, MemberResult } from '../fan-out/members.ts'
 import type { GenerateResponse, OtherAttempt, Usage } from '../types.ts'

@@ -1,6 +1,6 @@
 /** fanOut for blocking code. */
 import { askBlocking } from '../blocking/generate.ts'
-import type { BlockingOptions } from '../options/blocking-options.ts'
+import type { BlockingOptions } from '../options/generate-options.ts'
 import type { FanOutOptions, FanOutResults } from './fan-out.ts'
 import type { Members } from './members.ts'
 import type { Prompt } from '../types.ts'

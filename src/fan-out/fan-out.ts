@@ -8,7 +8,7 @@ import type { MemberResult, Members, PromptForMembers, MemberSlot } from './memb
 import type { PerMember } from './per-member.ts'
 import { limitMs } from '../options/option-rules.ts'
 import type { OptionRules } from '../options/option-rules.ts'
-import { checkCallOptions } from '../options/check-call-options.ts'
+import { checkCallOptions } from '../options/call-rules.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 import type { ResponseTo } from '../options/response-to.ts'
 import type { GenerateResponse } from '../types.ts'

@@ -9,8 +9,7 @@ import type { RequestMessage } from '../provider.ts'
 import type { StreamSource } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
-import type { GenerateOptions } from '../options/generate-options.ts'
-import type { RequestOptions } from '../options/request-options.ts'
+import type { GenerateOptions, RequestOptions } from '../options/generate-options.ts'
 
 /** A prompt, or a function that gives a session's normalised messages in the form that one provider accepts. */
 export type PromptFor = Prompt | ((provider: string) => readonly RequestMessage[])

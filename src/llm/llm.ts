@@ -1,19 +1,17 @@
 /** createLLM, and the facade of every LLM: of a vendor's model, and of LLMs that a combinator made from others. */
 import { callBlocking, generateBlocking } from '../blocking/generate.ts'
-import type { BlockingOptions } from '../options/blocking-options.ts'
+import type { BlockingOptions, RequestOptions, GenerateOptions } from '../options/generate-options.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
 import type { Candidate, Backend, PromptFor, PendingCall } from './backend.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
-import { checkLLMOptions } from '../options/check-call-options.ts'
+import { checkLLMOptions } from '../options/call-rules.ts'
 import { recognizeClient } from '../providers/registry.ts'
 import type { LLMOptions } from '../options/llm-options.ts'
 import type { ProviderName } from '../options/known-models.ts'
-import type { RequestOptions } from '../options/request-options.ts'
 import type { ResponseTo } from '../options/response-to.ts'
 import { ResponseStream } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
-import type { GenerateOptions } from '../options/generate-options.ts'
 import { VendorBackend } from './vendor-backend.ts'
 
 /**

@@ -1,13 +1,12 @@
 /** The backend of one vendor. It makes the parts of a call and puts them together. */
 import { Call } from './call.ts'
 import type { Candidate, Backend, CallScope, PromptFor } from './backend.ts'
-import type { RequestOptions } from '../options/request-options.ts'
+import type { RequestOptions, GenerateOptions } from '../options/generate-options.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { Admission } from './admission.ts'
-import { callDefaults, plainTextDefaults, settingsOf } from '../options/settings.ts'
+import { callDefaults, plainTextDefaults, settingsOf, mergeOptions } from '../options/settings.ts'
 import type { Settings } from '../options/settings.ts'
-import { checkCallOptions } from '../options/check-call-options.ts'
-import { mergeOptions } from '../options/merge-options.ts'
+import { checkCallOptions } from '../options/call-rules.ts'
 import { RetryBudget } from '../policies/retry-budget.ts'
 import { loadPrices } from '../usage/cost.ts'
 import { configure, keysOf } from '../providers/configure.ts'
@@ -21,7 +20,6 @@ import { SideRequests } from './side-requests.ts'
 import { countRequest, whyEstimated } from '../tokens/count-tokens.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { ModelInfo, Prompt, PullProgress, Warning } from '../types.ts'
-import type { GenerateOptions } from '../options/generate-options.ts'
 
 export class VendorBackend implements Backend {
   readonly provider: string

@@ -1,8 +1,15 @@
-/** The rules of the options of calls (see `GenerateOptions`) and of `createLLM` (see `LLMOptions`). */
+/**
+ * The rules of the options of calls (see `GenerateOptions`) and of `createLLM` (see `LLMOptions`).
+ *
+ * Room `options`: the options of calls and of createLLM: their rules, their defaults, and how they are merged.
+ * Imported by `blocking`, `combinators`, `consensus`, `fan-out`, `index`, `llm`, `policies`, `providers`, `request`,
+ * `session`, `threads`.
+ */
 import type { GenerateOptions } from './generate-options.ts'
 import type { LLMOptions } from './llm-options.ts'
 import { isAllowed, limitMs, positiveMs, positiveWhole } from './option-rules.ts'
 import type { OptionRule, OptionRules } from './option-rules.ts'
+import { checkOptions } from './check-options.ts'
 
 const string: OptionRule = { type: 'string' }
 const number: OptionRule = { type: 'number' }
@@ -10,7 +17,7 @@ const number: OptionRule = { type: 'number' }
 const efforts = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']
 const effort: OptionRule = { type: 'choice', choices: efforts }
 
-export const callRules: OptionRules<keyof GenerateOptions> = {
+const callRules: OptionRules<keyof GenerateOptions> = {
   model: string,
   system: string,
   messages: { type: 'list', wanted: 'a list of messages' },
@@ -134,4 +141,34 @@ function hasName(value: unknown): boolean {
 function isStandardSchema(value: unknown): boolean {
   const canHold = isAllowed({ type: 'object' }, value) || typeof value === 'function'
   return canHold && '~standard' in (value as object)
+}
+
+const rules: OptionRules = { ...callRules, stream: { type: 'any' } }
+
+/**
+ * @param own the rules of further options, for a function that takes them beside those of a call, and its name
+ * @throws ConvokeError `invalid_request` for an option that does not exist or a value that it cannot have
+ */
+export function checkCallOptions(
+  options: GenerateOptions & { stream?: boolean },
+  own: { label?: string; rules?: OptionRules } = {},
+): void {
+  const { label, rules: ownRules } = own
+  checkOptions(options, ownRules ? { ...rules, ...ownRules } : rules, {
+    code: 'invalid_request',
+    explainUnknown,
+    ...(label === undefined ? {} : { label }),
+  })
+}
+
+function explainUnknown(name: string): string | undefined {
+  if (name === 'blocking') {
+    return 'The option blocking belongs to createLLM and to generate(), not to an awaited call.'
+  }
+  return Object.hasOwn(llmRules, name) ? `The option ${name} belongs to createLLM, not to a call.` : undefined
+}
+
+/** @throws ConvokeError `configuration` for an option that does not exist or a value that it cannot have */
+export function checkLLMOptions(options: LLMOptions): void {
+  checkOptions(options, { ...callRules, ...llmRules }, { code: 'configuration' })
 }

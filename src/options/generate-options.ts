@@ -132,3 +132,18 @@ export interface GenerateOptions<Output = unknown, Tool extends string = string>
   /** Further fields for the vendor's SDK, passed on as they are. They win over the fields that convoke maps. */
   vendor?: Record<string, unknown>
 }
+
+/** Options of a request that generates nothing: a list of models, say. */
+export interface RequestOptions {
+  /** Ends the request with `cancelled`. */
+  signal?: AbortSignal
+}
+
+/** Options of a blocking call: those of any call, and whether it may block while calls of this thread are in flight. */
+export type BlockingOptions<Options = GenerateOptions> = Options & {
+  /**
+   * `allow` blocks although calls of this thread are in flight, or one has called back: they stand still meanwhile.
+   * @default `blocking_unavailable` is thrown then
+   */
+  blocking?: 'allow'
+}

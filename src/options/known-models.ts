@@ -15,9 +15,9 @@ type KnownProvider =
   | 'llamacpp'
 
 /**
- * Models that vendors offer for chat: a modest list, not all of them. Taken on 2026-12-01 from the types of the vendors'
- * SDKs, and for vendors whose SDK has no list from the price list of @pydantic/genai-prices 0.1.8; `ollama` from
- * https://ollama.com/library. A test holds each list against its source.
+ * Models that vendors offer for chat: a modest list, not all of them. It was taken on 2026-12-01 from the types of the
+ * vendors' SDKs, and for vendors whose SDK has no list from the models that @pydantic/genai-prices 0.1.8 has a price of.
+ * A test holds it against both. Those of `ollama` are from https://ollama.com/library, and not tested.
  */
 interface KnownModels {
   /** `ChatModel` of openai 7.55 (resources/shared.d.ts). */
@@ -55,7 +55,7 @@ interface KnownModels {
   /** As `gemini`. */
   google: KnownModels['gemini']
   /** @pydantic/genai-prices, provider `cohere`. */
-  cohere: 'command-a' | 'command-r' | 'command-r-plus' | 'command-r7b'
+  cohere: 'command-a-03-2025' | 'command-r-plus-08-2024' | 'command-r-08-2024' | 'command-r7b-12-2024'
   /** https://ollama.com/library; a tag may follow, as in `llama3.2:1b`. */
   ollama: 'llama3.3' | 'llama3.2' | 'gemma3' | 'qwen3' | 'mistral' | 'phi4' | 'deepseek-r1' | 'gpt-oss'
   /** @pydantic/genai-prices, provider `groq`. */

@@ -2,7 +2,6 @@
 import { llmRules } from './call-rules.ts'
 import type { GenerateOptions, RetryOptions, Timeouts } from './generate-options.ts'
 import type { LLMOptions } from './llm-options.ts'
-import { mergeOptions } from './merge-options.ts'
 
 /** The time-outs, retries and stream of a call, with the defaults of what was left out. */
 export interface Settings {
@@ -40,4 +39,36 @@ export function plainTextDefaults(defaults: GenerateOptions): GenerateOptions {
   const { tools: _tools, toolChoice: _choice, schema: _schema, ...rest } = defaults
   const { stop: _stop, messages: _messages, ...plain } = rest
   return plain
+}
+
+/**
+ * Options over other options. Groups (`timeouts`, `retry`, …) are merged name by name; an option that is undefined
+ * leaves the one below it alone.
+ * @param base what an earlier merge gave
+ */
+export function mergeOptions(base: GenerateOptions, options: GenerateOptions): GenerateOptions {
+  const over = normalized(options)
+  const merged: GenerateOptions = { ...base, ...over }
+  for (const name of ['timeouts', 'retry', 'streamConfig', 'vendor', 'metadata'] as const) {
+    if (base[name] && over[name]) Object.assign(merged, { [name]: { ...base[name], ...over[name] } })
+  }
+  return merged
+}
+
+/** The options without undefined entries, and with the two time-outs of `streamConfig` moved to `timeouts`. */
+function normalized(options: GenerateOptions): GenerateOptions {
+  const { timeouts, retry, streamConfig, ...rest } = options
+  const { streamTimeoutMs: totalMs, chunkTimeoutMs: idleMs, ...stream } = streamConfig ?? {}
+  const limits = defined({ totalMs, idleMs, ...defined(timeouts ?? {}) }) as Timeouts
+  return defined({
+    ...rest,
+    ...(Object.keys(limits).length ? { timeouts: limits } : {}),
+    ...(retry ? { retry: defined(retry) } : {}),
+    ...(streamConfig ? { streamConfig: defined(stream) } : {}),
+  })
+}
+
+function defined<T extends object>(value: T): T {
+  if (!Object.values(value).includes(undefined)) return value
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as T
 }

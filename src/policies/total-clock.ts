@@ -12,6 +12,7 @@ export class TotalClock {
   readonly #callStart: CallStart
   readonly #onExpire: () => void
   #timer: NodeJS.Timeout | undefined
+  #isHeld = true
 
   constructor(totalMs: number, callStart: CallStart, onExpire: () => void) {
     this.#totalMs = totalMs
@@ -22,18 +23,35 @@ export class TotalClock {
   /** Starts at the first attempt; later ones find it running. */
   start(): void {
     if (this.#timer || this.#totalMs > maxTimerMs) return
-    const startedAtMs = (this.#callStart.startedAtMs ??= performance.now())
-    const leftMs = this.#totalMs - (performance.now() - startedAtMs)
-    this.#timer = setTimeout(this.#onExpire, Math.max(leftMs, 0))
+    this.#arm(this.#leftMs())
   }
 
   /** Whether the clock holds the process open. It goes on either way. */
   hold(isHeld: boolean): void {
+    this.#isHeld = isHeld
     if (isHeld) this.#timer?.ref()
     else this.#timer?.unref()
   }
 
   stop(): void {
     clearTimeout(this.#timer)
+  }
+
+  #leftMs(): number {
+    const startedAtMs = (this.#callStart.startedAtMs ??= performance.now())
+    return this.#totalMs - (performance.now() - startedAtMs)
+  }
+
+  /** A timer may ring up to a millisecond early: the next LLM of a fallback would still be asked then, for nothing. */
+  #arm(delayMs: number): void {
+    this.#timer = setTimeout(
+      () => {
+        const leftMs = this.#leftMs()
+        if (leftMs > 0) this.#arm(leftMs)
+        else this.#onExpire()
+      },
+      Math.max(Math.ceil(delayMs), 0),
+    )
+    if (!this.#isHeld) this.#timer.unref()
   }
 }

@@ -1,6 +1,9 @@
 /**
  * Joins the pieces of a reply to the parts of a message. A built response, the record of a stream, and an interrupted
  * reply that is found again all use this code, so that they get the same parts.
+ *
+ * Room `response`: chunks become a response, and a response becomes chunks again. Imported by `blocking`,
+ * `blocking/thread`, `combinators`, `consensus`, `index`, `llm`, `session`, `store/sqlite/thread`.
  */
 import type { ProviderChunk } from '../provider.ts'
 import { GrowingText } from '../transport/growing-text.ts'

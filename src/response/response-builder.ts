@@ -1,9 +1,8 @@
 /** Builds the response of a reply from its chunks. At any time it gives the response of the chunks so far. */
 import type { ChatRequest, ProviderChunk, ReportedUsage } from '../provider.ts'
 import { estimateInputTokens, estimateTokens, scaleForModel } from '../tokens/count-tokens.ts'
-import type { FinishReason, GenerateResponse, Usage } from '../types.ts'
+import type { FinishReason, GenerateResponse, Usage, AssistantPart, Timing, Warning } from '../types.ts'
 import { MessageParts, pieceOf } from './message-parts.ts'
-import { responseFromParts } from './response-from-parts.ts'
 
 /** The facts about a request that its response needs. */
 export interface RequestInfo {
@@ -154,4 +153,62 @@ export function isContentChunk(chunk: ProviderChunk): boolean {
     default:
       return true
   }
+}
+
+/** What is known of a reply beside the parts of its message. */
+export interface ResponseFacts {
+  provider: string
+  model: string
+  /** @default 'other' */
+  finishReason?: FinishReason | undefined
+  rawFinishReason?: string | undefined
+  refusal?: string | undefined
+  /** @default no tokens, marked as an estimate */
+  usage?: Usage | undefined
+  costUsd?: number | undefined
+  /** @default '' */
+  id?: string | undefined
+  /** @default no requests and no time */
+  timing?: Timing | undefined
+  /** @default none */
+  warnings?: Warning[] | undefined
+  raw?: unknown
+}
+
+export function responseFromParts(parts: AssistantPart[], facts: ResponseFacts): GenerateResponse {
+  const { provider, model, finishReason = 'other', rawFinishReason, refusal, usage, costUsd } = facts
+  const { id = '', timing, warnings = [], raw } = facts
+  const reasoning = textOf(parts, 'reasoning')
+  return {
+    content: textOf(parts, 'text'),
+    ...(reasoning ? { reasoning } : {}),
+    ...(refusal === undefined ? {} : { refusal }),
+    toolCalls: parts.flatMap((part) => {
+      if (part.type !== 'tool-call') return []
+      const { type: _type, ...call } = part
+      return [call]
+    }),
+    finishReason,
+    ...(rawFinishReason === undefined ? {} : { rawFinishReason }),
+    usage: usage ?? { inputTokens: 0, outputTokens: 0, totalTokens: 0, source: 'estimated' },
+    ...(costUsd === undefined ? {} : { costUsd }),
+    provider,
+    model,
+    id,
+    timing: timing ?? { firstChunkMs: 0, totalMs: 0, attempts: 0 },
+    warnings,
+    message: { role: 'assistant', content: parts },
+    raw,
+  }
+}
+
+function textOf(parts: readonly AssistantPart[], type: 'text' | 'reasoning'): string {
+  let joined = ''
+  for (const part of parts) if (part.type === type) joined += part.text
+  return joined
+}
+
+/** The response of a call without a reply, such as one that has not reached its vendor. */
+export function emptyResponse(facts: ResponseFacts): GenerateResponse {
+  return responseFromParts([], facts)
 }

@@ -1,7 +1,6 @@
 /** Makes responses of stored replies. */
 import type { LLM } from '../llm/llm.ts'
-import { emptyResponse } from '../response/empty-response.ts'
-import { responseFromParts } from '../response/response-from-parts.ts'
+import { emptyResponse, responseFromParts } from '../response/response-builder.ts'
 import type { ReplyFields, StoredContent } from '../store/store.ts'
 import type { GenerateResponse } from '../types.ts'
 

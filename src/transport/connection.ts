@@ -5,10 +5,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { headerOf } from './http-response.ts'
-import { openSocket, whenConnected } from './open-socket.ts'
+import { openSocket, whenConnected, routeKey } from './open-socket.ts'
 import { ReadThrottle } from './read-throttle.ts'
-import { routeKey } from './route.ts'
-import type { Route } from './route.ts'
+import type { Route } from './open-socket.ts'
 
 /** Idle connections of one route beyond this are closed. */
 const maxIdle = 1_024

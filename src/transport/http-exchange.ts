@@ -2,15 +2,14 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { ConvokeError } from '../errors.ts'
 import { onAbort } from '../policies/cancellation.ts'
 import { maxTimerMs } from '../policies/deadline.ts'
-import { ResponseBody } from './response-body.ts'
+import { ResponseBody, headerOf, HttpResponse } from './http-response.ts'
 import type { Connection } from './connection.ts'
 import { lendHold, returnHold } from './hold-process.ts'
-import { headerOf, HttpResponse } from './http-response.ts'
 import { inflated } from './inflate.ts'
 import { proxyHeaders } from './proxy.ts'
-import type { RequestHeaders } from './request-headers.ts'
-import { isForwarded } from './route.ts'
-import type { Route } from './route.ts'
+
+import { isForwarded } from './open-socket.ts'
+import type { Route } from './open-socket.ts'
 
 /** A connection that breaks so soon after a request was written to it had been closed by the server before. */
 const staleMs = 1_000
@@ -183,3 +182,6 @@ export interface HttpRequest {
   /** The proxy's address; `false` for none. @default that of the environment */
   proxy?: string | false | undefined
 }
+
+/** The headers of a request by their names in lower case. */
+export type RequestHeaders = Readonly<Record<string, string>>

@@ -1,11 +1,10 @@
 import { takeConnection } from './connection.ts'
 import type { HttpResponse } from './http-response.ts'
 import { proxyFor } from './proxy.ts'
-import { requestHeaders, withoutSecrets } from './request-headers.ts'
-import type { RequestHeaders } from './request-headers.ts'
-import type { Route } from './route.ts'
+import type { Route } from './open-socket.ts'
+import { headerPairs, isSecretHeader } from './secrets.ts'
 import { HttpExchange, StaleConnectionError } from './http-exchange.ts'
-import type { HttpRequest } from './http-exchange.ts'
+import type { HttpRequest, RequestHeaders } from './http-exchange.ts'
 
 const maxRedirects = 5
 
@@ -50,4 +49,32 @@ function redirectOf(response: HttpResponse, method: string): string | undefined 
   const keepsMethod = status === 307 || status === 308
   const mayFollow = keepsMethod || (status <= 303 && method === 'GET')
   return mayFollow ? (response.headers.get('location') ?? undefined) : undefined
+}
+
+/** These follow from the body and the connection, so that the transport sets them itself. */
+const ownHeaders = new Set([
+  'content-length',
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'expect',
+  'upgrade',
+])
+
+/** The headers that the transport sends for those an SDK gave. The first of a name counts. */
+function requestHeaders(given: unknown): RequestHeaders {
+  const headers = Object.create(null) as Record<string, string>
+  for (const [name, value] of headerPairs(given)) {
+    if (value === undefined || value === null) continue
+    const lower = name.toLowerCase()
+    if (!ownHeaders.has(lower)) headers[lower] ??= String(value)
+  }
+  // A compressor holds the text of a stream back; vendors send plain bytes when they are asked to.
+  headers['accept-encoding'] ??= 'identity'
+  return headers
+}
+
+/** The same headers without keys and passwords, for a redirect to another server. */
+function withoutSecrets(headers: RequestHeaders): RequestHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isSecretHeader(name)))
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { ByteSource } from './body.ts'
+import { BodyClosedError, drainMs } from './body.ts'
 
 /** The status, the headers and the bytes of a response: the parts of the global Response that convoke uses. */
 export class HttpResponse {
@@ -36,4 +37,75 @@ export function headerOf({ rawHeaders }: IncomingMessage, name: string): string 
     if (given.length === name.length && given.toLowerCase() === name) return rawHeaders[at + 1]
   }
   return undefined
+}
+
+/**
+ * The body of a response of `node:http`, read in paused mode: however many chunks of the wire a read of the socket
+ * brings, they are taken as one piece. Node stops the socket while more waits than the response's `highWaterMark`.
+ */
+export class ResponseBody implements ByteSource {
+  readonly #response: IncomingMessage
+  readonly #close: (reason: Error) => void
+  #isEnded = false
+  #isDraining = false
+  #error: Error | undefined
+  #ready: (() => void) | undefined
+  #drainTimer: NodeJS.Timeout | undefined
+
+  /** @param close ends the request and closes its socket */
+  constructor(response: IncomingMessage, close: (reason: Error) => void) {
+    this.#response = response
+    this.#close = close
+    response.on('readable', () => this.#onReadable())
+  }
+
+  wait(ready: () => void): boolean {
+    if (this.#isEnded || this.#response.readableLength > 0) return false
+    this.#ready = ready
+    return true
+  }
+
+  take(): Uint8Array | undefined {
+    // What came before a break is given first.
+    const piece = this.#response.readableLength > 0 ? (this.#response.read() as Buffer | null) : null
+    if (piece) return piece
+    if (this.#error) throw this.#error
+    return undefined
+  }
+
+  destroy(reason?: Error): void {
+    if (this.#isEnded) return
+    const error = reason ?? new BodyClosedError()
+    this.end(error)
+    this.#close(error)
+  }
+
+  drain(): void {
+    if (this.#isEnded) return
+    this.#isDraining = true
+    this.#response.read()
+    this.#drainTimer = setTimeout(() => this.destroy(), drainMs)
+    this.#drainTimer.unref()
+  }
+
+  /** The body is whole, or broke off by this error. */
+  end(error?: Error): void {
+    if (this.#isEnded) return
+    clearTimeout(this.#drainTimer)
+    this.#isEnded = true
+    this.#error = error
+    this.#wakeUp()
+  }
+
+  #onReadable(): void {
+    // At the end of the body, reading once more is what makes Node say so.
+    if (this.#isDraining || this.#response.readableLength === 0) this.#response.read()
+    else this.#wakeUp()
+  }
+
+  #wakeUp(): void {
+    const ready = this.#ready
+    this.#ready = undefined
+    ready?.()
+  }
 }

@@ -2,9 +2,9 @@
 import type net from 'node:net'
 import type tls from 'node:tls'
 import type { Socket } from 'node:net'
-import { openTunnel } from './open-tunnel.ts'
-import { isForwarded } from './route.ts'
-import type { Route } from './route.ts'
+import type http from 'node:http'
+import { ConvokeError } from '../errors.ts'
+import { proxyHeaders } from './proxy.ts'
 
 /** Idle TCP connections are probed from this age on, so that a peer that went away is noticed. */
 const probeAfterMs = 60_000
@@ -99,4 +99,74 @@ function readInto(socket: () => Socket): net.OnReadOpts {
 
 function addressOf({ hostname, port }: URL, usualPort: number): { host: string; port: number } {
   return { host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? usualPort : Number(port) }
+}
+
+/** Where a request goes: the server, and the proxy on the way to it. */
+export interface Route {
+  /** The server's origin: protocol, host and port. */
+  origin: string
+  proxy: URL | undefined
+  /** The host that a Host header of the user's names: TLS asks for its certificate. @default that of the origin */
+  host: string | undefined
+}
+
+/** Requests with equal keys may share a connection. */
+export function routeKey({ origin, proxy, host }: Route): string {
+  if (!proxy && !host) return origin
+  return `${proxy?.href ?? ''} ${origin} ${host ?? ''}`
+}
+
+/** Whether the proxy takes the request itself and opens no tunnel: on a way without TLS. */
+export function isForwarded(route: Route): route is Route & { proxy: URL } {
+  return route.proxy !== undefined && route.origin.startsWith('http:')
+}
+
+/**
+ * Opens a tunnel through a proxy to the target by the method CONNECT.
+ *
+ * @param follow is told of the tunnel's socket as soon as it exists, so that it can be closed early
+ * @throws ConvokeError `connection` when the proxy refuses
+ */
+function openTunnel(proxy: URL, target: URL, follow: (socket: Socket) => void): Promise<Socket> {
+  const address = `${target.hostname}:${target.port || 443}`
+  return new Promise((resolve, reject) => {
+    const request = requestTunnel(proxy, address)
+    request.once('socket', follow)
+    request.once('error', reject)
+    request.once('connect', (response, socket: Socket, head: Buffer) => {
+      if (head.length > 0) socket.unshift(head)
+      if (response.statusCode === 200) return resolve(socket)
+      socket.destroy()
+      reject(refusal(proxy, address, response.statusCode ?? 0))
+    })
+    // Some proxies answer CONNECT by a page.
+    request.once('response', (response) => {
+      request.destroy()
+      reject(refusal(proxy, address, response.statusCode ?? 0))
+    })
+    request.end()
+  })
+}
+
+function requestTunnel(proxy: URL, address: string): http.ClientRequest {
+  const isSecure = proxy.protocol === 'https:'
+  const { request } = isSecure
+    ? process.getBuiltinModule('node:https')
+    : process.getBuiltinModule('node:http')
+  return request({
+    host: proxy.hostname.replace(/^\[|\]$/g, ''),
+    port: proxy.port || (isSecure ? 443 : 80),
+    method: 'CONNECT',
+    path: address,
+    agent: false,
+    headers: { host: address, ...proxyHeaders(proxy) },
+  })
+}
+
+function refusal(proxy: URL, address: string, status: number): ConvokeError {
+  const remedy = status === 407 ? ' Put a user and a password into its address.' : ''
+  return new ConvokeError(
+    'connection',
+    `The proxy ${proxy.host} opened no tunnel to ${address}: status ${status}.${remedy}`,
+  )
 }

@@ -11,7 +11,6 @@ import { basicCredentials, decoded } from './proxy.ts'
 import { VendorResponse } from './vendor-response.ts'
 import type { VendorResponseContext } from './vendor-response.ts'
 import { headerPairs, Secrets } from './secrets.ts'
-import { nextStart } from './start-scheduler.ts'
 
 export type Fetch = typeof globalThis.fetch
 
@@ -193,4 +192,34 @@ function labelsOf({ provider, model }: VendorResponseContext): { provider: strin
 
 function innermost(error: Error): Error {
   return error.cause instanceof Error ? innermost(error.cause) : error
+}
+
+/**
+ * Spreads the start of many requests over turns of the event loop. A thousand calls made at once would otherwise go
+ * through their SDKs in step, and none would be on the wire before all are: the first answer waits for the last
+ * request, and the event loop for them all.
+ */
+
+/** Some 3 ms of work. */
+const requestsPerTurn = 16
+
+let begun = 0
+
+let waiting: (() => void)[] = []
+
+/** Nothing while this turn has room, which it always has for a few; else it settles in a later turn, in order. */
+function nextStart(): Promise<void> | undefined {
+  if (begun < requestsPerTurn && waiting.length === 0) {
+    if (begun++ === 0) setImmediate(nextTurn)
+    return undefined
+  }
+  return new Promise((resolve) => waiting.push(resolve))
+}
+
+function nextTurn(): void {
+  const next = waiting.slice(0, requestsPerTurn)
+  waiting = waiting.slice(requestsPerTurn)
+  begun = next.length
+  if (begun > 0) setImmediate(nextTurn)
+  for (const start of next) start()
 }

@@ -12,7 +12,7 @@ export interface Served extends AsyncDisposable {
   url: string
 }
 
-export async function readAll(stream: Readable): Promise<string> {
+async function readAll(stream: Readable): Promise<string> {
   stream.setEncoding('utf8')
   let text = ''
   for await (const piece of stream) text += piece as string

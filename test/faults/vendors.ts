@@ -8,7 +8,7 @@ export type Vendor = 'openai' | 'anthropic' | 'gemini' | 'cohere' | 'ollama'
 
 export const vendors: readonly Vendor[] = ['openai', 'anthropic', 'gemini', 'cohere', 'ollama']
 
-export const apiKey = 'sk-campaign-0123456789abcdef'
+const apiKey = 'sk-campaign-0123456789abcdef'
 
 /** Makes an LLM whose vendor answers at `url`, which may have a path. */
 export function openLLM(vendor: Vendor, url: string, options: LLMOptions = {}): LLM {

@@ -3,7 +3,7 @@ import { createLLM, isConvokeError, listProviders } from 'convoke'
 import { registerProvider } from 'convoke/provider'
 import type { ErrorCode, LLMOptions } from 'convoke'
 import { test } from 'vitest'
-import { mergeOptions } from '../../src/options/merge-options.ts'
+import { mergeOptions } from '../../src/options/settings.ts'
 import { settingsOf } from '../../src/options/settings.ts'
 
 const key = { apiKey: 'sk-test-0123456789' }

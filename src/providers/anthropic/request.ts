@@ -2,10 +2,16 @@
 import type { ToolChoice } from '../../types.ts'
 import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
 import type { Fields } from '../shared/fields.ts'
-import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
-import { argumentsObject, resultText, toolParameters } from '../shared/request-parts.ts'
+import {
+  isOwnReasoning,
+  reasoningOf,
+  argumentsObject,
+  resultText,
+  toolParameters,
+  refuse,
+  warnUnsupported,
+} from '../shared/request-parts.ts'
 import type { AssistantMessage } from '../shared/request-parts.ts'
-import { refuse, warnUnsupported } from '../shared/unsupported.ts'
 
 /** The value of max_tokens, which Anthropic requires, when the caller gives none. Thinking counts in it. */
 const defaultMaxTokens = 4_096

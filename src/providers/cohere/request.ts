@@ -2,17 +2,20 @@
 import type { ToolChoice } from '../../types.ts'
 import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
 import type { Fields } from '../shared/fields.ts'
-import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
 import {
+  isOwnReasoning,
+  reasoningOf,
   argumentsText,
   dataUrl,
   resultText,
   systemMessages,
   toolParameters,
   userContent,
+  refuse,
+  warnChanged,
+  warnUnsupported,
 } from '../shared/request-parts.ts'
 import type { AssistantMessage } from '../shared/request-parts.ts'
-import { refuse, warnChanged, warnUnsupported } from '../shared/unsupported.ts'
 
 /** The request as the SDK takes it: in camelCase, which the SDK turns into the snake case of the wire. */
 export function chatBody(request: ChatRequest, provider: string): Fields {

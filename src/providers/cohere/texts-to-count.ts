@@ -1,7 +1,7 @@
 import type { ChatRequest } from '../../provider.ts'
 import { Slices } from '../../tokens/bpe/slices.ts'
 import { requestTexts } from '../../tokens/request-texts.ts'
-import { refuse } from '../shared/unsupported.ts'
+import { refuse } from '../shared/request-parts.ts'
 
 /** The longest text that Cohere tokenizes, in UTF-16 units: https://docs.cohere.com/reference/tokenize. */
 const maxTokenizeUnits = 65_536

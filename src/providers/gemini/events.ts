@@ -6,7 +6,7 @@
 import { ConvokeError } from '../../errors.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
-import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/chunks.ts'
+import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/event-mapper.ts'
 import type { EventMapper, ReplyLabels } from '../shared/event-mapper.ts'
 import { asFields } from '../shared/fields.ts'
 import type { Fields } from '../shared/fields.ts'

@@ -2,12 +2,17 @@
 import { types } from 'node:util'
 import type { ReasoningEffort, ToolCallPart, ToolChoice, ToolDefinition } from '../../types.ts'
 import type { ChatRequest } from '../../provider.ts'
-import { isMadeUpId } from '../shared/call-id.ts'
+import { isMadeUpId } from '../shared/tool-calls.ts'
 import type { Fields } from '../shared/fields.ts'
-import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
-import { argumentsObject, resultText } from '../shared/request-parts.ts'
+import {
+  isOwnReasoning,
+  reasoningOf,
+  argumentsObject,
+  resultText,
+  warnChanged,
+  warnUnsupported,
+} from '../shared/request-parts.ts'
 import type { AssistantMessage, ToolMessage, UserMessage } from '../shared/request-parts.ts'
-import { warnChanged, warnUnsupported } from '../shared/unsupported.ts'
 
 type ToolResults = ToolMessage['content']
 

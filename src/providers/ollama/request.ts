@@ -2,10 +2,18 @@
 import type { ReasoningEffort } from '../../types.ts'
 import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
 import type { Fields } from '../shared/fields.ts'
-import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
-import { argumentsObject, resultText, systemMessages, toolParameters } from '../shared/request-parts.ts'
+import {
+  isOwnReasoning,
+  reasoningOf,
+  argumentsObject,
+  resultText,
+  systemMessages,
+  toolParameters,
+  refuse,
+  warnChanged,
+  warnUnsupported,
+} from '../shared/request-parts.ts'
 import type { AssistantMessage, UserMessage } from '../shared/request-parts.ts'
-import { refuse, warnChanged, warnUnsupported } from '../shared/unsupported.ts'
 
 /** The fields that only `/api/generate` has: a prompt without a template, code to fill in, its old form of memory. */
 const generateFields = ['raw', 'suffix', 'context', 'template']

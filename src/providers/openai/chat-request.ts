@@ -4,17 +4,19 @@ import type { ToolCallPart, ToolChoice } from '../../types.ts'
 import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
 import type { Fields } from '../shared/fields.ts'
 import type { Dialect } from '../shared/presets.ts'
-import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
 import {
+  isOwnReasoning,
+  reasoningOf,
   argumentsText,
   dataUrl,
   resultText,
   systemMessages,
   toolParameters,
   userContent,
+  refuse,
+  warnUnsupported,
 } from '../shared/request-parts.ts'
 import type { AssistantMessage } from '../shared/request-parts.ts'
-import { refuse, warnUnsupported } from '../shared/unsupported.ts'
 import { fileName } from './file-name.ts'
 import { isCustomCall } from './is-custom-call.ts'
 import { isStrictSchema } from './is-strict-schema.ts'

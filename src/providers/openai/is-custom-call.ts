@@ -1,5 +1,5 @@
 import type { ToolCall, ToolDefinition } from '../../types.ts'
-import { isJsonObject } from '../shared/is-json-object.ts'
+import { isJsonObject } from '../shared/fields.ts'
 
 /**
  * Whether a call belongs to a custom tool, whose input is free text. Custom tools are passed by `vendor`, so they are

@@ -1,5 +1,5 @@
 /** Keeps track of the items of a reply of OpenAI's Responses API while their events arrive. */
-import { makeCallId } from '../shared/call-id.ts'
+import { makeCallId } from '../shared/tool-calls.ts'
 import type { Fields } from '../shared/fields.ts'
 
 /** The part of one item that was delivered so far. */

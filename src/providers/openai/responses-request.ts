@@ -2,10 +2,18 @@
 import type { ReasoningPart, ToolChoice } from '../../types.ts'
 import type { ChatRequest, MediaPart } from '../../provider.ts'
 import type { Fields } from '../shared/fields.ts'
-import { isOwnReasoning, reasoningOf } from '../shared/reasoning.ts'
-import { argumentsText, dataUrl, resultText, toolParameters } from '../shared/request-parts.ts'
+import {
+  isOwnReasoning,
+  reasoningOf,
+  argumentsText,
+  dataUrl,
+  resultText,
+  toolParameters,
+  refuse,
+  warnChanged,
+  warnUnsupported,
+} from '../shared/request-parts.ts'
 import type { AssistantMessage } from '../shared/request-parts.ts'
-import { refuse, warnChanged, warnUnsupported } from '../shared/unsupported.ts'
 import { fileName } from './file-name.ts'
 import { isCustomCall } from './is-custom-call.ts'
 import { isStrictSchema } from './is-strict-schema.ts'

@@ -1,12 +1,16 @@
-/** Reads a stream: bytes become events, and events become chunks, in one batch for all bytes that arrived together. */
+/**
+ * Reads a stream: bytes become events, and events become chunks, in one batch for all bytes that arrived together.
+ *
+ * Room `providers/shared`: the parts that providers have in common. Imported by `providers`, `providers/anthropic`,
+ * `providers/cohere`, `providers/gemini`, `providers/ollama`, `providers/openai`.
+ */
 import { ConvokeError, isConvokeError } from '../../errors.ts'
 import type { WireDecoder, WireEvent } from '../../transport/decode.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ProviderChunk } from '../../provider.ts'
 import type { EventMapper, ReplyLabels } from './event-mapper.ts'
 import type { Fields } from './fields.ts'
-import { redactLabels } from './redact-labels.ts'
-import { throwIfFault } from './throw-if-fault.ts'
+import { findFault, readVendorFault, replyError } from '../../transport/fault.ts'
 
 type Result = IteratorResult<readonly ProviderChunk[], undefined>
 
@@ -177,4 +181,28 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
 
 function isOrdinary({ name, isTail }: WireEvent): boolean {
   return !isTail && name !== 'error' && name !== 'stray'
+}
+
+/** Takes the caller's keys out of the id, the model and the finish reason that a vendor sent. */
+export function redactLabels(response: VendorResponse, chunk: ProviderChunk): ProviderChunk {
+  if (chunk.type === 'start') {
+    const { id, model } = chunk
+    return {
+      ...chunk,
+      ...(id === undefined ? {} : { id: response.redact(id) }),
+      ...(model === undefined ? {} : { model: response.redact(model) }),
+    }
+  }
+  if (chunk.type !== 'finish' || chunk.rawFinishReason === undefined) return chunk
+  return { ...chunk, rawFinishReason: response.redact(chunk.rawFinishReason) }
+}
+
+/**
+ * Throws the error that a vendor reports inside a reply although the status said success.
+ * @param raw the body or the event with every key of the caller taken out, so that the error may show it
+ * @param eventName an event named `error` is an error whatever its body holds
+ */
+export function throwIfFault(raw: unknown, eventName: string | undefined, labels: ReplyLabels): void {
+  const fault = findFault(raw as Record<string, unknown>) ?? (eventName === 'error' ? raw : undefined)
+  if (fault) throw replyError(readVendorFault(fault), raw, labels)
 }

@@ -11,3 +11,14 @@ export function asFields(value: unknown): Fields {
 export function pick(fields: Fields, names: readonly string[]): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([name]) => names.includes(name)))
 }
+
+/** Whether a text is complete JSON and holds an object. */
+export function isJsonObject(text: string): boolean {
+  if (!text.trimStart().startsWith('{')) return false
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}

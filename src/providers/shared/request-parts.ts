@@ -1,7 +1,8 @@
 /** Maps parts of a request in the ways that several vendors share. */
-import type { ToolDefinition } from '../../types.ts'
+import type { ToolDefinition, ReasoningEffort, ReasoningOption, ReasoningPart } from '../../types.ts'
 import type { ChatRequest, MediaPart, RequestMessage } from '../../provider.ts'
 import type { Fields } from './fields.ts'
+import { ConvokeError } from '../../errors.ts'
 
 export type UserMessage = Extract<RequestMessage, { role: 'user' }>
 export type AssistantMessage = Extract<RequestMessage, { role: 'assistant' }>
@@ -45,4 +46,69 @@ export function argumentsObject(value: unknown): Fields {
 /** The JSON Schema of a tool's arguments: an object without properties where the tool has none. */
 export function toolParameters(tool: ToolDefinition): Fields {
   return tool.parameters ?? { type: 'object', properties: {} }
+}
+
+/** Options that a vendor may lack. Dropping one changes the style of a reply, not its meaning. */
+type SoftOption =
+  'temperature' | 'topP' | 'topK' | 'frequencyPenalty' | 'presencePenalty' | 'seed' | 'metadata' | 'reasoning'
+
+/**
+ * Warns of each option in `names` that the request has, because the vendor does not support it.
+ * @param vendor the name in the warning
+ * @param remedy a sentence that follows the warning
+ */
+export function warnUnsupported(
+  request: ChatRequest,
+  vendor: string,
+  names: readonly SoftOption[],
+  remedy = '',
+): void {
+  for (const name of names) {
+    if (request[name] === undefined) continue
+    request.warn({
+      type: 'unsupported-option',
+      subject: name,
+      message: `${vendor} does not support ${name}; the option was left out.${remedy && ` ${remedy}`}`,
+    })
+  }
+}
+
+/** Warns that a part of the request is sent in another form, or not at all. */
+export function warnChanged(request: ChatRequest, subject: string, message: string): void {
+  request.warn({ type: 'changed', subject, message })
+}
+
+/** @throws ConvokeError `invalid_request`, because the vendor cannot take something that the reply depends on */
+export function refuse(request: ChatRequest, provider: string, message: string): never {
+  throw new ConvokeError('invalid_request', message, { provider, model: request.model })
+}
+
+/** The option `reasoning` in its full form. `isOn` is undefined when the option was not given. */
+export interface ReasoningSettings {
+  effort?: ReasoningEffort
+  /** The budget, in tokens. */
+  maxTokens?: number
+  isOn?: boolean
+}
+
+export function reasoningOf(option: ReasoningOption | undefined): ReasoningSettings {
+  if (option === undefined) return {}
+  if (typeof option === 'boolean') return option ? { isOn: true } : { isOn: false, effort: 'none' }
+  if (typeof option === 'string') return { effort: option, isOn: option !== 'none' }
+  return { ...option, isOn: option.effort !== 'none' }
+}
+
+/**
+ * Whether a reasoning part may go back to this provider. Signatures are valid only at the provider that made them, so
+ * the reasoning of other providers is left out, with a warning.
+ */
+export function isOwnReasoning(part: ReasoningPart, provider: string, request: ChatRequest): boolean {
+  if (part.provider === provider) return true
+  const origin = part.provider ?? 'an unnamed provider'
+  warnChanged(
+    request,
+    'reasoning',
+    `Reasoning from ${origin} was left out: ${provider} accepts only its own reasoning.`,
+  )
+  return false
 }

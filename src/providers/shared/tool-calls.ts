@@ -2,8 +2,8 @@
 import { ConvokeError } from '../../errors.ts'
 import type { ToolCall } from '../../types.ts'
 import type { ProviderChunk } from '../../provider.ts'
-import { makeCallId } from './call-id.ts'
-import { isJsonObject } from './is-json-object.ts'
+import { isJsonObject } from './fields.ts'
+import { randomUUID } from 'node:crypto'
 
 /** One piece of a tool call. */
 export interface ToolCallDelta {
@@ -220,4 +220,14 @@ function continuesUnnumbered(call: OpenCall, delta: ToolCallDelta): boolean {
 
 function hasAllArguments(call: OpenCall): boolean {
   return call.lastPiece.trimEnd().endsWith('}') && isJsonObject(call.text)
+}
+
+/** A new id. It has at most 40 characters, because OpenAI takes no more. */
+export function makeCallId(): string {
+  return `call_${randomUUID().replaceAll('-', '')}`
+}
+
+/** Whether `makeCallId` made this id. The vendor that sent the call without an id does not know it. */
+export function isMadeUpId(id: string): boolean {
+  return /^call_[0-9a-f]{32}$/.test(id)
 }

@@ -6,11 +6,9 @@ import type { Fetch } from '../../transport/sdk-intercept.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import { Secrets } from '../../transport/secrets.ts'
 import type { ProviderChunk, ProviderConfig } from '../../provider.ts'
-import { ChunkReader } from './chunk-reader.ts'
+import { ChunkReader, redactLabels, throwIfFault } from './chunk-reader.ts'
 import type { EventMapper, ReplyMapper } from './event-mapper.ts'
 import type { Fields } from './fields.ts'
-import { redactLabels } from './redact-labels.ts'
-import { throwIfFault } from './throw-if-fault.ts'
 
 /** Time-outs of requests that call no model, such as a list of models. */
 const sideRequestTimeouts = { connectMs: 10_000, idleMs: 30_000 }
@@ -125,4 +123,42 @@ export class VendorConnection {
   ): ConvokeError {
     return new ConvokeError(code, message, { provider: this.#config.name, model })
   }
+}
+
+/**
+ * Keeps the clients of an SDK by API key, because some SDKs take long to make one. One client serves many requests;
+ * each request brings its own fetch (see `interceptingFetch`).
+ */
+export class ClientCache<Client> {
+  readonly #byKey = new Map<string | undefined, Client>()
+  readonly #make: (key: string | undefined) => Client
+
+  constructor(make: (key: string | undefined) => Client) {
+    this.#make = make
+  }
+
+  of(key: string | undefined): Client {
+    let client = this.#byKey.get(key)
+    if (!client) {
+      // An apiKey function may return a new key for every request, so the cache must not grow without a bound.
+      if (this.#byKey.size >= maxClients) this.#byKey.clear()
+      client = this.#make(key)
+      this.#byKey.set(key, client)
+    }
+    return client
+  }
+}
+
+const maxClients = 16
+
+/**
+ * The fetch that requests are sent with: the LLM's own option, or the fetch of the user's client unless that is the
+ * global one. Undefined stands for convoke's transport.
+ */
+export function customFetch(
+  config: ProviderConfig,
+  client: { fetch?: Fetch | undefined; fetchOptions?: unknown } | undefined,
+): Fetch | undefined {
+  const isDefault = client?.fetch === globalThis.fetch && !client.fetchOptions
+  return config.fetch ?? (isDefault ? undefined : client?.fetch)
 }

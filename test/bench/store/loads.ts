@@ -1,6 +1,6 @@
 /** The loads of the benchmark of stores, the keepers, and the goals of convoke. */
 
-export const durabilities = ['full', 'normal'] as const
+const durabilities = ['full', 'normal'] as const
 export type Durability = (typeof durabilities)[number]
 
 /**
