@@ -1,4 +1,4 @@
-/** createSession: a conversation that is kept. */
+/** createSession: a conversation whose history is kept in a store. */
 import { randomUUID } from 'node:crypto'
 import { generateBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions, GenerateOptions } from '../options/generate-options.ts'
@@ -72,7 +72,7 @@ export async function importSession(
     await session.store.importSession(kept, messages)
     return session
   } catch (error) {
-    // A store that is not the caller's; what went wrong before matters more than how it closes.
+    // This closes a store that the session has opened. The caller gets the first error, not one of closing.
     await session.close().catch(() => {})
     throw error
   }
@@ -88,8 +88,8 @@ export class Session implements AsyncDisposable {
   readonly #store: Store
   readonly #turns = new Set<Turn>()
   #opened: Promise<SessionRecord> | undefined
-  /** What is done between the turns. */
-  readonly #work = new Set<Promise<unknown>>()
+  /** Work that runs between the turns, such as a compaction. */
+  readonly #workBetweenTurns = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
 
@@ -127,7 +127,7 @@ export class Session implements AsyncDisposable {
     options: SessionCallOptions & { stream?: boolean } = {},
   ): Promise<SessionResponse> | ResponseStream<SessionResponse> {
     if (options.stream) return this.stream(prompt, options)
-    return this.#run(prompt, options)
+    return this.#runTurn(prompt, options)
   }
 
   /**
@@ -146,7 +146,7 @@ export class Session implements AsyncDisposable {
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
   ): ResponseStream<SessionResponse> {
-    const turn = this.#turn(prompt, options)
+    const turn = this.#createTurn(prompt, options)
     const { bufferSize = 100 } = { ...this.llm.defaults.streamConfig, ...options.streamConfig }
     return new ResponseStream(turn, bufferSize)
   }
@@ -185,7 +185,7 @@ export class Session implements AsyncDisposable {
    * @throws ConvokeError the errors of `agenerate`; `invalid_request` when the last turn is complete
    */
   resume(options: SessionCallOptions = {}): Promise<SessionResponse> {
-    return this.#run(undefined, options)
+    return this.#runTurn(undefined, options)
   }
 
   /** The messages of the conversation, oldest first. @throws ConvokeError the store's error */
@@ -199,7 +199,7 @@ export class Session implements AsyncDisposable {
    * @throws ConvokeError `invalid_request` for messages that are none, or the store's error
    */
   add(prompt: Prompt): Promise<StoredMessage[]> {
-    return this.#inLine(async () => {
+    return this.#betweenTurns(async () => {
       const before = await readRecent(this.#store, this.id)
       const messages = storablePrompt(prompt, before).map((content) => ({ ...content, id: messageId() }))
       return this.#store.addMessages(this.id, messages)
@@ -208,7 +208,7 @@ export class Session implements AsyncDisposable {
 
   /** Empties the history. Forks keep theirs. It waits for running turns. @throws ConvokeError the store's error */
   clear(): Promise<void> {
-    return this.#inLine(() => this.#store.clearSession(this.id))
+    return this.#betweenTurns(() => this.#store.clearSession(this.id))
   }
 
   /**
@@ -232,10 +232,10 @@ export class Session implements AsyncDisposable {
    * is unchanged then.
    */
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
-    return this.#inLine(async (ended) => {
+    return this.#betweenTurns(async (ended) => {
       const messages = dropUnanswered(await this.#store.readMessages(this.id)).filter(isSettled)
       const starts = messages.flatMap((message, at) => (beginsTurn(message, messages[at - 1]) ? [at] : []))
-      // A tool call that waits for its result is no past yet.
+      // A tool call that waits for its result must stay in the history.
       const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
       const cut = recent === 0 ? messages.length : (starts.at(-recent) ?? 0)
       const { llm } = this
@@ -291,14 +291,14 @@ export class Session implements AsyncDisposable {
     const reason = 'the session was closed'
     this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
     await this.#cancelAll(reason)
-    await Promise.allSettled(this.#work)
+    await Promise.allSettled(this.#workBetweenTurns)
     discard(this)
     if (typeof this.#options.store !== 'object') await this.#store.close()
-    // A store that goes on may take what it could not before; who waited for a reply was told that it is not kept.
+    // The user's store stays open, and may accept now what it refused before. The callers were told `persisted: false`.
     else await writeUnwritten(this.#store).catch(() => {})
   }
 
-  /** Cancels the turns of this session, and waits until what had come of them is written. */
+  /** Cancels the turns of this session, and waits until their partial replies are written. */
   async #cancelAll(reason: string): Promise<void> {
     const turns = [...this.#turns]
     for (const turn of turns) turn.cancel(reason)
@@ -335,31 +335,31 @@ export class Session implements AsyncDisposable {
     return this.#store.updateSession(this.id, { system })
   }
 
-  /** Between the turns of this process; a turn in a fork waits for nobody. */
-  async #inLine<T>(change: (ended: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /** Runs work between the turns of this process. Turns with `turns: 'fork'` do not wait for it. */
+  async #betweenTurns<T>(work: (ended: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#open()
     const ended = signal ? AbortSignal.any([this.#closing.signal, signal]) : this.#closing.signal
-    const work = enterQueue(this.#store, this.id, ended).then((leave) => change(ended).finally(leave))
-    this.#work.add(work)
+    const running = enterQueue(this.#store, this.id, ended).then((leave) => work(ended).finally(leave))
+    this.#workBetweenTurns.add(running)
     try {
-      return await work
+      return await running
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
       throw abortedError(signal.reason, { cause: error })
     } finally {
-      this.#work.delete(work)
+      this.#workBetweenTurns.delete(running)
     }
   }
 
-  #run(prompt: Prompt | undefined, options: SessionCallOptions): Promise<SessionResponse> {
+  #runTurn(prompt: Prompt | undefined, options: SessionCallOptions): Promise<SessionResponse> {
     try {
-      return this.#turn(prompt, options).run()
+      return this.#createTurn(prompt, options).run()
     } catch (error) {
       return Promise.reject(error as Error)
     }
   }
 
-  #turn(prompt: Prompt | undefined, options: SessionCallOptions & { stream?: boolean }): Turn {
+  #createTurn(prompt: Prompt | undefined, options: SessionCallOptions & { stream?: boolean }): Turn {
     const { operationId, stream: _stream, ...given } = options ?? {}
     refuseMessages(given)
     checkCallOptions(given)
@@ -384,15 +384,15 @@ export class Session implements AsyncDisposable {
         }),
     })
     this.#turns.add(turn)
-    const end = beginCall(this.#key)
+    const endCall = beginCall(this.#key)
     void turn.over.then(() => {
       this.#turns.delete(turn)
-      end()
+      endCall()
     })
     return turn
   }
 
-  /** Tells it from the others of this thread. */
+  /** Tells this session apart from the others of this thread. */
   get #key(): string {
     return `${this.#store.name}\n${this.id}`
   }
@@ -402,11 +402,11 @@ function refuseMessages(options: object): void {
   if ((options as GenerateOptions | undefined)?.messages === undefined) return
   throw new ConvokeError(
     'invalid_request',
-    'A session has its own messages. Use session.add() for what was said elsewhere.',
+    'A session has its own messages. Use session.add() for messages of another conversation.',
   )
 }
 
-/** Not of a turn that another process is at. */
+/** Whether the message is not of the last turn while another process runs that turn. */
 function isSettled({ turn }: StoredMessage, _at: number, messages: StoredMessage[]): boolean {
   const last = messages.at(-1)
   return last?.status !== 'streaming' || turn !== last.turn
