@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { models } from '../scenarios.ts'
 import type { CreateSubject } from './subject.ts'
 
-// The copy that convoke uses, because the peers install others into this folder.
+// The copy of the repository, because the peers install others into this folder.
 const require = createRequire(new URL('../../../package.json', import.meta.url))
 const { Agent } = require('undici') as typeof import('undici')
 
