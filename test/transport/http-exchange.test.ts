@@ -74,6 +74,19 @@ test('a response without a length ends with its connection, also that of HTTP/1.
   }
 })
 
+test('a whole body whose connection has closed waits for its reader', async () => {
+  for (const header of ['content-length: 2\r\nconnection: close', 'connection: close']) {
+    await serve(
+      (socket) => socket.once('data', () => socket.end(`HTTP/1.1 200 OK\r\n${header}\r\n\r\nok`)),
+      async (url) => {
+        const response = await httpFetch(url)
+        await wait(50)
+        assert.equal(await read(response), 'ok')
+      },
+    )
+  }
+})
+
 test('a body that breaks off gives what had come, then the error', async () => {
   for (const head of ['content-length: 9', 'transfer-encoding: chunked']) {
     const body = head.startsWith('content') ? 'half' : '4\r\nhalf\r\n'
