@@ -1,12 +1,12 @@
-/** `countTokens` for a thread that waits. */
+/** countTokens for blocking code. */
 import type { CountTokensOptions, TokenCount } from '../tokens/count-tokens.ts'
 import type { Prompt } from '../types.ts'
 import type { BlockingOptions } from '../options/generate-options.ts'
 import { callBlocking } from './generate.ts'
 
 /**
- * Counts tokens as `countTokens` does, while this thread waits. The blocking thread counts.
- * @throws ConvokeError as `countTokens`, and `blocking_unavailable` as `LLM.generate`
+ * `countTokens` for blocking code: the blocking thread counts, and this thread waits.
+ * @throws ConvokeError the errors of `countTokens`, and `blocking_unavailable` as from `LLM.generate`
  */
 export function countTokensSync(
   input: Prompt,

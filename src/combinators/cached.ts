@@ -245,7 +245,7 @@ async function replay(
     fromCache: true,
     raw: undefined,
   }
-  const { schema } = call.settled
+  const { schema } = call.mergedOptions
   if (schema && reply.toolCalls.length === 0) {
     try {
       reply.output = await call.unlessEnded(outputOf(reply, schema))

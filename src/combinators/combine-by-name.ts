@@ -1,4 +1,4 @@
-/** Combinators by their names: the blocking thread makes its replicas this way. */
+/** Calls a combinator by its name. The blocking thread makes its replicas of combined LLMs this way. */
 import type { LLM } from '../llm/llm.ts'
 import type { Combinator } from '../threads/recipe.ts'
 import { balance } from './balance.ts'

@@ -15,10 +15,10 @@ import type { CombinedWork } from './combined-call.ts'
 export interface Combination {
   name: Combinator | 'cached'
   members: readonly LLM[]
-  /** What calls take over what the members take. */
+  /** Options of its calls, merged over the members' defaults. */
   own?: GenerateOptions
   work: CombinedWork
-  /** As it was given to the combinator, for the blocking thread. */
+  /** The options of the combinator, from which another thread can make a replica. */
   options: object
 }
 
@@ -41,9 +41,9 @@ class CombinedBackend implements Backend {
     this.#combination = combination
     this.#own = mergeOptions({}, own)
     this.#members = members.map(({ backend }) => backend)
-    this.provider = same(this.#members.map(({ provider }) => provider)) ?? name
-    this.model = own.model ?? same(this.#members.map(({ model }) => model))
-    this.defaults = mergeOptions(common(this.#members.map(({ defaults }) => defaults)), this.#own)
+    this.provider = commonValue(this.#members.map(({ provider }) => provider)) ?? name
+    this.model = own.model ?? commonValue(this.#members.map(({ model }) => model))
+    this.defaults = mergeOptions(commonOptions(this.#members.map(({ defaults }) => defaults)), this.#own)
     const { options } = combination
     noteRecipe(this, {
       kind: 'combination',
@@ -74,7 +74,7 @@ class CombinedBackend implements Backend {
         provider: this.provider,
         model: this.model,
         prompt,
-        options: this.#over(options, scope),
+        options: this.#mergeOverOwn(options, scope),
         defaults: this.defaults,
         scope,
         work: this.#combination.work,
@@ -86,22 +86,22 @@ class CombinedBackend implements Backend {
   }
 
   candidates(options: GenerateOptions): Candidate[] {
-    return this.#members.flatMap((member) => member.candidates(this.#over(options)))
+    return this.#members.flatMap((member) => member.candidates(this.#mergeOverOwn(options)))
   }
 
   identity(prompt: PromptFor, options: GenerateOptions, scope: CallScope = {}): unknown {
-    const given = this.#over(options, scope)
+    const given = this.#mergeOverOwn(options, scope)
     const [only, ...others] = this.#members.map((member) => member.identity(prompt, given, scope))
     return others.length === 0 ? only : { [this.#combination.name]: [only, ...others] }
   }
 
-  /** The first member counts: it is asked first, where there is an order. */
+  /** The first member counts, since combinators with an order ask it first. */
   async countTokens(
     prompt: Prompt,
     { exact, ...options }: GenerateOptions & { exact?: boolean },
   ): Promise<TokenCount> {
     this.throwIfClosed()
-    const given = this.#over(options)
+    const given = this.#mergeOverOwn(options)
     return this.#first.countTokens(prompt, { ...given, ...(exact === undefined ? {} : { exact }) })
   }
 
@@ -128,8 +128,8 @@ class CombinedBackend implements Backend {
     discard(this)
   }
 
-  /** A call's options over its own. */
-  #over(options: GenerateOptions, { isPlainText = false }: CallScope = {}): GenerateOptions {
+  /** The options of a call, merged over the combinator's own. */
+  #mergeOverOwn(options: GenerateOptions, { isPlainText = false }: CallScope = {}): GenerateOptions {
     return mergeOptions(isPlainText ? plainTextDefaults(this.#own) : this.#own, options)
   }
 
@@ -137,11 +137,11 @@ class CombinedBackend implements Backend {
     return this.#members[0] as Backend
   }
 
-  /** @throws ConvokeError `invalid_request` where there are several to ask */
+  /** The member. @throws ConvokeError `invalid_request` where there are several */
   get #only(): Backend {
     this.throwIfClosed()
     if (this.#members.length === 1) return this.#first
-    const message = `This LLM is a ${this.#combination.name} of ${this.#members.length} others, which have models of their own. Ask one of them.`
+    const message = `This LLM is a ${this.#combination.name} of ${this.#members.length} others, and each has models of its own. Ask one of them.`
     throw new ConvokeError('invalid_request', message, { provider: this.provider })
   }
 
@@ -156,12 +156,13 @@ class CombinedBackend implements Backend {
   }
 }
 
-/** What all values are; nothing where they differ. */
-function same<T>(values: readonly T[]): T | undefined {
+/** The value that all are equal to; undefined where they differ. */
+function commonValue<T>(values: readonly T[]): T | undefined {
   return values.every((value) => value === values[0]) ? values[0] : undefined
 }
 
-function common(all: readonly GenerateOptions[]): GenerateOptions {
+/** The options that are equal in all members. */
+function commonOptions(all: readonly GenerateOptions[]): GenerateOptions {
   const [first = {}, ...others] = all
   const names = Object.keys(first) as (keyof GenerateOptions)[]
   const shared = names.filter((name) => others.every((other) => other[name] === first[name]))

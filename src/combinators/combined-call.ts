@@ -1,4 +1,4 @@
-/** A call of a combined LLM: the calls of its members that are made for it, and what ends them all. */
+/** A call of a combined LLM: it makes calls of the members, ends them together, and adds up what they cost. */
 import { beginCall } from '../threads/calls-in-flight.ts'
 import type { Backend, CallScope, PromptFor, PendingCall } from '../llm/backend.ts'
 import type { CallStart } from '../policies/total-clock.ts'
@@ -11,7 +11,7 @@ import type { StreamSink } from '../response/response-stream.ts'
 import type { GenerateResponse, OtherAttempt } from '../types.ts'
 import type { GenerateOptions } from '../options/generate-options.ts'
 
-/** How a combinator answers a call: by its members' calls. Without a sink the reply is asked for as a whole. */
+/** How a combinator answers a call by calls of its members. Without a sink it asks for the whole reply. */
 export type CombinedWork = (call: CombinedCall, sink: StreamSink | undefined) => Promise<GenerateResponse>
 
 export interface CombinedContext {
@@ -19,14 +19,14 @@ export interface CombinedContext {
   model: string | undefined
   prompt: PromptFor
   options: GenerateOptions
-  /** Of the members, as far as they agree. */
+  /** The options that are equal in all members. */
   defaults: GenerateOptions
   scope: CallScope
   work: CombinedWork
   onEnd: () => void
 }
 
-/** A member's call on its way. */
+/** A member's call in flight. */
 export interface MemberRun {
   reply: Promise<GenerateResponse>
   running: PendingCall
@@ -39,8 +39,9 @@ export class CombinedCall implements PendingCall {
   readonly #controller = new AbortController()
   readonly #running = new Set<PendingCall>()
   readonly #otherAttempts: OtherAttempt[] = []
-  /** Shared by all members where the call itself limits its time; else each keeps its own limit. */
+  /** The start that all members share when the call itself has a `totalMs`. Otherwise each member keeps its own limit. */
   readonly #callStart: CallStart | undefined
+  /** The member's call whose reply is the likeliest to be the reply of this call. */
   #current: PendingCall | undefined
   #finished: GenerateResponse | undefined
 
@@ -52,11 +53,11 @@ export class CombinedCall implements PendingCall {
   }
 
   get bufferSize(): number {
-    return settingsOf(this.settled).stream.bufferSize
+    return settingsOf(this.mergedOptions).stream.bufferSize
   }
 
-  /** Its options over what the members take, as far as they agree. */
-  get settled(): GenerateOptions {
+  /** The options of the call, merged over those that are equal in all members. */
+  get mergedOptions(): GenerateOptions {
     const { defaults, scope } = this.#context
     return mergeOptions(scope.isPlainText ? plainTextDefaults(defaults) : defaults, this.options)
   }
@@ -65,12 +66,12 @@ export class CombinedCall implements PendingCall {
     return this.#current?.provider ?? this.#context.provider
   }
 
-  /** Rejects, from now on or already, with why the call was ended. */
+  /** Aborts when the call is cancelled. Its reason is the error of the call. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** What its members ask in common. */
+  /** The prompt of all members. */
   get prompt(): PromptFor {
     return this.#context.prompt
   }
@@ -79,7 +80,7 @@ export class CombinedCall implements PendingCall {
     return this.#context.scope
   }
 
-  /** Milliseconds that the call itself has left, by its own `totalMs`. */
+  /** The milliseconds that are left of the call's own `totalMs`; Infinity when it has none. */
   get leftMs(): number {
     const { totalMs = Infinity } = this.options.timeouts ?? {}
     const { startedAtMs = performance.now() } = this.#callStart ?? {}
@@ -93,7 +94,7 @@ export class CombinedCall implements PendingCall {
   }
 
   partial(): GenerateResponse {
-    return this.#finished ?? this.#withOtherAttempts(this.#current?.partial() ?? this.#unanswered())
+    return this.#finished ?? this.#withOtherAttempts(this.#current?.partial() ?? this.#noResponse())
   }
 
   generate(): Promise<GenerateResponse> {
@@ -105,8 +106,8 @@ export class CombinedCall implements PendingCall {
   }
 
   /**
-   * Asks a member.
-   * @param handsOver see `CallSetting`
+   * Begins a call of a member.
+   * @param handsOver see `CallScope`
    */
   start(member: Backend, sink: StreamSink | undefined, handsOver?: CallScope['handsOver']): MemberRun {
     this.signal.throwIfAborted()
@@ -123,28 +124,31 @@ export class CombinedCall implements PendingCall {
     return { reply, running: child, cancel: (reason) => child.cancel(reason) }
   }
 
-  /** This one's reply is the call's, of several that run. */
-  leads({ running }: MemberRun): void {
+  /** Makes one of several running calls the one whose reply becomes the reply of this call. */
+  makeCurrent({ running }: MemberRun): void {
     this.#current = running
   }
 
-  /** The same, awaited. */
+  /** Begins a call of a member, and waits for its reply. */
   async ask(member: Backend, sink: StreamSink | undefined, handsOver?: CallScope['handsOver']) {
     return this.start(member, sink, handsOver).reply
   }
 
-  /** Something that does not listen to the call's end, and need not be waited for then. */
+  /** Waits for work that cannot listen to a signal, until the call is cancelled. */
   async unlessEnded<T>(work: Promise<T>): Promise<T> {
     return unlessAborted(this.signal, work)
   }
 
-  /** A member's error is not the end of the call: what it cost is told with the reply. */
+  /** Records a member's error that does not end the call, with what it cost: the reply lists it in `otherAttempts`. */
   recordFailure(error: ConvokeError, { provider, model }: Backend): void {
-    const { partial = this.#unanswered(provider, model), attempts, code } = error
+    const { partial = this.#noResponse(provider, model), attempts, code } = error
     this.recordReply(partial, attempts, code)
   }
 
-  /** @param attempts those of LLMs that are lost with it included, as errors have it */
+  /**
+   * Records a member's reply that is not the reply of this call, with what it cost.
+   * @param attempts all requests of the member's call, those of its own `otherAttempts` included
+   */
   recordReply(reply: GenerateResponse, attempts: number, code: ErrorCode = 'cancelled'): void {
     const { provider, model, usage, costUsd, otherAttempts = [] } = reply
     const cost = costUsd === undefined ? {} : { costUsd }
@@ -156,24 +160,25 @@ export class CombinedCall implements PendingCall {
     const { options, scope, work, onEnd } = this.#context
     const { signal } = options
     let stopListening = () => {}
-    const end = scope.isPart ? () => {} : beginCall()
+    const endCall = scope.isPart ? () => {} : beginCall()
     try {
       stopListening = onAbort(signal, (reason) => this.cancel(reason))
       this.signal.throwIfAborted()
       this.#finished = this.#withOtherAttempts(await work(this, sink))
       return this.#finished
     } catch (error) {
-      throw this.#failure(error)
+      throw this.#errorOf(error)
     } finally {
       stopListening()
-      end()
+      endCall()
       onEnd()
     }
   }
 
-  #failure(thrown: unknown): ConvokeError {
-    const error = isConvokeError(thrown) ? thrown : this.#broken(thrown)
-    // What ended all of them is no failure of one before.
+  /** The error of the call, with the cost of all members. */
+  #errorOf(thrown: unknown): ConvokeError {
+    const error = isConvokeError(thrown) ? thrown : this.#unexpectedError(thrown)
+    // The error that ended the call ended all members alike, and is not one that came before it.
     const isEnded = this.signal.aborted
     const failed = this.#otherAttempts.filter(
       ({ code }) => code !== 'cancelled' && !(isEnded && code === error.code),
@@ -184,12 +189,12 @@ export class CombinedCall implements PendingCall {
     }
     return error.amend({
       attempts: error.attempts + attemptsOf(this.#otherAttempts),
-      partial: this.#withOtherAttempts(error.partial ?? this.#broke(error)),
+      partial: this.#withOtherAttempts(error.partial ?? this.#failedResponse(error)),
     })
   }
 
-  /** A function of the caller's, or a bug. */
-  #broken(thrown: unknown): ConvokeError {
+  /** A function that the user gave to the combinator threw, or there is a bug. */
+  #unexpectedError(thrown: unknown): ConvokeError {
     const { provider } = this.#context
     const message = messageOf(thrown)
     return new ConvokeError('configuration', `The combined call failed: ${message}`, {
@@ -198,18 +203,19 @@ export class CombinedCall implements PendingCall {
     })
   }
 
-  #broke(error: ConvokeError): GenerateResponse {
-    return { ...this.#unanswered(), finishReason: finishReasonOfError(error) }
+  #failedResponse(error: ConvokeError): GenerateResponse {
+    return { ...this.#noResponse(), finishReason: finishReasonOfError(error) }
   }
 
   #withOtherAttempts(response: GenerateResponse): GenerateResponse {
-    // A copy: the reply is also the member's own, and that of a call which several wait for is theirs.
+    // A copy, because others hold this object too: the member's own call, and in a shared call all who wait for it.
     return this.#otherAttempts.length === 0
       ? response
       : { ...response, otherAttempts: [...this.#otherAttempts, ...(response.otherAttempts ?? [])] }
   }
 
-  #unanswered(provider = this.#context.provider, model = this.#context.model): GenerateResponse {
+  /** The response of an LLM that has not answered. */
+  #noResponse(provider = this.#context.provider, model = this.#context.model): GenerateResponse {
     return emptyResponse({ provider, model: this.options.model ?? model ?? '' })
   }
 }

@@ -237,7 +237,7 @@ class Race {
     clearTimeout(this.#timer)
     const first = this.#first as Racer
     if (first === racer || this.#running.has(first)) this.#measure(first)
-    this.#call.leads(racer.run)
+    this.#call.makeCurrent(racer.run)
     for (const other of this.#running) if (other !== racer) other.run.cancel('another LLM was faster')
   }
 

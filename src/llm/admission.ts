@@ -1,5 +1,5 @@
 /**
- * The way of every attempt to the vendor: circuit breaker → slot → rate permit. Each LLM has one.
+ * Admits the attempts of one LLM to the vendor: circuit breaker → slot → rate permit.
  *
  * Room `llm`: one LLM, and one call from the facade to the provider. Imported by `blocking/thread`, `combinators`,
  * `index`, `session`.
@@ -12,18 +12,18 @@ import type { LLMOptions } from '../options/llm-options.ts'
 import { estimateInputTokens } from '../tokens/count-tokens.ts'
 import type { GenerateResponse } from '../types.ts'
 
-/** About so many of the last replies make the average of output tokens. */
+/** About so many of the last replies count in the average of output tokens. */
 const averagedReplies = 50
 
-/** An attempt, as far as its admission goes. */
+/** The part of an attempt that its admission needs. */
 export interface AdmissionRequest<Mode = unknown> {
   readonly request: ChatRequest
   readonly signal: AbortSignal
-  /** The call was admitted before, so its retry may join a full queue. */
+  /** A retry may join a full queue, since its call was admitted before. */
   readonly isRetry: boolean
   /** Sends the request. */
   run(mode: Mode): Promise<GenerateResponse>
-  /** Tokens that the attempt cost although it failed. */
+  /** The tokens that a failed attempt has cost. */
   spentTokens(error: unknown): number
 }
 
@@ -31,7 +31,7 @@ export class Admission {
   readonly #limiter: Limiter
   readonly #rateLimit: RateLimit | undefined
   readonly #breaker: Breaker | undefined
-  /** The average of the replies so far, for requests without `maxTokens`. */
+  /** The average output tokens of the replies so far. They are expected of requests without `maxTokens`. */
   #outputTokens = 0
   #replies = 0
 
@@ -50,40 +50,40 @@ export class Admission {
   }
 
   /**
-   * Runs the attempt when a slot and a permit are free. The attempt holds its slot while it waits for the permit: no other
-   * attempt could send either, and `maxQueue` bounds the whole queue that way.
+   * Runs the attempt as soon as a slot and a rate permit are free. The attempt holds its slot while it waits for the permit.
+   * No other attempt could be sent meanwhile, and this way `maxQueue` limits all attempts that wait.
    * @throws ConvokeError `queue_full`, `circuit_open`; the signal's reason when it fires in the queue
    */
   async execute<Mode>(attempt: AdmissionRequest<Mode>, mode: Mode): Promise<GenerateResponse> {
-    // An open circuit ends the attempt before each queue, which would be a wait for nothing, and before the request.
+    // An open circuit is checked before each queue, so that no attempt waits in vain, and again before the request.
     this.#breaker?.check()
     const { signal, isRetry } = attempt
     const rateLimit = this.#rateLimit
     const send = () => attempt.run(mode)
-    if (!rateLimit) return this.#limiter.execute(() => this.#guarded(send), signal, isRetry)
-    return this.#limiter.execute(() => this.#paced(send, rateLimit, attempt), signal, isRetry)
+    if (!rateLimit) return this.#limiter.execute(() => this.#sendThroughBreaker(send), signal, isRetry)
+    return this.#limiter.execute(() => this.#sendWithPermit(send, rateLimit, attempt), signal, isRetry)
   }
 
-  #guarded(send: () => Promise<GenerateResponse>): Promise<GenerateResponse> {
+  #sendThroughBreaker(send: () => Promise<GenerateResponse>): Promise<GenerateResponse> {
     return this.#breaker ? this.#breaker.execute(send) : send()
   }
 
-  async #paced(
+  async #sendWithPermit(
     send: () => Promise<GenerateResponse>,
     rateLimit: RateLimit,
     attempt: AdmissionRequest,
   ): Promise<GenerateResponse> {
     const { request, signal } = attempt
     this.#breaker?.check()
-    const permit = await rateLimit.acquire(rateLimit.countsTokens ? this.#expected(request) : 0, signal)
+    const permit = await rateLimit.acquire(rateLimit.countsTokens ? this.#estimateTokens(request) : 0, signal)
     let isSent = false
     try {
       signal.throwIfAborted()
-      const response = await this.#guarded(() => {
+      const response = await this.#sendThroughBreaker(() => {
         isSent = true
         return send()
       })
-      this.#average(response.usage.outputTokens)
+      this.#updateAverage(response.usage.outputTokens)
       permit.settle(response.usage.totalTokens)
       return response
     } catch (error) {
@@ -93,13 +93,13 @@ export class Admission {
     }
   }
 
-  /** An estimate of the tokens that a request will cost. */
-  #expected(request: ChatRequest): number {
+  /** Estimates the input and output tokens of a request. */
+  #estimateTokens(request: ChatRequest): number {
     return estimateInputTokens(request) + (request.maxTokens ?? Math.round(this.#outputTokens))
   }
 
-  /** The mean of the first replies; later, a mean that follows the last ones. */
-  #average(outputTokens: number): void {
+  /** The mean of all replies at first; after `averagedReplies` it follows the latest ones. */
+  #updateAverage(outputTokens: number): void {
     this.#replies = Math.min(this.#replies + 1, averagedReplies)
     this.#outputTokens += (outputTokens - this.#outputTokens) / this.#replies
   }

@@ -1,4 +1,4 @@
-/** One request of a call: its clocks, its chunks on their way to the reader, and the response that they make. */
+/** One request of a call: its clocks, its chunks on the way to the reader, and the response that the chunks make. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { ConvokeError, isFreeOfCharge, finishReasonOfError, isConvokeError, messageOf } from '../errors.ts'
 import type { ConvokeErrorOptions } from '../errors.ts'
@@ -18,29 +18,29 @@ import type { AdmissionRequest } from './admission.ts'
 
 type Finish = Extract<ProviderChunk, { type: 'finish' }>
 
-/** What a call gives each of its attempts. */
+/** The facts of a call that each of its attempts needs. */
 export interface AttemptContext {
   /** The provider's name in errors and responses. */
   name: string
   request: ChatRequest
   settings: Settings
   warnings: Warning[]
-  /** The reply must fit it. */
+  /** The schema that the reply must fit. */
   schema: StandardSchemaV1 | undefined
-  /** Ends the call. */
+  /** Aborts when the call ends before its reply. */
   signal: AbortSignal
   totalClock: TotalClock
   progress: CallProgress
 }
 
-/** How far the call got, over all its attempts. */
+/** The progress of a call over all its attempts. */
 interface CallProgress {
   readonly startedAtMs: number
-  /** Requests that were sent. */
+  /** How many requests were sent. */
   attempts: number
 }
 
-/** How an attempt asks: for the whole reply by the vendor's plain endpoint, or for chunks, which go to the sink. */
+/** How an attempt asks: for the whole reply, by the vendor's endpoint without streaming, or for chunks, which go to the sink. */
 export interface AttemptMode {
   provider: Provider
   isWhole: boolean
@@ -49,16 +49,16 @@ export interface AttemptMode {
 
 export class Attempt implements AdmissionRequest {
   readonly isRetry: boolean
-  /** The reply, when it is whole. */
+  /** The response, when the reply is complete. */
   finished: GenerateResponse | undefined
-  /** Whether the reader has seen something of this reply. */
+  /** Whether the reader has seen a chunk of this reply. */
   isVisible = false
   readonly #context: AttemptContext
   #builder: ResponseBuilder
   #firstChunkAtMs: number | undefined
-  /** A start chunk waits for content, so that an attempt that fails before it leaves no trace. */
-  #waitingStart: StartChunk | undefined
-  /** Chunks with content. */
+  /** A start chunk that waits for content, so that the reader sees nothing of an attempt that fails before its content. */
+  #pendingStart: StartChunk | undefined
+  /** How many chunks had content. */
   #contentChunks = 0
 
   constructor(context: AttemptContext, isRetry: boolean) {
@@ -75,7 +75,7 @@ export class Attempt implements AdmissionRequest {
     return this.#context.signal
   }
 
-  /** One request, ended by its clocks or by the call's signal even when the provider does not listen to them. */
+  /** Sends the request. Its clocks and the call's signal end it, even when the provider does not listen to its signal. */
   async run(mode: AttemptMode): Promise<GenerateResponse> {
     const { signal, totalClock, progress } = this.#context
     progress.attempts++
@@ -90,8 +90,8 @@ export class Attempt implements AdmissionRequest {
       return await unlessAborted(controller.signal, reply)
     } catch (thrown) {
       if (controller.signal.aborted) throw controller.signal.reason
-      const error = this.typed(thrown)
-      // Closes the socket of an attempt that broke, whatever the provider left open.
+      const error = this.toConvokeError(thrown)
+      // This closes the socket, which the provider may have left open.
       controller.abort(error)
       throw error
     } finally {
@@ -99,25 +99,25 @@ export class Attempt implements AdmissionRequest {
     }
   }
 
-  /** Tokens that the attempt cost although it failed. */
+  /** The tokens that the failed attempt has cost. */
   spentTokens(error: unknown): number {
-    return this.broken(this.typed(error)).usage.totalTokens
+    return this.failedResponse(this.toConvokeError(error)).usage.totalTokens
   }
 
-  /** What has arrived so far. */
+  /** The response of the chunks that have arrived so far. */
   partial(): GenerateResponse {
     return this.finished ?? this.#response('other')
   }
 
-  /** What had arrived before an error. */
-  broken(error: ConvokeError): GenerateResponse {
-    // A request that never reached the vendor, or that the vendor refused, cost nothing.
+  /** The response of the chunks that had arrived before an error. */
+  failedResponse(error: ConvokeError): GenerateResponse {
+    // A request that did not reach the vendor, or that the vendor refused, cost nothing.
     const mayHaveCost = this.#context.progress.attempts > 0 && !isFreeOfCharge(error)
     return this.#response(finishReasonOfError(error), this.#builder.hasBegun || mayHaveCost)
   }
 
-  /** Whatever was thrown, as a ConvokeError: a provider that throws anything else is broken. */
-  typed(thrown: unknown): ConvokeError {
+  /** The thrown value as a ConvokeError. A provider that throws any other value has a fault. */
+  toConvokeError(thrown: unknown): ConvokeError {
     if (isConvokeError(thrown)) return thrown
     return this.error('malformed_response', `The provider failed: ${messageOf(thrown)}`, { cause: thrown })
   }
@@ -127,7 +127,7 @@ export class Attempt implements AdmissionRequest {
     return new ConvokeError(code, message, { provider: name, model: request.model, ...options })
   }
 
-  /** Takes back what the reader has seen, since the reply begins again. */
+  /** Voids the chunks that the reader has seen, because the reply begins again. */
   reset(sink: StreamSink | undefined, number: number, error: ConvokeError): void {
     if (this.isVisible) void sink?.push({ type: 'reset', content: '', attempt: number, error })
     this.isVisible = false
@@ -146,10 +146,10 @@ export class Attempt implements AdmissionRequest {
   async #readStream({ provider, sink }: AttemptMode, controller: AbortController): Promise<GenerateResponse> {
     const { signal } = controller
     const clock = new StreamClock(this.#context.settings.timeouts, (phase, limitMs) => {
-      const event = phase === 'idle' ? 'The stream stood still' : 'No content came'
+      const event = phase === 'idle' ? 'Nothing arrived' : 'No content arrived'
       controller.abort(this.error('timeout', `${event} for ${phase}Ms ${limitMs}.`, { phase }))
     })
-    // A provider that does not listen to its signal must not leave a timer behind, which would hold the process.
+    // A provider may ignore its signal. The timer of its clock would keep the process from exiting then.
     const stopListening = onAbort(signal, () => clock.stop())
     try {
       for await (const given of provider.stream(this.request, signal)) {
@@ -160,9 +160,9 @@ export class Attempt implements AdmissionRequest {
           const room = this.#deliver(chunk, sink)
           if (room) await this.#waitForReader(room, clock, signal)
           if (chunk.type !== 'finish') continue
-          // The vendor is done: the time that a schema takes is not its silence.
+          // The vendor is done, and the time that a schema takes is not its silence.
           clock.pause()
-          return await this.#end(chunk, signal, sink)
+          return await this.#finishStream(chunk, signal, sink)
         }
       }
       throw this.error('stream_truncated', 'The provider ended its stream without a finish chunk.')
@@ -172,11 +172,11 @@ export class Attempt implements AdmissionRequest {
     }
   }
 
-  /** Hands a chunk on. A promise means that the reader has enough for now. */
+  /** Gives a chunk to the reader. The promise, if there is one, settles when the reader takes more. */
   #deliver(chunk: ProviderChunk, sink: StreamSink | undefined): Promise<void> | undefined {
     if (chunk.type === 'start') {
       if (this.#contentChunks > 0) this.#restartReply(sink)
-      this.#waitingStart = chunk
+      this.#pendingStart = chunk
     }
     this.#builder.add(chunk)
     if (!isContentChunk(chunk)) return undefined
@@ -187,22 +187,22 @@ export class Attempt implements AdmissionRequest {
     this.#firstChunkAtMs ??= performance.now()
     if (!sink) return undefined
     this.isVisible = true
-    if (this.#waitingStart) void sink.push(this.#waitingStart)
-    this.#waitingStart = undefined
+    if (this.#pendingStart) void sink.push(this.#pendingStart)
+    this.#pendingStart = undefined
     return sink.push(chunk as StreamChunk)
   }
 
-  /** A second start: the vendor (or a proxy that splices) began the reply again, which voids what came before. */
+  /** A second start chunk: the vendor, or a proxy that joins streams, began the reply again. The chunks before it are void. */
   #restartReply(sink: StreamSink | undefined): void {
-    const message = 'The vendor took back what it had sent, and began its reply anew.'
+    const message = 'The vendor discarded what it had sent, and began its reply again.'
     const error = this.error('stream_truncated', message)
     if (this.isVisible && this.#context.settings.retry.replay !== 'restart') throw error
     this.reset(sink, this.#context.progress.attempts, error)
   }
 
   /**
-   * The reader is slow: the vendor is not to blame, the socket is not read, and a script that has nothing else to do
-   * may end. A call that ends meanwhile makes room as well.
+   * Waits for a slow reader. The stream's clock stops, because the delay is not the vendor's; the socket is not read; and
+   * the call does not keep the process from exiting. The end of the call also ends this wait.
    */
   async #waitForReader(room: Promise<void>, clock: StreamClock, signal: AbortSignal): Promise<void> {
     const { totalClock } = this.#context
@@ -216,10 +216,14 @@ export class Attempt implements AdmissionRequest {
     clock.resume()
   }
 
-  /** The end waits for no reader: it may pass the buffer's bound, and the slot is free at once. */
-  async #end(chunk: Finish, signal: AbortSignal, sink: StreamSink | undefined): Promise<GenerateResponse> {
+  /** The finish chunk does not wait for the reader, so that the slot is free at once: it may exceed the buffer's size. */
+  async #finishStream(
+    chunk: Finish,
+    signal: AbortSignal,
+    sink: StreamSink | undefined,
+  ): Promise<GenerateResponse> {
     const response = await this.#finish(chunk, signal)
-    if (this.#waitingStart) void sink?.push(this.#waitingStart)
+    if (this.#pendingStart) void sink?.push(this.#pendingStart)
     void sink?.push({ ...chunk, usage: response.usage })
     return response
   }
@@ -228,9 +232,9 @@ export class Attempt implements AdmissionRequest {
     this.#firstChunkAtMs ??= performance.now()
     const response = this.#response(chunk.finishReason)
     const { schema } = this.#context
-    // Before the finish chunk: a stream ends by it or by an error, never by both.
+    // The schema is checked before the finish chunk, since a stream ends by that chunk or by an error, never by both.
     if (schema && response.toolCalls.length === 0) response.output = await outputOf(response, schema)
-    // The call may have ended while the schema took its time.
+    // The call may have been aborted during the check.
     if (signal.aborted) throw signal.reason
     this.finished = response
     return response
@@ -249,7 +253,10 @@ export class Attempt implements AdmissionRequest {
   }
 }
 
-/** Text without content is a sign of life; counts alone, which a ping may carry, are none. */
+/**
+ * Resets the stream's clock. Chunks without content are signs of life too, except token counts, which a vendor's ping may
+ * carry.
+ */
 function touch(clock: StreamClock, chunks: readonly ProviderChunk[]): void {
   let isAlive = false
   for (const chunk of chunks) {

@@ -1,6 +1,6 @@
 /**
- * What stands behind an LLM: a vendor (vendor-caller.ts), or other LLMs (combinators/). The facade derives its methods
- * from this, so whatever takes an LLM takes any of them.
+ * The contract of what is behind an LLM's facade: a vendor (vendor-backend.ts) or other LLMs (combinators/). The facade
+ * derives all its methods from this contract, so code that takes an LLM takes either kind.
  */
 import type { ConvokeError } from '../errors.ts'
 import type { CallStart } from '../policies/total-clock.ts'
@@ -11,31 +11,31 @@ import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
 import type { GenerateOptions, RequestOptions } from '../options/generate-options.ts'
 
-/** A prompt; or a function that gives the messages of a session, normalised already, as one provider accepts them. */
+/** A prompt, or a function that gives a session's normalised messages in the form that one provider accepts. */
 export type PromptFor = Prompt | ((provider: string) => readonly RequestMessage[])
 
-/** A call that is yet to begin: by `generate` or by `run`, once. */
+/** A call that has not begun. `generate` or `run` begins it, once. */
 export interface PendingCall extends StreamSource {
   readonly bufferSize: number
-  /** Who answers, as far as that is known by now. */
+  /** The provider that answers, as far as it is known by now. */
   readonly provider: string
-  /** The whole reply, where the vendor has it by its plain endpoint. */
+  /** Asks for the whole reply, by the vendor's endpoint without streaming where there is one. */
   generate(): Promise<GenerateResponse>
 }
 
-/** What a call gets from the one around it, beside options. */
+/** Facts that an outer call gives to a call inside it. */
 export interface CallScope {
-  /** It runs inside another call, which is counted already. */
+  /** The call runs inside another call, which is counted as in flight already. */
   isPart?: boolean
-  /** A reply in plain text, whatever calls take by default: no tools, no schema, nothing that ends it early. */
+  /** The reply is plain text: the defaults for `tools`, `schema`, `stop` and `messages` do not apply. */
   isPlainText?: boolean
-  /** When the first request was sent: `totalMs` of a call counts from there, whoever answers it. */
+  /** The start of the outer call's first request, from which `totalMs` counts for all LLMs that answer it. */
   callStart?: CallStart
-  /** An attempt failed and would be tried again, with nothing visible: true ends the call, for another LLM to answer. */
+  /** Asked before a retry, while the reader has seen nothing: true ends the call instead, so that another LLM answers. */
   handsOver?: (error: ConvokeError) => boolean
 }
 
-/** Who may answer a call, and what its window must hold. */
+/** A model that may answer a call, and the tokens of its window that are for the reply. */
 export interface Candidate {
   provider: string
   model: string | undefined
@@ -43,19 +43,19 @@ export interface Candidate {
 }
 
 export interface Backend extends MadeLLM {
-  /** Of several LLMs, the provider that all have, or the combinator's name. */
+  /** Combined LLMs have their common provider, or the combinator's name. */
   readonly provider: string
-  /** Of several LLMs, the model that all have. */
+  /** Combined LLMs have their common model. */
   readonly model: string | undefined
-  /** What calls take where they say nothing; of several LLMs, as far as they agree. */
+  /** The options of calls that do not set them. Combined LLMs have those that are equal in all members. */
   readonly defaults: Readonly<GenerateOptions>
-  /** The vendors' callers in it. */
+  /** The vendors' backends in it. */
   readonly leaves: readonly Backend[]
   readonly activity: { running: number; queued: number }
-  /** @throws ConvokeError `invalid_request` for bad options, `configuration` when it was closed */
+  /** @throws ConvokeError `invalid_request` for bad options, `configuration` when the LLM was closed */
   call(prompt: PromptFor, options: GenerateOptions, scope?: CallScope): PendingCall
   candidates(options: GenerateOptions): Candidate[]
-  /** All that decides on the reply, as plain data: two calls with the same may share one. @throws as a call */
+  /** Everything that affects the reply, as plain data: calls with equal identities may share a cached reply. @throws as a call */
   identity(prompt: PromptFor, options: GenerateOptions, scope?: CallScope): unknown
   countTokens(prompt: Prompt, options: GenerateOptions & { exact?: boolean }): Promise<TokenCount>
   listModels(options: RequestOptions): Promise<ModelInfo[]>

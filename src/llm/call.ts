@@ -1,4 +1,4 @@
-/** One call of an LLM: its retries, what ends it, and the error that it ends with. attempt.ts has one request of it. */
+/** One call of an LLM: its retries, its time limit, its cancellation, and its error. Each request is an attempt, see attempt.ts. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { abortedError, isConvokeError, messageOf } from '../errors.ts'
 import type { ConvokeError } from '../errors.ts'
@@ -20,18 +20,18 @@ export interface CallContext {
   /** The provider's name in errors and responses. */
   name: string
   admission: Admission
-  budget: RetryBudget
+  retryBudget: RetryBudget
   settings: Settings
   request: ChatRequest
   warnings: Warning[]
-  /** The reply must fit it. */
+  /** The schema that the reply must fit. */
   schema: StandardSchemaV1 | undefined
   /** The user's signal. */
   signal: AbortSignal | undefined
   scope: CallScope
-  /** The provider; a promise at first use, while it is loaded. */
+  /** The provider; a promise of it while the vendor's SDK is loaded. */
   provider: () => Provider | Promise<Provider>
-  /** Called when the call has ended, in whatever way. */
+  /** Called when the call has ended, with a response or an error. */
   onEnd: () => void
 }
 
@@ -45,7 +45,6 @@ export class Call implements PendingCall {
     this.#context = context
     const { name, request, settings, warnings, schema, scope } = context
     const { totalMs } = settings.timeouts
-    const expire = () => this.#expire(totalMs)
     this.#attemptContext = {
       name,
       request,
@@ -53,7 +52,7 @@ export class Call implements PendingCall {
       warnings,
       schema,
       signal: this.#controller.signal,
-      totalClock: new TotalClock(totalMs, scope.callStart ?? {}, expire),
+      totalClock: new TotalClock(totalMs, scope.callStart ?? {}, () => this.#abortAfter(totalMs)),
       progress: { startedAtMs: performance.now(), attempts: 0 },
     }
     this.#attempt = new Attempt(this.#attemptContext, false)
@@ -68,7 +67,7 @@ export class Call implements PendingCall {
   }
 
   cancel(reason?: unknown): void {
-    // The reply is whole already: a reader that leaves at its finish chunk cancels nothing.
+    // The reply is complete: a reader that leaves at the finish chunk cancels nothing.
     if (this.#attempt.finished) return
     const { name, request } = this.#context
     this.#controller.abort(abortedError(reason, { provider: name, model: request.model }))
@@ -78,52 +77,56 @@ export class Call implements PendingCall {
     return this.#attempt.partial()
   }
 
-  /** The whole reply of a plain call, through the vendor's plain endpoint where it has one. */
+  /** Asks for the whole reply, by the vendor's endpoint without streaming where there is one. */
   generate(): Promise<GenerateResponse> {
     return this.#run(undefined, true)
   }
 
-  /** The same call as a stream; chunks go to the sink. */
+  /** Asks for a stream, whose chunks go to the sink. */
   run(sink: StreamSink): Promise<GenerateResponse> {
     return this.#run(sink, false)
   }
 
-  async #run(sink: StreamSink | undefined, isPlain: boolean): Promise<GenerateResponse> {
-    const { signal: userSignal, admission, budget, settings, scope } = this.#context
+  async #run(sink: StreamSink | undefined, mayBeWhole: boolean): Promise<GenerateResponse> {
+    const { signal: userSignal, admission, scope } = this.#context
     const { signal } = this.#controller
-    const { replay, attempts } = settings.retry
-    const end = scope.isPart ? () => {} : beginCall()
+    const endCall = scope.isPart ? () => {} : beginCall()
     const stopListening = onAbort(userSignal, (reason) => this.cancel(reason))
     try {
       signal.throwIfAborted()
-      const provider = await this.#ready(signal)
-      const mode = { provider, sink, isWhole: isPlain && provider.generate !== undefined }
-      const policy = {
-        ...settings.retry,
-        attempts: replay === 'never' ? 1 : attempts,
-        budget,
-        mayRetry: (error: ConvokeError) =>
-          this.#attempt.isVisible ? replay === 'restart' : !scope.handsOver?.(error),
-        onRetry: (error: ConvokeError, number: number) => this.#restart(sink, number, error),
-      }
-      return await retry(() => admission.execute(this.#attempt, mode), policy, signal)
+      const provider = await this.#readyProvider(signal)
+      const mode = { provider, sink, isWhole: mayBeWhole && provider.generate !== undefined }
+      return await retry(() => admission.execute(this.#attempt, mode), this.#retryPolicy(sink), signal)
     } catch (error) {
       throw this.#failure(error)
     } finally {
       this.#attemptContext.totalClock.stop()
       stopListening()
-      end()
+      endCall()
       this.#context.onEnd()
     }
   }
 
-  /** The provider, whose SDK may have to be loaded; an abort does not wait for that. */
-  #ready(signal: AbortSignal): Provider | Promise<Provider> {
-    const provider = this.#context.provider()
-    return provider instanceof Promise ? this.#loaded(provider, signal) : provider
+  /** The rules for retries, see `RetryOptions`. A reply of which the reader has seen a part is repeated only by a restart. */
+  #retryPolicy(sink: StreamSink | undefined): Parameters<typeof retry>[1] {
+    const { retryBudget, settings, scope } = this.#context
+    const { replay, attempts } = settings.retry
+    return {
+      ...settings.retry,
+      attempts: replay === 'never' ? 1 : attempts,
+      budget: retryBudget,
+      mayRetry: (error) => (this.#attempt.isVisible ? replay === 'restart' : !scope.handsOver?.(error)),
+      onRetry: (error, number) => this.#beginRetry(sink, number, error),
+    }
   }
 
-  async #loaded(provider: Promise<Provider>, signal: AbortSignal): Promise<Provider> {
+  /** The provider, whose SDK may have to be loaded. An abort does not wait for that. */
+  #readyProvider(signal: AbortSignal): Provider | Promise<Provider> {
+    const provider = this.#context.provider()
+    return provider instanceof Promise ? this.#loadedProvider(provider, signal) : provider
+  }
+
+  async #loadedProvider(provider: Promise<Provider>, signal: AbortSignal): Promise<Provider> {
     try {
       return await unlessAborted(signal, provider)
     } catch (error) {
@@ -134,25 +137,25 @@ export class Call implements PendingCall {
     }
   }
 
-  #restart(sink: StreamSink | undefined, number: number, error: ConvokeError): void {
+  #beginRetry(sink: StreamSink | undefined, number: number, error: ConvokeError): void {
     this.#attempt.reset(sink, number, error)
     this.#attempt = new Attempt(this.#attemptContext, true)
   }
 
-  #expire(totalMs: number): void {
+  #abortAfter(totalMs: number): void {
     const message = `The call took longer than totalMs ${totalMs}.`
     this.#controller.abort(this.#attempt.error('timeout', message, { phase: 'total', isRetryable: false }))
   }
 
-  /** The error that the caller gets, with what had arrived. */
+  /** The error that the caller gets, with the partial response. */
   #failure(thrown: unknown): ConvokeError {
-    let error = this.#attempt.typed(thrown)
+    let error = this.#attempt.toConvokeError(thrown)
     if (!error.provider) {
       const { code, message, cause, retryAfterMs } = error
       const wait = retryAfterMs === undefined ? {} : { retryAfterMs }
       error = this.#attempt.error(code, message, { cause, ...wait })
     }
     const { attempts } = this.#attemptContext.progress
-    return error.amend({ attempts, partial: this.#attempt.broken(error) })
+    return error.amend({ attempts, partial: this.#attempt.failedResponse(error) })
   }
 }

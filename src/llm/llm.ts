@@ -1,4 +1,4 @@
-/** createLLM, and the facade that every LLM wears, whatever stands behind it. */
+/** createLLM, and the class of all LLMs: of one vendor's model as of several combined. */
 import { callBlocking, generateBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions, RequestOptions, GenerateOptions } from '../options/generate-options.ts'
 import type { BlockingStream } from '../blocking/blocking-stream.ts'
@@ -40,22 +40,24 @@ export function createLLM(provider: string | object, options: LLMOptions = {}): 
   if (typeof provider !== 'object' || provider === null) {
     throw new ConvokeError(
       'configuration',
-      `createLLM takes a provider's name or a vendor client, not ${String(provider)}.`,
+      `createLLM takes a provider's name or a vendor client, not ${String(provider)}. Pass a name such as 'openai'.`,
     )
   }
   return new LLM(new VendorBackend(recognizeClient(provider), options, provider))
 }
 
 /**
- * A model behind one facade: calls, streams, and what the vendor tells of its models. Make one with `createLLM`.
- * `Default` is the response to calls that give neither a schema nor tools.
+ * A model with one interface for all vendors: calls, streams, token counts and lists of models. `createLLM` makes one.
+ * `Default` is the type of the response to calls that give neither a schema nor tools.
  */
 export class LLM<Default extends GenerateResponse = GenerateResponse> implements AsyncDisposable {
-  /** The provider's name, as errors and responses give it; of LLMs that differ in it, the combinator's name. */
+  /**
+   * The provider's name, as errors and responses show it. Combined LLMs of several providers have the combinator's name.
+   */
   readonly provider: string
-  /** The model that calls use when they name none; nothing where combined LLMs differ in it. */
+  /** The model of calls that name none. Undefined for combined LLMs whose models differ. */
   readonly model: string | undefined
-  /** Only the compiler reads it: it tells LLMs apart whose defaults give different responses. It has no value. */
+  /** Has no value. The compiler tells LLMs by it whose defaults give different responses. */
   declare readonly '~response'?: Default
   readonly #backend: Backend
 
@@ -67,11 +69,13 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * One reply, without blocking the thread. With `stream: true` it gives the `ResponseStream` at once, as `stream()`
-   * does. `output` of the response is there, and typed, where the call has a `schema`; with `tools` besides it may be
-   * absent, since a reply that calls a tool has none. Tools among the LLM's defaults are not seen by the types.
+   * Gives one reply. With `stream: true` it gives a `ResponseStream` at once, as `stream()` does.
    *
-   * @throws ConvokeError with a `code` that is the same for the same cause on every vendor
+   * With a `schema`, the response has a typed `output`. With `tools` as well, `output` may be absent, since a reply that
+   * calls a tool has none. The types do not know of tools among the LLM's defaults: check `output` there.
+   *
+   * @throws ConvokeError with the same `code` for the same cause on every vendor. Without `stream: true` the promise
+   * rejects, also for a bad option.
    */
   agenerate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -92,9 +96,9 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * One reply, chunk by chunk as it comes. `response` of the stream is typed as that of `agenerate`.
+   * Gives one reply, chunk by chunk as it arrives. The stream's `response` has the type that `agenerate` gives.
    *
-   * @throws ConvokeError at once for bad input; what fails later ends the stream
+   * @throws ConvokeError `invalid_request` at once for a bad prompt or option. A later error ends the stream.
    */
   stream<Output = never, Tool extends string = never>(
     prompt: Prompt,
@@ -106,12 +110,13 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * One reply, while this thread waits: for scripts. It runs in a thread of its own, started at the first call, by the
-   * same code as `agenerate`, with the same errors; retries, limits and kept connections are that thread's own. With
-   * `stream: true` it gives the chunks as they come.
+   * Gives one reply while this thread waits, for scripts. The call runs in a second thread, which the first such call
+   * starts, by the same code as `agenerate`. That thread has retries, limits and open connections of its own. With
+   * `stream: true` it gives a `BlockingStream`, whose chunks are read as they arrive.
    *
-   * @throws ConvokeError as `agenerate`; `blocking_unavailable` where calls of this thread would stand still meanwhile, or
-   * where the LLM or an option cannot cross; `worker_lost` when the thread died: the next call has a new one
+   * @throws ConvokeError the errors of `agenerate`; `blocking_unavailable` when other calls of this thread would stand
+   * still meanwhile, or when the LLM or an option cannot be sent to the second thread; `worker_lost` when that thread
+   * died, and then the next call starts a new one
    */
   generate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -127,7 +132,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * What stands behind it, for combinators.
+   * The vendor's model or the combined LLMs that answer the calls, for combinators.
    * @internal
    */
   get backend(): Backend {
@@ -135,7 +140,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * What its calls take where they say nothing.
+   * The options that calls have by default.
    * @internal
    */
   get defaults(): Readonly<GenerateOptions> {
@@ -143,7 +148,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * Who may answer such a call.
+   * The LLMs that may answer a call with these options.
    * @internal
    */
   candidates(options: GenerateOptions): Candidate[] {
@@ -151,7 +156,7 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * A reply in plain text, whatever this LLM's calls are given by default: no tools, no schema, nothing that ends it early.
+   * Gives a reply in plain text: default tools, schemas and texts that end the reply are left out.
    * @internal
    */
   plainText(prompt: Prompt, options: GenerateOptions): Promise<GenerateResponse> {
@@ -159,23 +164,23 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
   }
 
   /**
-   * What drives such a call, for a session that listens to its chunks on their way.
+   * A call that has not begun, for sessions, which read its chunks before users do.
    * @internal
    */
   source(prompt: PromptFor, options: GenerateOptions & { stream?: boolean } = {}): PendingCall {
-    // Without options there is nothing to leave out; what is no object is told by the checks.
+    // Anything but an object is passed on, for the checks to refuse.
     const { stream: _stream, ...given } = (options ?? {}) as typeof options
     return this.#backend.call(prompt, options && given)
   }
 
   /**
-   * Tokens of what a call with this prompt and these options would send, the LLM's defaults included. As the function
-   * `countTokens`: exact for OpenAI's models, else an estimate, and nothing is sent. With `exact: true` the vendor
-   * counts (OpenAI, Anthropic, Gemini; Cohere, which counts the text alone, a long one in several requests); it may be
-   * silent for `timeouts.idleMs`.
+   * Counts the tokens that a call with this prompt and these options would send, with the LLM's defaults. Without
+   * `exact` it counts as the function `countTokens` does, and sends nothing: exactly for OpenAI's models, by an estimate
+   * for others. With `exact: true` the vendor counts, in a request that may be silent for `timeouts.idleMs`: OpenAI,
+   * Anthropic and Gemini count the whole request, Cohere only its texts, a long one in several requests.
    *
-   * @throws ConvokeError `invalid_request` with `exact` where there is neither an endpoint nor a vocabulary; with it
-   * also whatever a request can end with
+   * @throws ConvokeError with `exact`: `invalid_request` where there is neither an endpoint nor a vocabulary, and the
+   * errors of any request
    */
   async countTokens(
     prompt: Prompt,
@@ -184,44 +189,49 @@ export class LLM<Default extends GenerateResponse = GenerateResponse> implements
     return this.#backend.countTokens(prompt, options)
   }
 
-  /** `countTokens`, while this thread waits. @throws ConvokeError as that, and as `generate` */
+  /** `countTokens` while this thread waits. @throws ConvokeError the errors of `countTokens` and of `generate` */
   countTokensSync(prompt: Prompt, options: BlockingOptions & { exact?: boolean } = {}): TokenCount {
     return withProvider(this.provider, () =>
       callBlocking({ llm: this.#backend }, 'countTokens', prompt, options),
     )
   }
 
-  /** The models that the vendor offers. @throws ConvokeError `invalid_request` where it has no list */
+  /** Lists the models that the vendor offers. @throws ConvokeError `invalid_request` where the vendor has no list */
   listModels(options: RequestOptions = {}): Promise<ModelInfo[]> {
     return this.#backend.listModels(options)
   }
 
-  /** What the vendor says of one model (Ollama). */
+  /** Describes one model. Only Ollama. @throws ConvokeError `invalid_request` on other vendors */
   showModel(model: string, options: RequestOptions = {}): Promise<ModelInfo> {
     return this.#backend.showModel(model, options)
   }
 
-  /** Removes a model (Ollama). */
+  /** Removes a model from the server. Only Ollama. @throws ConvokeError `invalid_request` on other vendors */
   deleteModel(model: string, options: RequestOptions = {}): Promise<void> {
     return this.#backend.deleteModel(model, options)
   }
 
   /**
-   * Downloads a model (Ollama), step by step; leaving the loop stops it. A server that says nothing for
-   * `timeouts.firstChunkMs` ends it with `timeout`.
+   * Downloads a model to the server, and yields each step. Leaving the loop stops the download. Only Ollama.
+   *
+   * @throws ConvokeError `timeout` when the server is silent for `timeouts.firstChunkMs`; `invalid_request` on other
+   * vendors
    */
   pullModel(model: string, options: RequestOptions = {}): AsyncGenerator<PullProgress, void, void> {
     return this.#backend.pullModel(model, options)
   }
 
-  /** Calls in flight (or waiting for `rateLimit`, in their slot), and in line for a slot. */
+  /**
+   * Calls that have a slot of `maxConcurrent` (`running`, also while they wait for `rateLimit`), and calls that wait for
+   * one (`queued`).
+   */
   get activity(): { running: number; queued: number } {
     return this.#backend.activity
   }
 
   /**
-   * Cancels what is in flight and lets go of the provider. Further calls are refused. LLMs that it was combined of belong
-   * to the caller, and stay open.
+   * Cancels the calls in flight and closes the provider. Further calls fail with `configuration`. LLMs that were combined
+   * stay open: they belong to the caller.
    */
   close(): Promise<void> {
     return this.#backend.close()

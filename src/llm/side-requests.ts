@@ -1,4 +1,4 @@
-/** Small requests beside an LLM's calls: lists of models, counts of tokens. A server that is silent ends them. */
+/** Runs the requests beside an LLM's calls: lists of models, counts of tokens. A silent server ends them. */
 import { beginCall } from '../threads/calls-in-flight.ts'
 import { ConvokeError, abortedError } from '../errors.ts'
 import { Deadline } from '../policies/deadline.ts'
@@ -9,7 +9,7 @@ type Limit = 'idleMs' | 'firstChunkMs'
 export class SideRequests {
   readonly #provider: string
   readonly #limits: Required<Pick<Timeouts, Limit>>
-  /** What runs, and what says that it is over. */
+  /** The deadlines of the requests that run, each with the function that ends its count as a call in flight. */
   readonly #running = new Map<Deadline, () => void>()
 
   constructor(provider: string, limits: Required<Pick<Timeouts, Limit>>) {
@@ -17,25 +17,30 @@ export class SideRequests {
     this.#limits = limits
   }
 
-  /** May be silent for `idleMs`; `touch` says that something came. @throws ConvokeError `timeout`, `cancelled` */
+  /**
+   * Runs a request, which the server's silence of `idleMs` ends.
+   * @param send calls `touch` whenever the server has sent something
+   * @throws ConvokeError `timeout`, `cancelled`
+   */
   async run<T>(
     signal: AbortSignal | undefined,
-    work: (ended: AbortSignal, touch: () => void) => Promise<T>,
+    send: (ended: AbortSignal, touch: () => void) => Promise<T>,
   ): Promise<T> {
     const deadline = this.begin(signal, 'idleMs')
     try {
-      return await Promise.race([work(deadline.signal, () => deadline.touch()), deadline.aborted])
+      return await Promise.race([send(deadline.signal, () => deadline.touch()), deadline.aborted])
     } finally {
       this.end(deadline)
     }
   }
 
+  /** Starts the deadline of a request. The caller has to end it. */
   begin(signal: AbortSignal | undefined, limit: Limit): Deadline {
     const provider = this.#provider
     const deadline = new Deadline(signal, this.#limits[limit], {
       cancelled: (cause) => abortedError(cause, { provider }, 'request'),
       expired: (silenceMs) => {
-        const message = `The server said nothing for ${limit} ${silenceMs}.`
+        const message = `The server sent nothing for ${limit} ${silenceMs}.`
         return new ConvokeError('timeout', message, { provider, phase: 'idle' })
       },
     })

@@ -1,10 +1,11 @@
-/** An LLM over one vendor: the only place where the parts of a call are wired. */
+/** The backend of one vendor. It makes the parts of a call and puts them together. */
 import { Call } from './call.ts'
 import type { Candidate, Backend, CallScope, PromptFor } from './backend.ts'
 import type { RequestOptions, GenerateOptions } from '../options/generate-options.ts'
 import { ConvokeError, withProvider } from '../errors.ts'
 import { Admission } from './admission.ts'
 import { callDefaults, plainTextDefaults, settingsOf, mergeOptions } from '../options/settings.ts'
+import type { Settings } from '../options/settings.ts'
 import { checkCallOptions } from '../options/call-rules.ts'
 import { RetryBudget } from '../policies/retry-budget.ts'
 import { loadPrices } from '../usage/cost.ts'
@@ -14,6 +15,7 @@ import type { ChatRequest, Provider, ProviderConfig } from '../provider.ts'
 import type { LLMOptions } from '../options/llm-options.ts'
 import { discard, noteRecipe } from '../threads/recipe.ts'
 import { chatRequest } from '../request/chat-request.ts'
+import { clientIdentity } from './client-identity.ts'
 import { SideRequests } from './side-requests.ts'
 import { countRequest, whyEstimated } from '../tokens/count-tokens.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
@@ -25,12 +27,13 @@ export class VendorBackend implements Backend {
   readonly defaults: GenerateOptions
   readonly #config: ProviderConfig
   readonly #admission: Admission
-  readonly #budget = new RetryBudget()
-  readonly #load: () => Promise<Provider>
-  readonly #calls = new Set<Call>()
-  /** Beside the calls: lists of models and the like. */
+  readonly #retryBudget = new RetryBudget()
   readonly #sideRequests: SideRequests
-  #loaded: Provider | Promise<Provider> | undefined
+  /** Loads the vendor's SDK, and makes the provider. */
+  readonly #makeProvider: () => Promise<Provider>
+  /** Calls that run, to be cancelled by `close`. */
+  readonly #calls = new Set<Call>()
+  #provider: Provider | Promise<Provider> | undefined
   #isClosed = false
 
   constructor(name: string, options: LLMOptions, client: object | undefined) {
@@ -55,7 +58,7 @@ export class VendorBackend implements Backend {
       hasClient: client !== undefined,
       isRegisteredHere: found.entry.package === undefined,
     })
-    this.#load = async () => {
+    this.#makeProvider = async () => {
       const [{ create }] = await Promise.all([found.entry.load(), loadPrices()])
       return create(config)
     }
@@ -69,10 +72,65 @@ export class VendorBackend implements Backend {
     return { running: this.#admission.running, queued: this.#admission.queued }
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  throwIfClosed(): void {
+    if (this.#isClosed) throw closedError()
+  }
+
   call(prompt: PromptFor, options: GenerateOptions, scope: CallScope = {}): Call {
-    const call = withProvider(this.provider, () => this.#prepare(prompt, options, scope))
+    const call = withProvider(this.provider, () => this.#prepareCall(prompt, options, scope))
     this.#calls.add(call)
     return call
+  }
+
+  #prepareCall(prompt: PromptFor, options: GenerateOptions, scope: CallScope): Call {
+    const warnings: Warning[] = []
+    const { request, settings, merged } = this.#prepareRequest(prompt, options, scope, warnings)
+    const call: Call = new Call({
+      name: this.provider,
+      admission: this.#admission,
+      retryBudget: this.#retryBudget,
+      settings,
+      request,
+      warnings,
+      schema: merged.schema,
+      signal: merged.signal,
+      scope,
+      provider: () => this.#readyProvider(),
+      onEnd: () => this.#calls.delete(call),
+    })
+    return call
+  }
+
+  /** The request of a call, with the options merged over the defaults. */
+  #prepareRequest(
+    prompt: PromptFor,
+    options: GenerateOptions,
+    { isPlainText = false }: CallScope,
+    warnings: Warning[],
+  ): { request: ChatRequest; settings: Settings; merged: GenerateOptions } {
+    this.throwIfClosed()
+    checkCallOptions(options)
+    const merged = mergeOptions(isPlainText ? plainTextDefaults(this.defaults) : this.defaults, options)
+    const settings = settingsOf(merged)
+    const given = typeof prompt === 'function' ? { normalized: prompt(this.provider) } : prompt
+    return { request: chatRequest(given, merged, settings.timeouts, warnings), settings, merged }
+  }
+
+  /** The provider; a promise of it until the SDK is loaded. A failure is not kept, since the next call may succeed. */
+  #readyProvider(): Provider | Promise<Provider> {
+    if (this.#isClosed) return Promise.reject(closedError())
+    this.#provider ??= this.#makeProvider().then(
+      (provider) => (this.#provider = provider),
+      (error: unknown) => {
+        this.#provider = undefined
+        throw error
+      },
+    )
+    return this.#provider
   }
 
   candidates(options: GenerateOptions): Candidate[] {
@@ -80,15 +138,16 @@ export class VendorBackend implements Backend {
     return [{ provider: this.provider, model, maxTokens }]
   }
 
-  /** Labels and limits leave the reply as it is. */
+  /** Time limits, warnings and `metadata` are left out, since they do not affect the reply. */
   identity(prompt: PromptFor, options: GenerateOptions, scope: CallScope = {}): unknown {
+    const prepare = () => this.#prepareRequest(prompt, options, scope, [])
     const {
       connectMs: _connectMs,
       idleMs: _idleMs,
       warn: _warn,
       metadata: _metadata,
       ...request
-    } = withProvider(this.provider, () => this.#request(prompt, options, scope, []).request)
+    } = withProvider(this.provider, prepare).request
     const { api, client, headers, baseURL } = this.#config
     const own = client && clientIdentity(client)
     return { provider: this.provider, address: baseURL ?? '', api, headers, client: own, request }
@@ -99,41 +158,41 @@ export class VendorBackend implements Backend {
     options: GenerateOptions & { exact?: boolean } = {},
   ): Promise<TokenCount> {
     const { exact = false, ...given } = options
-    const { request } = withProvider(this.provider, () => this.#request(prompt, given, {}, []))
+    const { request } = withProvider(this.provider, () => this.#prepareRequest(prompt, given, {}, []))
     const { signal } = given
     if (exact) {
-      const provider = await this.#ready()
+      const provider = await this.#readyProvider()
       if (provider.countTokens) {
         const count = provider.countTokens.bind(provider)
         const ask = { ...(signal ? { signal } : {}) }
-        const tokens = await this.#sideRequest(ask, (_, ended, touch) => count(request, ended, touch))
+        const tokens = await this.#runSideRequest(ask, (_, ended, touch) => count(request, ended, touch))
         return { tokens, method: 'vendor' }
       }
     }
     const count = await countRequest(request)
     if (!exact || count.method === 'exact') return count
-    throw this.#lacks(
+    throw this.#unsupported(
       `counts no tokens. ${whyEstimated(count, request.model)} Leave out exact for an estimate`,
     )
   }
 
   listModels(options: RequestOptions): Promise<ModelInfo[]> {
-    return this.#sideRequest(options, (provider, signal) => {
-      if (!provider.listModels) throw this.#lacks('lists no models')
+    return this.#runSideRequest(options, (provider, signal) => {
+      if (!provider.listModels) throw this.#unsupported('lists no models')
       return provider.listModels(signal)
     })
   }
 
   showModel(model: string, options: RequestOptions): Promise<ModelInfo> {
-    return this.#sideRequest(options, (provider, signal) => {
-      if (!provider.showModel) throw this.#lacks('shows no single model')
+    return this.#runSideRequest(options, (provider, signal) => {
+      if (!provider.showModel) throw this.#unsupported('shows no single model')
       return provider.showModel(model, signal)
     })
   }
 
   deleteModel(model: string, options: RequestOptions): Promise<void> {
-    return this.#sideRequest(options, (provider, signal) => {
-      if (!provider.deleteModel) throw this.#lacks('deletes no models')
+    return this.#runSideRequest(options, (provider, signal) => {
+      if (!provider.deleteModel) throw this.#unsupported('deletes no models')
       return provider.deleteModel(model, signal)
     })
   }
@@ -141,9 +200,10 @@ export class VendorBackend implements Backend {
   async *pullModel(model: string, options: RequestOptions): AsyncGenerator<PullProgress, void, void> {
     const deadline = this.#sideRequests.begin(options.signal, 'firstChunkMs')
     try {
-      const provider = await this.#ready()
-      if (!provider.pullModel) throw this.#lacks('pulls no models')
+      const provider = await this.#readyProvider()
+      if (!provider.pullModel) throw this.#unsupported('pulls no models')
       for await (const progress of provider.pullModel(model, deadline.signal)) {
+        // The time that the reader takes is not the server's silence.
         deadline.pause()
         yield progress
         deadline.signal.throwIfAborted()
@@ -159,105 +219,25 @@ export class VendorBackend implements Backend {
     this.#isClosed = true
     for (const call of this.#calls) call.cancel('the LLM was closed')
     this.#sideRequests.cancel('the LLM was closed')
-    const provider = await Promise.resolve(this.#loaded).catch(() => undefined)
+    const provider = await Promise.resolve(this.#provider).catch(() => undefined)
     discard(this)
     await provider?.close?.()
   }
 
-  #prepare(prompt: PromptFor, options: GenerateOptions, scope: CallScope): Call {
-    const warnings: Warning[] = []
-    const { request, settings, merged } = this.#request(prompt, options, scope, warnings)
-    const call: Call = new Call({
-      name: this.provider,
-      admission: this.#admission,
-      budget: this.#budget,
-      settings,
-      request,
-      warnings,
-      schema: merged.schema,
-      signal: merged.signal,
-      scope,
-      provider: () => this.#ready(),
-      onEnd: () => this.#calls.delete(call),
-    })
-    return call
-  }
-
-  #request(
-    prompt: PromptFor,
-    options: GenerateOptions,
-    { isPlainText = false }: CallScope,
-    warnings: Warning[],
-  ): { request: ChatRequest; settings: ReturnType<typeof settingsOf>; merged: GenerateOptions } {
-    this.throwIfClosed()
-    checkCallOptions(options)
-    const merged = mergeOptions(isPlainText ? plainTextDefaults(this.defaults) : this.defaults, options)
-    const settings = settingsOf(merged)
-    const given = typeof prompt === 'function' ? { normalized: prompt(this.provider) } : prompt
-    return { request: chatRequest(given, merged, settings.timeouts, warnings), settings, merged }
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed
-  }
-
-  throwIfClosed(): void {
-    if (!this.#isClosed) return
-    throw new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.')
-  }
-
-  /** The provider, once it is there; a promise of it until then. */
-  #ready(): Provider | Promise<Provider> {
-    if (this.#isClosed) {
-      return Promise.reject(
-        new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.'),
-      )
-    }
-    // A failure is forgotten: what was missing may be there at the next call.
-    this.#loaded ??= this.#load().then(
-      (provider) => (this.#loaded = provider),
-      (error: unknown) => {
-        this.#loaded = undefined
-        throw error
-      },
-    )
-    return this.#loaded
-  }
-
-  /** A small request beside the calls, or some in a row. */
-  #sideRequest<T>(
+  #runSideRequest<T>(
     { signal }: RequestOptions,
-    run: (provider: Provider, signal: AbortSignal, touch: () => void) => Promise<T>,
+    send: (provider: Provider, signal: AbortSignal, touch: () => void) => Promise<T>,
   ): Promise<T> {
-    return this.#sideRequests.run(signal, async (ended, touch) => run(await this.#ready(), ended, touch))
+    return this.#sideRequests.run(signal, async (ended, touch) =>
+      send(await this.#readyProvider(), ended, touch),
+    )
   }
 
-  #lacks(what: string): ConvokeError {
+  #unsupported(what: string): ConvokeError {
     return new ConvokeError('invalid_request', `This provider ${what}.`, { provider: this.provider })
   }
 }
 
-/** What vendors' clients tell of where they send, and on whose account: each SDK keeps it in a place of its own. */
-function clientIdentity(client: object): unknown {
-  const { baseURL, organization, project, config = {}, _options = {} } = client as ClientParts
-  const headers = _options.defaultHeaders ?? _options.headers ?? config.headers
-  return {
-    address: baseURL ?? config.host ?? _options.baseUrl ?? _options.environment,
-    headers: headers instanceof Headers ? Object.fromEntries(headers) : headers,
-    query: _options.defaultQuery,
-    organization,
-    project,
-  }
-}
-
-interface ClientParts {
-  baseURL?: unknown
-  organization?: unknown
-  project?: unknown
-  /** Of ollama. */
-  config?: { host?: unknown; headers?: unknown }
-  /** Of openai and @anthropic-ai/sdk (`default…`), and of cohere-ai. */
-  _options?: Partial<
-    Record<'baseUrl' | 'environment' | 'headers' | 'defaultHeaders' | 'defaultQuery', unknown>
-  >
+function closedError(): ConvokeError {
+  return new ConvokeError('configuration', 'This LLM was closed. Make another with createLLM.')
 }

@@ -142,8 +142,8 @@ export interface RequestOptions {
 /** Options of a blocking call: those of any call, and whether it may block while calls of this thread are in flight. */
 export type BlockingOptions<Options = GenerateOptions> = Options & {
   /**
-   * `allow` blocks although calls of this thread are in flight, or one has called back: they stand still meanwhile.
-   * @default `blocking_unavailable` is thrown then
+   * `allow` blocks also while calls of this thread are in flight, or inside a callback of one. Those calls stand still
+   * meanwhile. @default the call throws `blocking_unavailable` in that case
    */
   blocking?: 'allow'
 }

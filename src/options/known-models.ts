@@ -1,5 +1,5 @@
 /**
- * The names that an editor completes. Types alone: any other text is a name as well, since vendors add models every
+ * The names that an editor completes. Types only: any other text is a name as well, since vendors add models every
  * month and `registerProvider` adds providers.
  */
 

@@ -1,4 +1,4 @@
-/** createSession: a conversation that is kept. */
+/** createSession: a conversation whose history is kept in a store. */
 import { randomUUID } from 'node:crypto'
 import { generateBlocking } from '../blocking/generate.ts'
 import type { BlockingOptions, GenerateOptions } from '../options/generate-options.ts'
@@ -30,7 +30,8 @@ import { beginsTurn } from './context-window.ts'
 import { countAhead, totalTokens } from './history-tokens.ts'
 
 /**
- * A conversation with an LLM whose history is kept in a store. Synchronous and cheap: the store is opened at first use.
+ * Makes a conversation with an LLM whose history is kept in a store. It is synchronous and cheap: the store is opened at
+ * first use.
  *
  * @example
  * await using session = createSession(createLLM('openai/gpt-4o-mini'), { store: 'chat.db', id: 'alice' })
@@ -44,13 +45,14 @@ export function createSession(llm: LLM, options: SessionOptions = {}): Session {
 }
 
 /**
- * A session of the lines that `session.export()` gave, under a new id (or `options.id`): text, or its pieces.
+ * Makes a session from the lines that `session.export()` gave: one text, or its pieces. It gets a new id, or
+ * `options.id`.
  *
  * @example
  * const session = await importSession(llm, createReadStream('alice.jsonl', 'utf8'), { store: 'chat.db' })
  *
- * @throws ConvokeError `invalid_request` for lines that are no such export, or one of a newer format, and for an id whose
- * session has messages; `configuration` for a bad option; nothing is kept
+ * @throws ConvokeError `invalid_request` for lines that are no such export, or an export of a newer format, and for an id
+ * whose session has messages; `configuration` for a bad option. Nothing is kept then.
  */
 export async function importSession(
   llm: LLM,
@@ -70,7 +72,7 @@ export async function importSession(
     await session.store.importSession(kept, messages)
     return session
   } catch (error) {
-    // A store that is not the caller's; what went wrong before matters more than how it closes.
+    // This closes a store that the session has opened. The caller gets the first error, not one of closing.
     await session.close().catch(() => {})
     throw error
   }
@@ -80,14 +82,14 @@ export async function importSession(
 export class Session implements AsyncDisposable {
   /** The id in the store; `createSession` with the same id and store goes on with the conversation. */
   readonly id: string
-  /** Whom the next turn asks; it may be another vendor's. */
+  /** The LLM that the next turn asks. You may assign another one, also another vendor's. */
   llm: LLM
   readonly #options: SessionOptions
   readonly #store: Store
   readonly #turns = new Set<Turn>()
   #opened: Promise<SessionRecord> | undefined
-  /** What is done between the turns. */
-  readonly #work = new Set<Promise<unknown>>()
+  /** Work that runs between the turns, such as a compaction. */
+  readonly #workBetweenTurns = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
   #closed: Promise<void> | undefined
 
@@ -102,17 +104,17 @@ export class Session implements AsyncDisposable {
         : sqliteStore(options.store === undefined ? {} : { path: options.store })
   }
 
-  /** The store that keeps it. */
+  /** The store of the history. */
   get store(): Store {
     return this.#store
   }
 
   /**
-   * One turn: the prompt and the reply are kept. A reply that could not be written is delivered all the same, with
-   * `persisted: false`.
+   * Takes one turn: the prompt is sent with the history, and the prompt and the reply are kept. A reply that could not be
+   * written is delivered all the same, with `persisted: false`. The response is typed as that of `LLM.agenerate`.
    *
-   * @throws ConvokeError as any call; `session_busy` with `turns: 'reject'`; the store's error, when not even the prompt
-   * could be written: then nothing was sent
+   * @throws ConvokeError the errors of a call; `session_busy` with `turns: 'reject'`; the store's error when not even the
+   * prompt could be written, and then nothing was sent
    */
   agenerate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -125,13 +127,16 @@ export class Session implements AsyncDisposable {
     options: SessionCallOptions & { stream?: boolean } = {},
   ): Promise<SessionResponse> | ResponseStream<SessionResponse> {
     if (options.stream) return this.stream(prompt, options)
-    return this.#run(prompt, options)
+    return this.#runTurn(prompt, options)
   }
 
   /**
-   * One turn, as it comes. Its `finish` chunk, and its `response`, come when it is on disk. Read it to its end, or leave it:
-   * until then the session's next turns wait. Of a stream that nobody reads, a reply of up to `bufferSize` chunks is kept
-   * all the same; a longer one ends with `timeout` after `timeouts.totalMs` (ten minutes), and what had come is kept.
+   * Takes one turn, chunk by chunk as the reply arrives. The `finish` chunk and `response` come when the reply is on disk.
+   * Read the stream to its end, or leave it: the session's next turns wait until then. A stream that nobody reads keeps a
+   * reply of up to `bufferSize` chunks. A longer reply ends with `timeout` after `timeouts.totalMs` (ten minutes), and the
+   * part that had arrived is kept.
+   *
+   * @throws ConvokeError `invalid_request` at once for a bad option. A later error ends the stream.
    */
   stream<Output = never, Tool extends string = never>(
     prompt: Prompt,
@@ -141,16 +146,17 @@ export class Session implements AsyncDisposable {
     prompt: Prompt,
     options: SessionCallOptions & { stream?: boolean } = {},
   ): ResponseStream<SessionResponse> {
-    const turn = this.#turn(prompt, options)
+    const turn = this.#createTurn(prompt, options)
     const { bufferSize = 100 } = { ...this.llm.defaults.streamConfig, ...options.streamConfig }
     return new ResponseStream(turn, bufferSize)
   }
 
   /**
-   * One turn, while this thread waits; see `LLM.generate`. It is written to the same file, and turns of either kind may
-   * follow each other.
+   * Takes one turn while this thread waits; see `LLM.generate`. The turn is written to the same file, so turns of both
+   * kinds may follow each other.
    *
-   * @throws ConvokeError as `agenerate`, and `blocking_unavailable`: also for a store that no other thread can open
+   * @throws ConvokeError the errors of `agenerate`, and `blocking_unavailable` as from `LLM.generate`; besides that for a
+   * store that no other thread can open
    */
   generate<Output = never, Tool extends string = never, Stream extends boolean = false>(
     prompt: Prompt,
@@ -174,37 +180,41 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Repeats the last turn, when it was interrupted, cancelled or has failed: its prompt is sent again, and the new reply
+   * Repeats the last turn after it was interrupted, was cancelled or failed. Its prompt is sent again, and the new reply
    * takes the place of the old one, which stays in the store.
-   * @throws ConvokeError `invalid_request` when the last turn is whole
+   * @throws ConvokeError the errors of `agenerate`; `invalid_request` when the last turn is complete
    */
   resume(options: SessionCallOptions = {}): Promise<SessionResponse> {
-    return this.#run(undefined, options)
+    return this.#runTurn(undefined, options)
   }
 
-  /** The messages of the branch, oldest first. */
+  /** The messages of the conversation, oldest first. @throws ConvokeError the store's error */
   async history(options: ReadOptions = {}): Promise<StoredMessage[]> {
     await this.#open()
     return this.#store.readMessages(this.id, options)
   }
 
-  /** Messages that were said elsewhere, kept as one turn. It waits for the turns that run. */
+  /**
+   * Appends messages of a conversation that took place elsewhere, as one turn. It waits for running turns.
+   * @throws ConvokeError `invalid_request` for messages that are none, or the store's error
+   */
   add(prompt: Prompt): Promise<StoredMessage[]> {
-    return this.#inLine(async () => {
+    return this.#betweenTurns(async () => {
       const before = await readRecent(this.#store, this.id)
       const messages = storablePrompt(prompt, before).map((content) => ({ ...content, id: messageId() }))
       return this.#store.addMessages(this.id, messages)
     })
   }
 
-  /** Forgets what was said; forks keep it. It waits for the turns that run. */
+  /** Empties the history. Forks keep theirs. It waits for running turns. @throws ConvokeError the store's error */
   clear(): Promise<void> {
-    return this.#inLine(() => this.#store.clearSession(this.id))
+    return this.#betweenTurns(() => this.#store.clearSession(this.id))
   }
 
   /**
-   * A session that shares the history up to `at`, the id of a message (@default the last), and copies nothing. At a
-   * summary it begins with that, and has nothing of what the summary stands for.
+   * Makes a session that shares the history up to the message with the id `at` (by default the last), and copies
+   * nothing. A fork at a summary begins with the summary, and has none of the messages that it replaced.
+   * @throws ConvokeError the store's error, also for an `at` that is not in the history or an id that is taken
    */
   async fork(options: { at?: string; id?: string } = {}): Promise<Session> {
     const { system } = await this.#open()
@@ -214,17 +224,18 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Lets a summary, written by the session's LLM, stand for all but the last turns. What it replaces stays in the store:
-   * `history({ includeCompacted: true })`. A history that is longer than the window takes several calls, each with the summary so
-   * far. Nothing happens where there is nothing to summarise.
+   * Replaces all but the last turns by a summary that the session's LLM writes. The replaced messages stay in the store:
+   * `history({ includeCompacted: true })` reads them. A history longer than the context window takes several calls, each of
+   * which extends the summary of the one before. Without turns to summarise, nothing happens.
    *
-   * @throws ConvokeError as any call, and `invalid_output` when the model gives no whole summary: the session is as it was
+   * @throws ConvokeError the errors of a call, and `invalid_output` when the model gives no complete summary. The session
+   * is unchanged then.
    */
   compact({ keepRecent = 2, focus, signal }: CompactOptions = {}): Promise<void> {
-    return this.#inLine(async (ended) => {
+    return this.#betweenTurns(async (ended) => {
       const messages = dropUnanswered(await this.#store.readMessages(this.id)).filter(isSettled)
       const starts = messages.flatMap((message, at) => (beginsTurn(message, messages[at - 1]) ? [at] : []))
-      // A tool call that waits for its result is no past yet.
+      // A tool call that waits for its result must stay in the history.
       const recent = Math.max(keepRecent, openCalls(messages).size > 0 ? 1 : 0)
       const cut = recent === 0 ? messages.length : (starts.at(-recent) ?? 0)
       const { llm } = this
@@ -234,7 +245,7 @@ export class Session implements AsyncDisposable {
     }, signal)
   }
 
-  /** Tokens of what the next turn would send beside its prompt, estimated for the LLM's model. */
+  /** Estimates the tokens that the next turn sends besides its prompt, for the LLM's model. */
   async tokens(): Promise<number> {
     const { system } = await this.#open()
     const messages = dropUnanswered(await this.#store.readMessages(this.id))
@@ -242,13 +253,13 @@ export class Session implements AsyncDisposable {
     return totalTokens(messages, system, this.llm.model)
   }
 
-  /** Messages of this session that have the words of the query. */
+  /** Finds messages of this session that have all words of the query, newest first. `limit` is 20 by default. */
   async search(query: string, options: { limit?: number } = {}): Promise<SearchHit[]> {
     await this.#open()
     return this.#store.search(query, { ...options, sessionId: this.id })
   }
 
-  /** The session as JSON Lines, to be written to a file or read by `importSession`. */
+  /** Yields the session as JSON Lines, for a file or for `importSession`. */
   async *export(): AsyncGenerator<string, void, void> {
     const record = await this.#open()
     yield* yieldingToEventLoop(
@@ -256,7 +267,7 @@ export class Session implements AsyncDisposable {
     )
   }
 
-  /** Removes it from the store, with its messages, but for those that a fork has. */
+  /** Removes the session from the store, with the messages that no fork reads. Running turns are cancelled first. */
   async delete(): Promise<void> {
     await this.#cancelAll('the session was deleted')
     await this.#store.deleteSession(this.id)
@@ -264,7 +275,10 @@ export class Session implements AsyncDisposable {
     discard(this)
   }
 
-  /** Cancels what runs, and closes a store that the session itself has opened (its forks use the same). */
+  /**
+   * Cancels running turns, and closes the store if the session opened it (from a path). Forks of the session use the same
+   * store. Further calls fail with `configuration`.
+   */
   close(): Promise<void> {
     return (this.#closed ??= this.#close())
   }
@@ -277,14 +291,14 @@ export class Session implements AsyncDisposable {
     const reason = 'the session was closed'
     this.#closing.abort(new ConvokeError('cancelled', `The call was cancelled: ${reason}.`))
     await this.#cancelAll(reason)
-    await Promise.allSettled(this.#work)
+    await Promise.allSettled(this.#workBetweenTurns)
     discard(this)
     if (typeof this.#options.store !== 'object') await this.#store.close()
-    // A store that goes on may take what it could not before; who waited for a reply was told that it is not kept.
+    // The user's store stays open, and may accept now what it refused before. The callers were told `persisted: false`.
     else await writeUnwritten(this.#store).catch(() => {})
   }
 
-  /** Cancels the turns of this session, and waits until what had come of them is written. */
+  /** Cancels the turns of this session, and waits until their partial replies are written. */
   async #cancelAll(reason: string): Promise<void> {
     const turns = [...this.#turns]
     for (const turn of turns) turn.cancel(reason)
@@ -321,31 +335,31 @@ export class Session implements AsyncDisposable {
     return this.#store.updateSession(this.id, { system })
   }
 
-  /** Between the turns of this process; a turn in a fork waits for nobody. */
-  async #inLine<T>(change: (ended: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /** Runs work between the turns of this process. Turns with `turns: 'fork'` do not wait for it. */
+  async #betweenTurns<T>(work: (ended: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#open()
     const ended = signal ? AbortSignal.any([this.#closing.signal, signal]) : this.#closing.signal
-    const work = enterQueue(this.#store, this.id, ended).then((leave) => change(ended).finally(leave))
-    this.#work.add(work)
+    const running = enterQueue(this.#store, this.id, ended).then((leave) => work(ended).finally(leave))
+    this.#workBetweenTurns.add(running)
     try {
-      return await work
+      return await running
     } catch (error) {
       if (isConvokeError(error) || !signal?.aborted) throw error
       throw abortedError(signal.reason, { cause: error })
     } finally {
-      this.#work.delete(work)
+      this.#workBetweenTurns.delete(running)
     }
   }
 
-  #run(prompt: Prompt | undefined, options: SessionCallOptions): Promise<SessionResponse> {
+  #runTurn(prompt: Prompt | undefined, options: SessionCallOptions): Promise<SessionResponse> {
     try {
-      return this.#turn(prompt, options).run()
+      return this.#createTurn(prompt, options).run()
     } catch (error) {
       return Promise.reject(error as Error)
     }
   }
 
-  #turn(prompt: Prompt | undefined, options: SessionCallOptions & { stream?: boolean }): Turn {
+  #createTurn(prompt: Prompt | undefined, options: SessionCallOptions & { stream?: boolean }): Turn {
     const { operationId, stream: _stream, ...given } = options ?? {}
     refuseMessages(given)
     checkCallOptions(given)
@@ -370,15 +384,15 @@ export class Session implements AsyncDisposable {
         }),
     })
     this.#turns.add(turn)
-    const end = beginCall(this.#key)
+    const endCall = beginCall(this.#key)
     void turn.over.then(() => {
       this.#turns.delete(turn)
-      end()
+      endCall()
     })
     return turn
   }
 
-  /** Tells it from the others of this thread. */
+  /** Tells this session apart from the others of this thread. */
   get #key(): string {
     return `${this.#store.name}\n${this.id}`
   }
@@ -388,11 +402,11 @@ function refuseMessages(options: object): void {
   if ((options as GenerateOptions | undefined)?.messages === undefined) return
   throw new ConvokeError(
     'invalid_request',
-    'A session has its own messages. Use session.add() for what was said elsewhere.',
+    'A session has its own messages. Use session.add() for messages of another conversation.',
   )
 }
 
-/** Not of a turn that another process is at. */
+/** Whether the message is not of the last turn while another process runs that turn. */
 function isSettled({ turn }: StoredMessage, _at: number, messages: StoredMessage[]): boolean {
   const last = messages.at(-1)
   return last?.status !== 'streaming' || turn !== last.turn

@@ -1,6 +1,6 @@
 /**
- * One turn of a session: its place in line, what is written before the vendor is called, the call, and what is written
- * behind it. A reply is acknowledged (its finish chunk, its promise) when it is on disk, or when the store has failed.
+ * One turn of a session: it waits in a queue, stores the prompt, calls the LLM, and stores the reply. The reply is
+ * acknowledged (by its finish chunk, or its promise) when it is on disk or when the store has failed.
  */
 import { randomUUID } from 'node:crypto'
 import { ConvokeError, abortedError, finishReasonOfError, isConvokeError } from '../errors.ts'
@@ -26,59 +26,60 @@ import { responseBeforeCall, storedResponse } from './stored-response.ts'
 import { lastMessageBefore, readRecent } from './read-tail.ts'
 import { enterQueue, hasTurn } from './turn-queue.ts'
 
-/** A reply of a session, and where it is kept. */
+/** A reply of a session, and its place in the store. */
 export type SessionResponse<Output = unknown> = GenerateResponse<Output> & {
-  /** The session that has it: a fork's, where `turns: 'fork'` made one. */
+  /** The session of the reply. With `turns: 'fork'` it may be a new one. */
   sessionId: string
-  /** Its id in the store. */
+  /** The reply's id in the store. */
   messageId: string
-  /** Whether it is on disk. False where the store failed meanwhile: `storeError` says how. */
+  /** Whether the reply is on disk. It is false when the store failed; `storeError` has the cause then. */
   persisted: boolean
   storeError?: ConvokeError
 }
 
-/** What a session gives its turns. */
+/** The facts of a session that each of its turns needs. */
 export interface TurnContext {
   store: Store
   llm: LLM
   sessionId: string
   turns: 'queue' | 'reject' | 'fork'
-  /** Nothing for the turn of `resume`, which repeats the last one. */
+  /** Undefined for `resume`, which repeats the last turn. */
   prompt: Prompt | undefined
   operationId: string | undefined
   options: GenerateOptions
-  /** Opens the session, where that was not done. */
+  /** Opens the session, unless it is open. */
   open(): Promise<unknown>
-  /** What is sent, and the system prompt. */
-  fit(place: TurnPosition, options: GenerateOptions, signal: AbortSignal): Promise<FittedContext>
+  /** Chooses the messages to send, and the system prompt. */
+  fit(position: TurnPosition, options: GenerateOptions, signal: AbortSignal): Promise<FittedContext>
 }
 
-/** Between two looks at a turn that runs elsewhere. */
+/** Milliseconds between two looks at a turn that runs in another process. They grow from the first to the longest. */
 const firstWaitMs = 20
 const longestWaitMs = 250
-/** The last turn may end, or be repeated by another, while it is looked at. */
+/** How often `resume` looks at the last turn, which may end, or be repeated by another process, meanwhile. */
 const maxResumeTries = 10
 
-type Begun = Extract<TurnAnswer, { kind: 'begun' | 'done' }>
+type BegunTurn = Extract<TurnAnswer, { kind: 'begun' | 'done' }>
 
 export class Turn implements StreamSource {
   readonly #context: TurnContext
   readonly #controller = new AbortController()
   readonly #replyId: string = messageId()
   #sessionId: string
-  #source: PendingCall | undefined
-  #last: GenerateResponse
-  /** Settles when the turn is over, however it ended. */
+  /** The call of a stream. Other calls are cancelled by the signal. */
+  #call: PendingCall | undefined
+  readonly #responseBeforeCall: GenerateResponse
+  /** Resolves when the turn is over, with a reply or an error. */
   readonly over: Promise<void>
-  #end: () => void = () => {}
+  #settleOver: () => void = () => {}
 
   constructor(context: TurnContext) {
     this.#context = context
     this.over = new Promise((resolve) => {
-      this.#end = resolve
+      this.#settleOver = resolve
     })
     this.#sessionId = context.sessionId
-    this.#last = responseBeforeCall(context.llm, context.options.model)
+    this.#responseBeforeCall = responseBeforeCall(context.llm, context.options.model)
   }
 
   cancel(reason?: unknown): void {
@@ -86,66 +87,58 @@ export class Turn implements StreamSource {
     const error = abortedError(reason, { provider })
     const partial = { ...this.partial(), finishReason: finishReasonOfError(error) }
     this.#controller.abort(error.amend({ partial }))
-    this.#source?.cancel(reason)
+    this.#call?.cancel(reason)
   }
 
   partial(): GenerateResponse {
-    return this.#source?.partial() ?? this.#last
+    return this.#call?.partial() ?? this.#responseBeforeCall
   }
 
   async run(sink?: StreamSink): Promise<SessionResponse> {
     const { signal: userSignal } = this.#context.options
     const stopListening = onAbort(userSignal, (reason) => this.cancel(reason))
-    let leave = () => {}
+    let leaveQueue = () => {}
     try {
       this.#controller.signal.throwIfAborted()
       await this.#context.open()
-      leave = await this.#enter()
-      return await this.#take(sink)
+      leaveQueue = await this.#joinQueue()
+      return await this.#runAfterQueue(sink)
     } finally {
-      leave()
+      leaveQueue()
       stopListening()
-      this.#end()
+      this.#settleOver()
     }
   }
 
-  /** This process's own line. A turn that is to be forked waits for nobody. */
-  async #enter(): Promise<() => void> {
+  /** Waits in this process's queue of the session. A turn that may fork does not wait. */
+  async #joinQueue(): Promise<() => void> {
     const { store, sessionId, turns } = this.#context
     if (turns === 'fork') return () => {}
-    if (turns === 'reject' && hasTurn(store, sessionId)) throw busy(sessionId)
+    if (turns === 'reject' && hasTurn(store, sessionId)) throw busyError(sessionId)
     return enterQueue(store, sessionId, this.#controller.signal)
   }
 
-  async #take(sink: StreamSink | undefined): Promise<SessionResponse> {
+  async #runAfterQueue(sink: StreamSink | undefined): Promise<SessionResponse> {
     const { store, prompt, operationId } = this.#context
-    // Asked before the prompt is looked at: results of tools that were answered then answer nothing now.
+    // This comes before the prompt is checked. After the operation its tool results no longer answer an open tool call.
     const done =
       operationId === undefined ? undefined : await store.findOperation(this.#sessionId, operationId)
-    if (done) return this.#again(done, sink)
-    // Only results of tools need a history to be looked at with.
-    const before = prompt !== undefined && hasResults(prompt) ? await readRecent(store, this.#sessionId) : []
-    const messages = prompt === undefined ? [] : storablePrompt(prompt, before).map(withId)
-    const begun = prompt === undefined ? await this.#resume() : await this.#begin(messages)
-    if (begun.kind === 'done') return this.#again(begun.reply, sink)
-    // From here on the turn is this one's: others see it beat, also while a summary is made.
-    const recorder = new Recorder(store, this.#replyId, () => this.#source?.provider ?? '')
-    try {
-      // Once more: another process may have answered the same tool call meanwhile.
-      const place = { sessionId: this.#sessionId, turn: begun.turn, replyId: this.#replyId }
-      if (prompt !== undefined && hasResults(prompt)) {
-        checkToolResults(messages, await readRecent(store, this.#sessionId, place))
-      }
-      return await this.#answer(place, recorder, sink)
-    } catch (error) {
-      await recorder.end()
-      await this.#fail(error)
-      throw error
-    }
+    if (done) return this.#replay(done, sink)
+    const messages = prompt === undefined ? [] : await this.#storableMessages(prompt)
+    const begun = prompt === undefined ? await this.#beginAgain() : await this.#begin(messages)
+    if (begun.kind === 'done') return this.#replay(begun.reply, sink)
+    return this.#runBegun(begun.turn, messages, sink)
   }
 
-  /** Begins the last turn once more. @throws ConvokeError `invalid_request` when it is whole */
-  async #resume(): Promise<Begun> {
+  /** The messages to store. Only tool results need the history, in which their tool calls must be open. */
+  async #storableMessages(prompt: Prompt): Promise<NewMessage[]> {
+    const { store } = this.#context
+    const before = hasToolResults(prompt) ? await readRecent(store, this.#sessionId) : []
+    return storablePrompt(prompt, before).map(withId)
+  }
+
+  /** Begins the last turn again, for `resume`. @throws ConvokeError `invalid_request` when that turn is complete */
+  async #beginAgain(): Promise<BegunTurn> {
     const { store } = this.#context
     for (let tries = 0; tries < maxResumeTries; tries++) {
       const [last] = await store.readMessages(this.#sessionId, { limit: 1 })
@@ -155,12 +148,15 @@ export class Turn implements StreamSource {
     }
     throw new ConvokeError(
       'invalid_request',
-      'There is nothing to resume: the last turn of this session is whole.',
+      'There is nothing to resume: the last turn of this session is complete.',
     )
   }
 
-  /** Commits the turn's messages and an empty reply, when no other turn of the session runs. */
-  async #begin(messages: NewMessage[]): Promise<Begun>
+  /**
+   * Stores the turn's messages and an empty reply, as soon as no other turn of the session runs.
+   * @param repeats the id of the reply that the turn repeats
+   */
+  async #begin(messages: NewMessage[]): Promise<BegunTurn>
   async #begin(messages: NewMessage[], repeats: string): Promise<Exclude<TurnAnswer, { kind: 'busy' }>>
   async #begin(messages: NewMessage[], repeats?: string): Promise<Exclude<TurnAnswer, { kind: 'busy' }>> {
     const { store, turns, operationId } = this.#context
@@ -176,16 +172,16 @@ export class Turn implements StreamSource {
       })
       if (answer.kind !== 'busy') return answer
       if (await interruptIfSilent(store, answer)) continue
-      // The same operation is waited for, whatever becomes of others.
+      // A turn of the same operation is always waited for: its reply is the reply of this turn.
       const isSame = operationId !== undefined && answer.operationId === operationId
-      if (turns === 'reject' && !isSame) throw busy(this.#sessionId)
-      if (turns === 'fork' && !isSame && repeats === undefined) await this.#fork(answer.replyId)
+      if (turns === 'reject' && !isSame) throw busyError(this.#sessionId)
+      if (turns === 'fork' && !isSame && repeats === undefined) await this.#moveToFork(answer.replyId)
       else await sleep(waitMs, this.#controller.signal)
     }
   }
 
-  /** Goes on in a fork of the session, from before the turn that runs there. */
-  async #fork(runningReplyId: string): Promise<void> {
+  /** Moves this turn to a fork of the session, from the message before the turn that runs there. */
+  async #moveToFork(runningReplyId: string): Promise<void> {
     const { store, sessionId } = this.#context
     const base = await lastMessageBefore(store, sessionId, runningReplyId)
     const id = randomUUID()
@@ -196,42 +192,69 @@ export class Turn implements StreamSource {
     this.#sessionId = id
   }
 
+  /** Calls the LLM, and stores the reply or the error. */
+  async #runBegun(
+    turn: TurnPosition['turn'],
+    messages: NewMessage[],
+    sink: StreamSink | undefined,
+  ): Promise<SessionResponse> {
+    const { store, prompt } = this.#context
+    // From here on this turn writes signs of life, so that others wait for it, even while a summary is written first.
+    const recorder = new Recorder(store, this.#replyId, () => this.#call?.provider ?? '')
+    try {
+      const position = { sessionId: this.#sessionId, turn, replyId: this.#replyId }
+      // A second check, since another process may have answered the same tool call before this turn began.
+      if (prompt !== undefined && hasToolResults(prompt)) {
+        checkToolResults(messages, await readRecent(store, this.#sessionId, position))
+      }
+      return await this.#answer(position, recorder, sink)
+    } catch (error) {
+      await recorder.end()
+      await this.#writeFailure(error)
+      throw error
+    }
+  }
+
   async #answer(
-    place: TurnPosition,
+    position: TurnPosition,
     recorder: Recorder,
     sink: StreamSink | undefined,
   ): Promise<SessionResponse> {
     const { llm, options, fit } = this.#context
     const signal = this.#controller.signal
-    const { history, system: given } = await fit(place, options, signal)
+    const { history, system: given } = await fit(position, options, signal)
     const system = [given, summaryOf(history)].filter((text) => text).join('\n\n')
     const prompt = (provider: string) => sendableHistory(history, provider)
     const { signal: _signal, ...rest } = options
     const call = { ...rest, ...(system ? { system } : {}) }
     signal.throwIfAborted()
-    let finish: StreamChunk | undefined
-    let response: GenerateResponse
-    if (sink) {
-      this.#source = llm.source(prompt, call)
-      response = await this.#source.run({
-        push: (chunk) => {
-          if (chunk.type === 'finish') {
-            finish = chunk
-            return undefined
-          }
-          recorder.add(chunk)
-          return sink.push(chunk)
-        },
-      })
-    } else response = await llm.source(prompt, { ...call, signal }).generate()
-    await recorder.end()
-    const storeError = await this.#write({ ...endOf(response), status: 'complete' })
-    if (finish) void sink?.push(finish)
-    return this.#response(response, storeError)
+    if (!sink) {
+      const response = await llm.source(prompt, { ...call, signal }).generate()
+      return this.#finish(response, recorder)
+    }
+    this.#call = llm.source(prompt, call)
+    const { response, finishChunk } = await runStream(this.#call, recorder, sink)
+    const stored = await this.#finish(response, recorder)
+    // The reader gets the finish chunk only now, when the reply is stored.
+    if (finishChunk) void sink.push(finishChunk)
+    return stored
   }
 
-  /** Writes the end of the reply. A store that fails costs its keeping, never the reply. */
-  async #write(end: TurnEnd): Promise<ConvokeError | undefined> {
+  async #finish(response: GenerateResponse, recorder: Recorder): Promise<SessionResponse> {
+    await recorder.end()
+    const storeError = await this.#writeEnd({ ...turnEndOf(response), status: 'complete' })
+    return this.#sessionResponse(response, storeError)
+  }
+
+  async #writeFailure(error: unknown): Promise<void> {
+    const known = isConvokeError(error) ? error : undefined
+    const { code = 'store_failed', message = String(error), partial = this.partial() } = known ?? {}
+    const status = code === 'cancelled' ? 'cancelled' : 'failed'
+    await this.#writeEnd({ ...turnEndOf(partial), status, error: { code, message } })
+  }
+
+  /** Writes the end of the reply. When the store fails, the reply is still returned, but it is not stored. */
+  async #writeEnd(end: TurnEnd): Promise<ConvokeError | undefined> {
     const { store } = this.#context
     try {
       await store.endTurn(this.#replyId, end)
@@ -242,15 +265,8 @@ export class Turn implements StreamSource {
     }
   }
 
-  async #fail(error: unknown): Promise<void> {
-    const known = isConvokeError(error) ? error : undefined
-    const { code = 'store_failed', message = String(error), partial = this.partial() } = known ?? {}
-    const status = code === 'cancelled' ? 'cancelled' : 'failed'
-    await this.#write({ ...endOf(partial), status, error: { code, message } })
-  }
-
-  /** The operation was done before: its reply once more. */
-  async #again(reply: StoredMessage, sink: StreamSink | undefined): Promise<SessionResponse> {
+  /** Gives the stored reply of an operation that was done before. */
+  async #replay(reply: StoredMessage, sink: StreamSink | undefined): Promise<SessionResponse> {
     const response = storedResponse(reply)
     const { schema } = this.#context.options
     if (schema && response.toolCalls.length === 0) response.output = await outputOf(response, schema)
@@ -258,7 +274,7 @@ export class Turn implements StreamSource {
     return { ...response, sessionId: reply.sessionId, messageId: reply.id, persisted: true }
   }
 
-  #response(response: GenerateResponse, storeError: ConvokeError | undefined): SessionResponse {
+  #sessionResponse(response: GenerateResponse, storeError: ConvokeError | undefined): SessionResponse {
     return Object.assign(response, {
       sessionId: this.#sessionId,
       messageId: this.#replyId,
@@ -268,21 +284,41 @@ export class Turn implements StreamSource {
   }
 }
 
+/** Runs the call. Its finish chunk is kept back, and all other chunks go to the recorder and to the reader. */
+async function runStream(
+  call: PendingCall,
+  recorder: Recorder,
+  sink: StreamSink,
+): Promise<{ response: GenerateResponse; finishChunk: StreamChunk | undefined }> {
+  let finishChunk: StreamChunk | undefined
+  const response = await call.run({
+    push: (chunk) => {
+      if (chunk.type === 'finish') {
+        finishChunk = chunk
+        return undefined
+      }
+      recorder.add(chunk)
+      return sink.push(chunk)
+    },
+  })
+  return { response, finishChunk }
+}
+
 function withId<Content extends StoredContent>(content: Content): Content & { id: string } {
   return { ...content, id: messageId() }
 }
 
-function busy(sessionId: string): ConvokeError {
+function busyError(sessionId: string): ConvokeError {
   const message = `A turn of the session ${JSON.stringify(sessionId)} is running. Wait for it, or use turns: 'queue' or 'fork'.`
   return new ConvokeError('session_busy', message)
 }
 
-function hasResults(prompt: Prompt): boolean {
+function hasToolResults(prompt: Prompt): boolean {
   return typeof prompt !== 'string' && [prompt].flat().some((message) => message?.role === 'tool')
 }
 
-/** What is kept of a reply. */
-function endOf(response: GenerateResponse): Omit<TurnEnd, 'status'> {
+/** The fields of a response that are stored. */
+function turnEndOf(response: GenerateResponse): Omit<TurnEnd, 'status'> {
   const { provider, model, id, finishReason, rawFinishReason, refusal, usage, costUsd, timing, warnings } =
     response
   return {

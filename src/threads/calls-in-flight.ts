@@ -1,4 +1,4 @@
-/** Counts the calls that run on this thread's event loop: they would stand still if the thread blocked. */
+/** Counts the calls that run on this thread's event loop: they would stop if the thread blocked. */
 
 let calls = 0
 /** Sessions with a turn that runs here, by store and id, and the number of those turns. */
