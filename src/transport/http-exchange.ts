@@ -117,7 +117,8 @@ export class HttpExchange {
   /** Node is done with the connection. */
   #onClose(): void {
     if (this.#isOver) this.#connection.release()
-    else this.#end(this.#error ?? new Error('The connection was closed.'))
+    // The body of a response may still wait for its reader, and tells itself how it ended.
+    else if (!this.#body) this.#end(new Error('The connection was closed.'))
   }
 
   /** Ends the request, and its connection with it. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import type { ByteSource } from './body.ts'
-import { BodyClosedError, drainMs } from './body.ts'
+import type { ByteSource } from './byte-source.ts'
+import { BodyClosedError, drainMs } from './byte-source.ts'
 
 /** The status, the headers and the bytes of a response: the parts of the global Response that convoke uses. */
 export class HttpResponse {

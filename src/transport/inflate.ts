@@ -2,8 +2,8 @@
 import { pipeline, Readable } from 'node:stream'
 import type { Transform } from 'node:stream'
 import { ConvokeError } from '../errors.ts'
-import { PulledBody, read } from './body.ts'
-import type { ByteSource } from './body.ts'
+import { PulledBody, read } from './byte-source.ts'
+import type { ByteSource } from './byte-source.ts'
 
 /** The body itself, or its bytes as they were before they were compressed. */
 export function inflated(body: ByteSource, encoding: string | undefined): ByteSource {

@@ -4,7 +4,7 @@
  * early end, a comment, `[DONE]` in a text, Retry-After). The SDK gets an empty stand-in and ends at once.
  */
 import { ConvokeError, isConvokeError, messageOf } from '../errors.ts'
-import { PulledBody } from './body.ts'
+import { PulledBody } from './byte-source.ts'
 import { httpFetch } from './http-fetch.ts'
 import { HttpResponse } from './http-response.ts'
 import { basicCredentials, decoded } from './proxy.ts'
@@ -28,7 +28,7 @@ export interface ExchangeOptions extends VendorResponseContext {
  * Runs `call` with a fetch for its SDK and gives the vendor's answer.
  * @throws ConvokeError for a status that is no success, a failed connection, or a request that the SDK refused
  */
-export async function exchange(
+export async function exchangeThroughSdk(
   options: ExchangeOptions,
   call: (fetch: Fetch) => Promise<unknown>,
 ): Promise<VendorResponse> {
@@ -74,11 +74,11 @@ type InterceptedRequest = RequestInit & { [interceptions]?: Fetch }
  * A fetch for clients that are dear to make (15 µs, a tenth of a call): one client serves all requests, and each brings
  * its own fetch along in the `fetchOptions` of its SDK call, by `carry`.
  */
-export const interceptingFetch: Fetch = (input, init?: InterceptedRequest) =>
+export const delegatingFetch: Fetch = (input, init?: InterceptedRequest) =>
   (init?.[interceptions] ?? globalThis.fetch)(input, init)
 
 /** `fetchOptions` that bring a fetch along. */
-export function intercept(fetch: Fetch): object {
+export function fetchOptionsFor(fetch: Fetch): object {
   return { [interceptions]: fetch }
 }
 

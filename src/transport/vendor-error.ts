@@ -1,19 +1,21 @@
-/** A vendor's refusal as an error: its statuses and typed fields become codes. */
+/** Turns the error of a vendor into a ConvokeError: its status and its typed fields become a code. */
 import { codes, ConvokeError } from '../errors.ts'
 import type { ErrorCode, ConvokeErrorOptions } from '../errors.ts'
 
-/** What a vendor's error body says of itself, whatever its shape. */
-export interface VendorFault {
+/** The fields of a vendor's error, whatever the shape of its body. */
+export interface VendorErrorFields {
   status?: number
-  /** The vendor's typed fields: `error.type`, `error.code`, `error.status`. */
+  /** The values of the vendor's typed fields: `error.type`, `error.code`, `error.status`. */
   kinds: readonly string[]
   message: string
+  /** The wait that the vendor asks for. */
   retryAfterMs?: number
+  /** The vendor's header `x-should-retry`. */
   shouldRetry?: boolean
 }
 
 /**
- * The vendors' typed words for causes.
+ * The code for each kind that vendors name.
  * Sources: OpenAI "Error codes", Anthropic "Errors", Google `google.rpc.Code`, Cohere "Errors".
  */
 const codeOfKind: Readonly<Record<string, ErrorCode>> = {
@@ -92,7 +94,7 @@ function codeOfStatus(status: number): ErrorCode {
 /** Statuses after which the same request may succeed. */
 const retryableStatuses = new Set([408, 409, 429, 499, 500, 502, 503, 504, 529])
 
-/** Words so general that a status says more: Anthropic's api_error also stands under 529. */
+/** Kinds so general that the status says more. Anthropic sends api_error with the status 529, for example. */
 const generalKinds = new Set([
   'invalid_request_error',
   'api_error',
@@ -101,10 +103,10 @@ const generalKinds = new Set([
   'FAILED_PRECONDITION',
 ])
 
-/** Typed words that no waiting cures, whatever their status. */
+/** Kinds that a later attempt does not cure, whatever their status. */
 const finalKinds = new Set(['insufficient_quota', 'billing_error'])
 
-/** Words for the reader; each code has its own sentence. */
+/** The sentence that begins the message of each code. No two codes share one. */
 const sentences: Partial<Record<ErrorCode, string>> = {
   authentication: 'The vendor refused the API key',
   permission: 'The API key may not do this',
@@ -119,24 +121,24 @@ const sentences: Partial<Record<ErrorCode, string>> = {
 }
 
 /**
- * A vendor's error, from a status or from an event inside a stream, as a ConvokeError. The kinds decide before the
- * status does: Gemini answers a bad key with 400 and the reason API_KEY_INVALID.
+ * The ConvokeError for a vendor's error, which came with a status or in an event of a stream. The kinds decide before
+ * the status does, because Gemini answers a bad key with the status 400 and the reason API_KEY_INVALID.
  */
-export function vendorError(fault: VendorFault, options: ConvokeErrorOptions = {}): ConvokeError {
-  const { status } = fault
-  const known = fault.kinds.filter((word) => Object.hasOwn(codeOfKind, word))
-  const kind = known.find((word) => !generalKinds.has(word)) ?? (status ? undefined : known[0])
+export function vendorError(fields: VendorErrorFields, options: ConvokeErrorOptions = {}): ConvokeError {
+  const { status } = fields
+  const known = fields.kinds.filter((kind) => Object.hasOwn(codeOfKind, kind))
+  const kind = known.find((kind) => !generalKinds.has(kind)) ?? (status ? undefined : known[0])
   const code = kind ? (codeOfKind[kind] as ErrorCode) : status ? codeOfStatus(status) : 'server_error'
-  const isRetryable = fault.kinds.some((word) => finalKinds.has(word))
+  const isRetryable = fields.kinds.some((kind) => finalKinds.has(kind))
     ? false
-    : (fault.shouldRetry ?? (status ? retryableStatuses.has(status) : codes[code]))
-  const detail = fault.message.trim() || 'no message'
+    : (fields.shouldRetry ?? (status ? retryableStatuses.has(status) : codes[code]))
+  const detail = fields.message.trim() || 'no message'
   const where = status ? ` (status ${status})` : ''
   return new ConvokeError(code, `${sentences[code] ?? 'The vendor reported an error'}${where}: ${detail}`, {
     ...options,
     isRetryable,
     ...(status ? { status } : {}),
-    ...(fault.retryAfterMs === undefined ? {} : { retryAfterMs: fault.retryAfterMs }),
+    ...(fields.retryAfterMs === undefined ? {} : { retryAfterMs: fields.retryAfterMs }),
     ...(code === 'timeout' ? { phase: 'server' as const } : {}),
   })
 }

@@ -1,28 +1,28 @@
-/** A vendor's answer whose bytes nobody has touched: read as a whole, or event by event. */
+/** The response of a vendor, whose bytes the SDK has not seen. It is read as a whole or event by event. */
 import { ConvokeError, isConvokeError } from '../errors.ts'
 import { vendorError } from './vendor-error.ts'
 import { maxTimerMs } from '../policies/deadline.ts'
-import { arrival } from './body.ts'
-import type { ByteSource } from './body.ts'
-import { TextPieces } from './decode.ts'
-import type { WireDecoder, WireEvent } from './decode.ts'
-import { readVendorFault } from './fault.ts'
+import { whenReady } from './byte-source.ts'
+import type { ByteSource } from './byte-source.ts'
+import { Utf8Decoder } from './wire-decoder.ts'
+import type { WireDecoder, WireEvent } from './wire-decoder.ts'
+import { readVendorError } from './read-vendor-error.ts'
 import type { Secrets } from './secrets.ts'
 
-/** What a reply belongs to. */
+/** The request that a response belongs to, and the limits of its body. */
 export interface VendorResponseContext {
   provider: string
   model?: string
   signal: AbortSignal
-  /** Longest silence inside the body of a plain reply. */
+  /** The longest silence inside the body of a plain reply, in milliseconds. */
   idleMs: number
-  /** @default 64 MiB for a plain reply, which is held as a whole, 256 MiB for a stream */
+  /** The largest body. @default 64 MiB for a plain reply, which is held in memory as a whole, 256 MiB for a stream */
   maxResponseBytes: number | undefined
   secrets: Secrets
 }
 
 const maxPlainBytes = 64 * 1_024 * 1_024
-/** Of an error's body more is not read. */
+/** The body of an error is read up to this length. */
 const maxErrorBytes = 1_024 * 1_024
 const maxStreamBytes = 256 * 1_024 * 1_024
 
@@ -36,24 +36,28 @@ export class VendorResponse {
     this.#context = context
   }
 
-  /** Closes the socket, unless the body was read to its end. */
+  /** Closes the socket unless the body was read to its end. */
   destroy(): void {
     this.#source.destroy()
   }
 
-  /** The reply is whole: lets what may follow pass, and the socket be used again. */
+  /** Discards what follows a complete reply, so that the connection can serve another request. */
   finish(): void {
     this.#source.drain()
   }
 
-  /** The body as text. @throws ConvokeError `stream_truncated` when it breaks off, `timeout` when it stands still */
+  /**
+   * The body as text.
+   * @throws ConvokeError `stream_truncated` when the body breaks off, `timeout` after a silence of `idleMs`,
+   * `malformed_response` when it is longer than `maxBytes`
+   */
   async text(maxBytes = this.#context.maxResponseBytes ?? maxPlainBytes): Promise<string> {
-    const pieces = new TextPieces()
+    const pieces = new Utf8Decoder()
     const silence = this.#watchSilence()
     let text = ''
     try {
       for (;;) {
-        await arrival(this.#source)
+        await whenReady(this.#source)
         const bytes = this.#take(maxBytes)
         if (!bytes) break
         silence.refresh()
@@ -66,58 +70,58 @@ export class VendorResponse {
     }
   }
 
-  /** The body as JSON, and the same with every key of the caller taken out. */
+  /** The body as JSON, and `raw`, the same with every key of the caller taken out. */
   async json(): Promise<{ body: unknown; raw: unknown }> {
     const text = await this.text()
     const body = this.#parse(text)
     return { body, raw: this.#context.secrets.clean(body, text) }
   }
 
-  /** Whether no events can be there yet; then `ready` is called, once, when there may be. */
+  /** Whether no bytes have arrived yet. If so, `ready` is called once: when bytes arrive or the body ends. */
   wait(ready: () => void): boolean {
     return this.#source.wait(ready)
   }
 
-  /** After `wait`: the events that the new bytes complete, maybe none; undefined behind the end of the body. */
+  /** After `wait`: the events that the new bytes complete, possibly none; undefined at the end of the body. */
   events(decoder: WireDecoder): WireEvent[] | undefined {
     const bytes = this.#take(this.#context.maxResponseBytes ?? maxStreamBytes)
     if (!bytes) return undefined
     try {
       return decoder.push(bytes)
     } catch (error) {
-      throw this.#named(error)
+      throw this.#labelled(error)
     }
   }
 
-  /** The data of one event as JSON; undefined for a tail that the end of the connection cut off. */
+  /** The data of one event as JSON; undefined for an event that the end of the connection cut off. */
   parse(event: WireEvent): unknown {
     try {
       return JSON.parse(event.data)
     } catch {
-      // The parser's own error quotes the text, keys and all.
+      // The parser's own error is dropped, because it quotes the text, which may hold a key.
       if (event.isTail) return undefined
       throw this.#malformed(`The vendor sent an event that is not JSON: ${this.#excerpt(event.data)}`)
     }
   }
 
-  /** What was parsed from an event, without any key of the caller. */
+  /** The value that was parsed from an event, with every key of the caller taken out. */
   clean(body: unknown, event: WireEvent): unknown {
     return this.#context.secrets.clean(body, event.data)
   }
 
-  /** A text without any key of the caller. */
+  /** A text with every key of the caller taken out. */
   redact(text: string): string {
     return this.#context.secrets.redact(text)
   }
 
-  /** The body of a failed request as an error. */
+  /** Reads the body of a failed request, and gives it as an error. */
   async failure({ status, headers }: { status: number; headers: Headers }): Promise<ConvokeError> {
     const { secrets } = this.#context
     let text: string
     try {
       text = await this.text(maxErrorBytes)
     } catch (error) {
-      // The status is known; a body that breaks off does not change what it says.
+      // A body that breaks off does not matter, because the status says enough.
       if (isConvokeError(error) && (error.code === 'cancelled' || error.code === 'timeout')) throw error
       text = ''
     }
@@ -125,13 +129,13 @@ export class VendorResponse {
     try {
       body = secrets.clean(JSON.parse(text), text)
     } catch {
-      // Plain text or HTML, as proxies send it.
+      // Proxies send plain text or HTML.
       body = secrets.redact(text)
     }
     const shown = Object.fromEntries([...headers].map((pair) => pair.map((text) => secrets.redact(text))))
     const cause = Object.assign(new Error(`status ${status}`), { status, body, headers: shown })
     cause.name = 'VendorResponse'
-    return vendorError(readVendorFault(body, status, headers), { ...this.#labels(), cause })
+    return vendorError(readVendorError(body, status, headers), { ...this.#labels(), cause })
   }
 
   #labels(): { provider: string; model?: string } {
@@ -161,7 +165,7 @@ export class VendorResponse {
     return new ConvokeError('malformed_response', message, this.#labels())
   }
 
-  #named(error: unknown): unknown {
+  #labelled(error: unknown): unknown {
     return isConvokeError(error) && !error.provider
       ? new ConvokeError(error.code, error.message, { ...this.#labels(), cause: error.cause })
       : error
@@ -175,8 +179,8 @@ export class VendorResponse {
       bytes = this.#source.take()
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      if (isConvokeError(error)) throw this.#named(error)
-      // zlib's own word for an end that came too soon is Z_BUF_ERROR.
+      if (isConvokeError(error)) throw this.#labelled(error)
+      // zlib reports an early end as Z_BUF_ERROR. That is a truncated reply, and any other code a malformed one.
       const { code = '' } = error as NodeJS.ErrnoException
       if (/^(Z_|ERR_PADDING|ERR_BROTLI|ERR__ERROR)/.test(code) && code !== 'Z_BUF_ERROR') {
         throw this.#malformed(`The reply's compression is broken: ${this.redact(String(error))}`)
@@ -192,23 +196,23 @@ export class VendorResponse {
     if (this.#bytesRead <= maxBytes) return bytes
     this.destroy()
     throw this.#malformed(
-      `The reply is longer than maxResponseBytes ${maxBytes}. Raise maxResponseBytes if the vendor means it.`,
+      `The reply is longer than maxResponseBytes ${maxBytes}. Raise maxResponseBytes if the vendor sends such long ones.`,
     )
   }
 
-  /** Ends the body after a silence of `idleMs`; its headers came, so the vendor had begun. */
+  /** Ends the body after a silence of `idleMs`. The headers have come, so that the phase is `idle`. */
   #watchSilence(): { refresh: () => void; stop: () => void } {
     const { idleMs } = this.#context
     if (idleMs > maxTimerMs) return { refresh: () => {}, stop: () => {} }
     const timer = setTimeout(() => {
-      const message = `The reply stood still for idleMs ${idleMs}.`
+      const message = `The reply was silent for idleMs ${idleMs}.`
       this.#source.destroy(new ConvokeError('timeout', message, { ...this.#labels(), phase: 'idle' }))
     }, idleMs)
     return { refresh: () => timer.refresh(), stop: () => clearTimeout(timer) }
   }
 }
 
-/** Whether a text is the beginning of a JSON object or list: a bracket or a string in it is still open. */
+/** Whether a text is the beginning of a JSON object or list, in which a bracket or a string is still open. */
 function isCutOff(text: string): boolean {
   if (!/^\s*([[{]|$)/.test(text)) return false
   let depth = 0

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import { createLLM } from 'convoke'
 import { test } from 'vitest'
-import { read as readPiece } from '../../src/transport/body.ts'
+import { read as readPiece } from '../../src/transport/byte-source.ts'
 import { httpFetch } from '../../src/transport/http-fetch.ts'
 import type { HttpResponse } from '../../src/transport/http-response.ts'
 
@@ -69,6 +69,19 @@ test('a response without a length ends with its connection, also that of HTTP/1.
       async (url, sockets) => {
         for (let at = 0; at < 2; at++) assert.equal(await read(await httpFetch(url)), 'ok')
         assert.equal(sockets.length, 2)
+      },
+    )
+  }
+})
+
+test('a whole body whose connection has closed waits for its reader', async () => {
+  for (const header of ['content-length: 2\r\nconnection: close', 'connection: close']) {
+    await serve(
+      (socket) => socket.once('data', () => socket.end(`HTTP/1.1 200 OK\r\n${header}\r\n\r\nok`)),
+      async (url) => {
+        const response = await httpFetch(url)
+        await wait(50)
+        assert.equal(await read(response), 'ok')
       },
     )
   }

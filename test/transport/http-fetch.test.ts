@@ -9,7 +9,7 @@ import tls from 'node:tls'
 import zlib from 'node:zlib'
 import { createLLM, isConvokeError } from 'convoke'
 import { test } from 'vitest'
-import { read as readPiece } from '../../src/transport/body.ts'
+import { read as readPiece } from '../../src/transport/byte-source.ts'
 import { httpFetch } from '../../src/transport/http-fetch.ts'
 import type { HttpResponse } from '../../src/transport/http-response.ts'
 

@@ -1,6 +1,6 @@
 /** Anthropic's Messages API through the `@anthropic-ai/sdk` SDK. */
 import type Anthropic from '@anthropic-ai/sdk'
-import { interceptingFetch, intercept } from '../../transport/sdk-intercept.ts'
+import { delegatingFetch, fetchOptionsFor } from '../../transport/sdk-intercept.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo } from '../../types.ts'
@@ -113,7 +113,7 @@ class AnthropicProvider extends VendorProvider {
 
   #makeClient(key: string | undefined): Anthropic {
     return new this.#sdk({
-      fetch: interceptingFetch,
+      fetch: delegatingFetch,
       maxRetries: 0,
       // Without a time-out in its options, the SDK refuses plain calls that may take longer than ten minutes.
       timeout: sdkTimeoutMs,
@@ -128,7 +128,7 @@ class AnthropicProvider extends VendorProvider {
   }
 
   #perRequest(fetch: Fetch): { headers?: Record<string, string>; fetchOptions?: object } {
-    return this.config.client ? this.#options : { ...this.#options, fetchOptions: intercept(fetch) }
+    return this.config.client ? this.#options : { ...this.#options, fetchOptions: fetchOptionsFor(fetch) }
   }
 }
 

@@ -4,7 +4,7 @@
  * Room `providers/cohere`: Cohere's client, requests and events. Imported by `providers`.
  */
 import { ConvokeError } from '../../errors.ts'
-import { readVendorFault, replyError } from '../../transport/fault.ts'
+import { readVendorError, embeddedError } from '../../transport/read-vendor-error.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
 import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/event-mapper.ts'
@@ -113,8 +113,8 @@ export class CohereEventMapper implements EventMapper {
 
   /** The error that a vendor reports inside a reply. */
   #failure(raw: unknown, kind?: string, message?: string): ConvokeError {
-    const fault = kind ? { kinds: [kind], message: message ?? '' } : readVendorFault(raw)
-    return replyError(fault, raw, this.#labels)
+    const fields = kind ? { kinds: [kind], message: message ?? '' } : readVendorError(raw)
+    return embeddedError(fields, raw, this.#labels)
   }
 
   #error(code: 'malformed_response' | 'stream_truncated', message: string): ConvokeError {

@@ -5,10 +5,10 @@
 import type { Ollama } from 'ollama'
 import { ConvokeError } from '../../errors.ts'
 import { vendorError } from '../../transport/vendor-error.ts'
-import { arrival } from '../../transport/body.ts'
-import { NdjsonDecoder } from '../../transport/decode.ts'
+import { whenReady } from '../../transport/byte-source.ts'
+import { NdjsonDecoder } from '../../transport/wire-decoder.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
-import { readVendorFault } from '../../transport/fault.ts'
+import { readVendorError } from '../../transport/read-vendor-error.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo, PullProgress } from '../../types.ts'
 import type { ChatRequest, CreateProvider, ProviderConfig } from '../../provider.ts'
@@ -78,13 +78,13 @@ class OllamaProvider extends VendorProvider {
     try {
       const decoder = new NdjsonDecoder(this.config.maxLineBytes)
       for (let isOver = false; !isOver;) {
-        await arrival(response)
+        await whenReady(response)
         const events = response.events(decoder)
         isOver = !events
         for (const event of events ?? decoder.end()) {
           const body = response.parse(event) as PullFields | null | undefined
           if (body?.error)
-            throw vendorError(readVendorFault(response.clean(body, event)), { provider: this.name, model })
+            throw vendorError(readVendorError(response.clean(body, event)), { provider: this.name, model })
           if (typeof body?.status !== 'string') continue
           yield progress(body)
           if (body.status === 'success') return

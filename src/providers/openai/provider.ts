@@ -1,6 +1,6 @@
 /** OpenAI, and every server that speaks its chat API, through the `openai` SDK. */
 import type OpenAI from 'openai'
-import { interceptingFetch, intercept } from '../../transport/sdk-intercept.ts'
+import { delegatingFetch, fetchOptionsFor } from '../../transport/sdk-intercept.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ModelInfo } from '../../types.ts'
@@ -101,7 +101,7 @@ class OpenAIProvider extends VendorProvider {
   #makeClient(key: string | undefined): OpenAI {
     const { baseURL, headers, preset } = this.config
     return new this.#sdk({
-      fetch: interceptingFetch,
+      fetch: delegatingFetch,
       maxRetries: 0,
       timeout: sdkTimeoutMs,
       apiKey: key ?? 'none',
@@ -116,7 +116,7 @@ class OpenAIProvider extends VendorProvider {
   /** A user's own client keeps its headers, and the headers of the LLM's options are added to them. */
   #perRequest(fetch: Fetch): { headers?: Record<string, string>; fetchOptions?: object } {
     const { client, headers } = this.config
-    if (!client) return { fetchOptions: intercept(fetch) }
+    if (!client) return { fetchOptions: fetchOptionsFor(fetch) }
     return headers ? { headers } : {}
   }
 }

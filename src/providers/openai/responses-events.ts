@@ -1,6 +1,6 @@
 /** Maps the events and the whole replies of OpenAI's Responses API to chunks. */
 import { ConvokeError } from '../../errors.ts'
-import { readVendorFault, replyError } from '../../transport/fault.ts'
+import { readVendorError, embeddedError } from '../../transport/read-vendor-error.ts'
 import type { FinishReason } from '../../types.ts'
 import type { ProviderChunk, ReportedUsage } from '../../provider.ts'
 import { finishChunk, reportedUsage, signOfLife, startChunk } from '../shared/event-mapper.ts'
@@ -255,8 +255,8 @@ export class ResponsesEventMapper implements EventMapper {
     return this.#calls.delta({ id: progress.callId, arguments: piece })
   }
 
-  #failure(fault: unknown, raw: unknown): ConvokeError {
-    return replyError(readVendorFault(fault), raw, this.#labels)
+  #failure(error: unknown, raw: unknown): ConvokeError {
+    return embeddedError(readVendorError(error), raw, this.#labels)
   }
 
   #error(code: 'stream_truncated' | 'malformed_response', message: string): ConvokeError {

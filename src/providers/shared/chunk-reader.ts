@@ -5,12 +5,12 @@
  * `providers/cohere`, `providers/gemini`, `providers/ollama`, `providers/openai`.
  */
 import { ConvokeError, isConvokeError } from '../../errors.ts'
-import type { WireDecoder, WireEvent } from '../../transport/decode.ts'
+import type { WireDecoder, WireEvent } from '../../transport/wire-decoder.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ProviderChunk } from '../../provider.ts'
 import type { EventMapper, ReplyLabels } from './event-mapper.ts'
 import type { Fields } from './fields.ts'
-import { findFault, readVendorFault, replyError } from '../../transport/fault.ts'
+import { findEmbeddedError, readVendorError, embeddedError } from '../../transport/read-vendor-error.ts'
 
 type Result = IteratorResult<readonly ProviderChunk[], undefined>
 
@@ -148,7 +148,7 @@ export class ChunkReader implements AsyncIterator<readonly ProviderChunk[], unde
       throw this.#malformed('The vendor sent an event that is not a JSON object.')
     }
     const raw = response.clean(body, event)
-    throwIfFault(raw, event.name, this.#labels)
+    throwIfError(raw, event.name, this.#labels)
     this.#addChunks(response, this.#map(event, body as Fields, raw, isFirst), chunks)
   }
 
@@ -202,7 +202,7 @@ export function redactLabels(response: VendorResponse, chunk: ProviderChunk): Pr
  * @param raw the body or the event with every key of the caller taken out, so that the error may show it
  * @param eventName an event named `error` is an error whatever its body holds
  */
-export function throwIfFault(raw: unknown, eventName: string | undefined, labels: ReplyLabels): void {
-  const fault = findFault(raw as Record<string, unknown>) ?? (eventName === 'error' ? raw : undefined)
-  if (fault) throw replyError(readVendorFault(fault), raw, labels)
+export function throwIfError(raw: unknown, eventName: string | undefined, labels: ReplyLabels): void {
+  const found = findEmbeddedError(raw as Record<string, unknown>) ?? (eventName === 'error' ? raw : undefined)
+  if (found) throw embeddedError(readVendorError(found), raw, labels)
 }

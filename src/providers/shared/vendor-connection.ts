@@ -1,12 +1,12 @@
 /** Sends requests through a vendor's SDK and reads the responses, the same way for every built-in provider. */
 import { ConvokeError } from '../../errors.ts'
-import type { WireDecoder } from '../../transport/decode.ts'
-import { exchange } from '../../transport/sdk-intercept.ts'
+import type { WireDecoder } from '../../transport/wire-decoder.ts'
+import { exchangeThroughSdk } from '../../transport/sdk-intercept.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import { Secrets } from '../../transport/secrets.ts'
 import type { ProviderChunk, ProviderConfig } from '../../provider.ts'
-import { ChunkReader, redactLabels, throwIfFault } from './chunk-reader.ts'
+import { ChunkReader, redactLabels, throwIfError } from './chunk-reader.ts'
 import type { EventMapper, ReplyMapper } from './event-mapper.ts'
 import type { Fields } from './fields.ts'
 
@@ -53,7 +53,7 @@ export class VendorConnection {
     const { model, connectMs, idleMs } = request
     const key = await this.#config.apiKey()
     this.#secrets.add(key)
-    return exchange(
+    return exchangeThroughSdk(
       {
         provider: name,
         ...(model === undefined ? {} : { model }),
@@ -79,7 +79,7 @@ export class VendorConnection {
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw this.error('malformed_response', 'The reply is not a JSON object.', model)
     }
-    throwIfFault(raw, undefined, { provider: this.#config.name, model })
+    throwIfError(raw, undefined, { provider: this.#config.name, model })
     return { body: body as Fields, raw }
   }
 
@@ -127,7 +127,7 @@ export class VendorConnection {
 
 /**
  * Keeps the clients of an SDK by API key, because some SDKs take long to make one. One client serves many requests;
- * each request brings its own fetch (see `interceptingFetch`).
+ * each request brings its own fetch (see `delegatingFetch`).
  */
 export class ClientCache<Client> {
   readonly #byKey = new Map<string | undefined, Client>()

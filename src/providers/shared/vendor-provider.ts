@@ -1,6 +1,6 @@
 /** The part of a built-in provider that is the same for every vendor: streams and plain replies. */
-import { SseDecoder } from '../../transport/decode.ts'
-import type { WireDecoder } from '../../transport/decode.ts'
+import { SseDecoder } from '../../transport/wire-decoder.ts'
+import type { WireDecoder } from '../../transport/wire-decoder.ts'
 import type { Fetch } from '../../transport/sdk-intercept.ts'
 import type { VendorResponse } from '../../transport/vendor-response.ts'
 import type { ChatRequest, Provider, ProviderChunk, ProviderConfig } from '../../provider.ts'

@@ -1,50 +1,53 @@
 /**
- * The bytes of a response's body, whichever kind of response it is, and a way to end it at any moment.
+ * The bytes of a response's body, whichever kind of response it is.
  *
  * Room `transport`: the bytes to and from the SDKs of the vendors, and their refusals as errors. Imported by `llm`,
  * `providers/anthropic`, `providers/cohere`, `providers/gemini`, `providers/ollama`, `providers/openai`,
  * `providers/shared`, `response`.
  */
 
-/** A body that is taken piece by piece: `wait`, then `take`. */
+/** A body that is read piece by piece: `wait`, then `take`. It can be ended at any moment. */
 export interface ByteSource {
   /**
-   * Whether nothing has come so far; then `ready` is called, once, when something has or nothing more will: by
-   * `destroy` too, before that returns.
+   * Whether nothing has arrived yet. If so, `ready` is called once: when bytes arrive or the body ends. `destroy` ends
+   * the body too, and calls `ready` before it returns.
    */
   wait(ready: () => void): boolean
-  /** After `wait`: what has come since the last time, as one piece; undefined at the end. @throws when it broke off */
+  /**
+   * After `wait`: the bytes that arrived since the last call, as one piece; undefined at the end of the body.
+   * @throws the error that broke the body off, or the reason of `destroy`
+   */
   take(): Uint8Array | undefined
-  /** Ends it and closes the socket, unless the body has ended; the next `take` throws the reason. */
+  /** Ends the body and closes its socket. It does nothing when the body has ended already. */
   destroy(reason?: Error): void
-  /** The rest is of no interest: it is let pass, so that the socket can be used again, or soon closed. */
+  /** Discards the rest of the body, so that the connection can serve another request. A rest that takes long is closed. */
   drain(): void
 }
 
-/** `wait` as a promise, where no chunk is worth a microsecond. */
-export function arrival(source: Pick<ByteSource, 'wait'>): Promise<void> {
+/** `wait` as a promise, for readers that can afford one for each piece. */
+export function whenReady(source: Pick<ByteSource, 'wait'>): Promise<void> {
   return new Promise((resolve) => {
     if (!source.wait(resolve)) resolve()
   })
 }
 
-/** The next piece. */
+/** The next piece of a body, or undefined at its end. */
 export async function read(source: ByteSource): Promise<Uint8Array | undefined> {
-  await arrival(source)
+  await whenReady(source)
   return source.take()
 }
 
-/** How long the rest of a finished body may take before its socket is given up. */
+/** The time that the rest of a finished body may take before its socket is closed. */
 export const drainMs = 1_000
 
-/** A body that its reader closed before its end. */
+/** The error of a body that its reader closed before its end. */
 export class BodyClosedError extends Error {
   constructor() {
     super('The body was closed.')
   }
 }
 
-/** A body that is pulled: of a response that a fetch of the user's gave, or behind a decoder. */
+/** A body that is pulled: the body of a response by the user's own fetch, or the output of a decompressor. */
 export class PulledBody implements ByteSource {
   readonly #next: () => Promise<IteratorResult<Uint8Array, undefined>>
   readonly #close: () => void
@@ -59,7 +62,7 @@ export class PulledBody implements ByteSource {
       this.#next = () => reader.read() as Promise<IteratorResult<Uint8Array, undefined>>
       this.#close = () => void reader.cancel().catch(() => {})
     } else if (isIterable(body)) {
-      // Node's streams, which some fetches give.
+      // Some fetches give a stream of Node.
       const iterator = body[Symbol.asyncIterator]()
       this.#next = () => iterator.next() as Promise<IteratorResult<Uint8Array, undefined>>
       this.#close = () => destroyQuietly(body)
@@ -96,7 +99,7 @@ export class PulledBody implements ByteSource {
     void this.#readAll().finally(() => clearTimeout(timer))
   }
 
-  /** A body of the user's may break its own rules; that ends it, and nothing else. */
+  /** The user's fetch may give a body that throws where it must not. That ends this body and nothing else. */
   async #pull(): Promise<void> {
     try {
       const { done, value } = await this.#next()
@@ -128,7 +131,7 @@ export class PulledBody implements ByteSource {
     try {
       while ((await read(this)) !== undefined);
     } catch {
-      // The reply was whole; what breaks after it concerns nobody.
+      // The reply was complete before, so an error behind it is of no consequence.
     }
   }
 }
@@ -137,7 +140,7 @@ function destroyQuietly(body: { destroy?: () => void }): void {
   try {
     body.destroy?.()
   } catch {
-    // What closing breaks on concerns nobody any more.
+    // The body is given up, so an error of its closing is of no consequence.
   }
 }
 

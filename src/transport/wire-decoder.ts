@@ -1,57 +1,57 @@
-/** Bytes to events: server-sent events and newline-delimited JSON, push by push, with bounded lines. */
+/** Decodes the bytes of a stream into events: server-sent events or newline-delimited JSON, with lines of bounded length. */
 import { ConvokeError } from '../errors.ts'
 import { GrowingText } from './growing-text.ts'
 
-/** One event of a stream: its name, where the framing has names, and its data as text. */
+/** One event of a stream: its data as text, and its name in formats that have names. */
 export interface WireEvent {
   name: string | undefined
   data: string
-  /** The connection ended inside this event; it may be cut off. */
+  /** The connection ended inside this event, so that it may be cut off. */
   isTail?: boolean
 }
 
 export interface WireDecoder {
-  /** The events that these bytes complete. @throws ConvokeError `malformed_response` when a line is too long */
+  /** The events that these bytes complete. @throws ConvokeError `malformed_response` when a line or an event is too long */
   push(bytes: Uint8Array): WireEvent[]
-  /** What was left when the connection ended. */
+  /** The events in the bytes that were left when the connection ended. */
   end(): WireEvent[]
 }
 
-/** Decodes pieces of UTF-8, as a TextDecoder does in its streaming mode, which is dear for small pieces. */
-export class TextPieces {
-  // A byte order mark is taken off below: in pieces, Node's decoder takes one off that is text.
+/** Decodes UTF-8 in pieces, as a TextDecoder does in its streaming mode. That mode is slow for small pieces. */
+export class Utf8Decoder {
+  // The byte order mark is removed below, because Node's decoder, in pieces, also removes one that is text.
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   #isStart = true
-  /** A character may be cut. */
+  /** Whether the last piece may end inside a character. */
   #isOpen = false
 
   push(bytes: Uint8Array): string {
     const wasOpen = this.#isOpen
-    // An ASCII byte is a character of its own, and ends any other: as a rule, a piece ends with a line's end.
+    // A piece that ends with an ASCII byte, such as a line feed, cuts no character. Most pieces do.
     this.#isOpen = (bytes.at(-1) ?? 0x80) >= 0x80
-    if (wasOpen || this.#isOpen) return this.#begun(this.#decoder.decode(bytes, { stream: true }))
+    if (wasOpen || this.#isOpen) return this.#withoutMark(this.#decoder.decode(bytes, { stream: true }))
     const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    return this.#begun(buffer.toString('utf8'))
+    return this.#withoutMark(buffer.toString('utf8'))
   }
 
   end(): string {
-    return this.#begun(this.#decoder.decode())
+    return this.#withoutMark(this.#decoder.decode())
   }
 
-  #begun(text: string): string {
+  #withoutMark(text: string): string {
     if (!this.#isStart || text === '') return text
     this.#isStart = false
     return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
   }
 }
 
-/** Splits bytes into lines; characters that arrive in pieces are put together. */
+/** Splits bytes into lines. A line or a character may be spread over several pieces. */
 class LineSplitter {
-  readonly #text = new TextPieces()
+  readonly #text = new Utf8Decoder()
   readonly #maxLineBytes: number
   readonly #splitsAtReturn: boolean
   #pending = ''
-  /** A CR ended the last line at the very end of a push: an LF that follows belongs to it. */
+  /** The last piece ended with a CR, which ended a line. An LF at the start of the next piece belongs to it. */
   #skipFeed = false
 
   constructor(maxLineBytes: number, splitsAtReturn: boolean) {
@@ -67,7 +67,7 @@ class LineSplitter {
       this.#skipFeed = false
       if (text.charCodeAt(0) === 10) start = 1
     }
-    // The pending text has no line end, so only what is new is searched.
+    // The pending text has no line end, so only the new text is searched.
     const hasReturn = this.#splitsAtReturn && text.includes('\r')
     for (;;) {
       const end = hasReturn ? lineEnd(text, start) : text.indexOf('\n', start)
@@ -90,7 +90,7 @@ class LineSplitter {
     return this.#pending + this.#text.end()
   }
 
-  /** The line is longer than what waits by this. */
+  /** @param more the length of what the line has beside the pending text */
   #check(more: number): void {
     if (this.#pending.length + more > this.#maxLineBytes) throw tooLong('A line', this.#maxLineBytes)
   }
@@ -99,7 +99,7 @@ class LineSplitter {
 function tooLong(what: string, maxLineBytes: number): ConvokeError {
   return new ConvokeError(
     'malformed_response',
-    `${what} of the stream is longer than maxLineBytes ${maxLineBytes}. Raise maxLineBytes if the vendor means it.`,
+    `${what} of the stream is longer than maxLineBytes ${maxLineBytes}. Raise maxLineBytes if the vendor sends such long ones.`,
   )
 }
 
@@ -110,13 +110,13 @@ function lineEnd(text: string, from: number): number {
 }
 
 /**
- * Server-sent events (WHATWG HTML, 9.2.6), with two liberties. Text at the end without its blank line is given as a
- * tail. Lines that are no field of an event are kept and given at the end as an event named `stray`: some vendors
- * (Gemini above all) put a bare JSON error there.
+ * Decodes server-sent events (WHATWG HTML, 9.2.6), with two differences. An event at the end of the connection that
+ * lacks its blank line is given as a tail. Lines that are no field of an event are collected, and given at the end as
+ * an event named `stray`, because some vendors (Gemini above all) send an error as bare JSON among the events.
  */
 export class SseDecoder implements WireDecoder {
   readonly #lines: LineSplitter
-  /** As a rule one line. */
+  /** The first data line of the event. Most events have one. */
   #data: string | undefined
   #moreData: GrowingText | undefined
   #name: string | undefined
@@ -132,7 +132,7 @@ export class SseDecoder implements WireDecoder {
     const events: WireEvent[] = []
     for (const line of this.#lines.push(bytes)) {
       if (line === '') {
-        if (this.#data !== undefined) events.push({ name: this.#name, data: this.#wholeData() })
+        if (this.#data !== undefined) events.push({ name: this.#name, data: this.#takeData() })
         this.#name = undefined
       } else this.#field(line)
     }
@@ -145,16 +145,16 @@ export class SseDecoder implements WireDecoder {
     if (last && !isCutName) this.#field(last)
     const events: WireEvent[] = []
     if (this.#data !== undefined || isCutName) {
-      events.push({ name: this.#name, data: this.#wholeData(), isTail: true })
+      events.push({ name: this.#name, data: this.#takeData(), isTail: true })
     }
-    // A bare JSON error may itself be cut off; other text (HTML, say) is what it is.
+    // A bare JSON error may be cut off. Any other text, such as HTML, is shown as it is.
     const isTail = /^\s*[[{]/.test(this.#stray)
     if (this.#stray.trim()) events.push({ name: 'stray', data: this.#stray, ...(isTail ? { isTail } : {}) })
     return events
   }
 
   #field(given: string): void {
-    // A blank before the name is outside of the standard, and has been recorded.
+    // The standard allows no blank before a field's name, but recorded streams have some.
     const line = given.charCodeAt(0) <= 32 && /^[ \t]+(?:data|event):/.test(given) ? given.trimStart() : given
     if (line.startsWith('data:')) {
       this.#addData(line.slice(line.charCodeAt(5) === 32 ? 6 : 5))
@@ -176,7 +176,7 @@ export class SseDecoder implements WireDecoder {
       throw tooLong('An event', this.#maxLength)
   }
 
-  #wholeData(): string {
+  #takeData(): string {
     const data = (this.#data ?? '') + (this.#moreData?.text ?? '')
     this.#data = undefined
     this.#moreData = undefined
@@ -184,7 +184,7 @@ export class SseDecoder implements WireDecoder {
   }
 }
 
-/** A JSON text per line; empty lines are nothing. */
+/** Decodes newline-delimited JSON: one JSON text in each line. Empty lines are skipped. */
 export class NdjsonDecoder implements WireDecoder {
   readonly #lines: LineSplitter
 
@@ -196,7 +196,7 @@ export class NdjsonDecoder implements WireDecoder {
     const events: WireEvent[] = []
     for (const line of this.#lines.push(bytes)) {
       const data = line.trim()
-      // A keep-alive comment, as a proxy may send it, is nothing either.
+      // A proxy may send comments, which begin with a colon, to keep the connection alive.
       if (data && data.charCodeAt(0) !== 58) events.push({ name: undefined, data })
     }
     return events

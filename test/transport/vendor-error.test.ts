@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'vitest'
 import { vendorError } from '../../src/transport/vendor-error.ts'
-import { readVendorFault, retryAfter } from '../../src/transport/fault.ts'
+import { readVendorError, parseRetryAfter } from '../../src/transport/read-vendor-error.ts'
 
 const now = Date.parse('2026-01-01T00:00:00Z')
 
@@ -22,7 +22,7 @@ for (const [headers, expected] of [
   [{}, undefined],
 ] as const) {
   test(`retry headers ${JSON.stringify(headers)} ask for ${expected} ms`, () => {
-    assert.equal(retryAfter(new Headers(headers as Record<string, string>), now), expected)
+    assert.equal(parseRetryAfter(new Headers(headers as Record<string, string>), now), expected)
   })
 }
 
@@ -85,7 +85,7 @@ const causes: [code: string, isRetryable: boolean, status: number | undefined, b
 
 for (const [code, isRetryable, status, body] of causes) {
   test(`${status ?? 'an event'} with ${JSON.stringify(body).slice(0, 90)} is ${code}`, () => {
-    const error = vendorError(readVendorFault(body, status), { provider: 'v' })
+    const error = vendorError(readVendorError(body, status), { provider: 'v' })
     assert.equal(error.code, code)
     assert.equal(error.isRetryable, isRetryable)
     if (status) assert.equal(error.status, status)
@@ -93,13 +93,13 @@ for (const [code, isRetryable, status, body] of causes) {
 }
 
 test('x-should-retry rules over the status', () => {
-  const never = readVendorFault({}, 500, new Headers({ 'x-should-retry': 'false' }))
-  const always = readVendorFault({}, 400, new Headers({ 'x-should-retry': 'true' }))
+  const never = readVendorError({}, 500, new Headers({ 'x-should-retry': 'false' }))
+  const always = readVendorError({}, 400, new Headers({ 'x-should-retry': 'true' }))
   assert.equal(vendorError(never).isRetryable, false)
   assert.equal(vendorError(always).isRetryable, true)
 })
 
 test("Gemini's RetryInfo is a wait like any other", () => {
   const body = { error: { code: 429, status: 'RESOURCE_EXHAUSTED', details: [{ retryDelay: '34.5s' }] } }
-  assert.equal(readVendorFault(body, 429).retryAfterMs, 34_500)
+  assert.equal(readVendorError(body, 429).retryAfterMs, 34_500)
 })

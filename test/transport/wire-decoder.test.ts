@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { isConvokeError } from 'convoke'
 import { test } from 'vitest'
-import { NdjsonDecoder, SseDecoder } from '../../src/transport/decode.ts'
-import type { WireDecoder } from '../../src/transport/decode.ts'
+import { NdjsonDecoder, SseDecoder } from '../../src/transport/wire-decoder.ts'
+import type { WireDecoder } from '../../src/transport/wire-decoder.ts'
 
 const limit = 1_000
 
