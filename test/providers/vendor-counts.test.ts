@@ -141,7 +141,7 @@ test('a long text may take Cohere longer than idleMs, as long as no request of i
 })
 
 test('a piece of a long text that fails ends the count, and nothing more is sent', async () => {
-  const cohere = llm('cohere', { timeouts: { idleMs: 300 } })
+  const cohere = llm('cohere', { timeouts: { idleMs: 3_000 } })
   const long = 'word '.repeat(200_000)
   simulator.failNext({}, 2)
   simulator.failNext({ status: 429 })
