@@ -106,6 +106,9 @@ export class Connection {
     idle.set(this.#key, others)
     others.push(this)
     this.unref()
+    // A connection that was taken and put back unused is still idle.
+    clearTimeout(this.#idleTimer)
+    socket.off('data', this.#onStrayBytes)
     // An idle socket has to be read, or its close would not be seen. Bytes that nobody asked for end it.
     socket.once('data', this.#onStrayBytes).resume()
     this.#idleTimer = setTimeout(() => this.destroy(), keepMs)
