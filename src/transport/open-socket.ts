@@ -75,7 +75,10 @@ function secure(url: URL, host: string | undefined, tunnel?: Socket): Socket {
     ...(tunnel ? { socket: tunnel } : { onread: readInto(() => socket) }),
   }
   const socket: tls.TLSSocket = connect(options)
-  socket.on('session', (session) => remember(key, session))
+  // A resumed session skips the check of the server's name, so only sessions that passed it are kept.
+  socket.on('session', (session) => {
+    if (socket.authorized) remember(key, session)
+  })
   socket.once('error', () => sessions.delete(key))
   return socket
 }
