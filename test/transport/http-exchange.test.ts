@@ -204,8 +204,9 @@ test('a header that HTTP does not allow is an invalid request, and nothing is se
   })
 })
 
-test('a second connection to a host resumes the TLS session of the first', async () => {
-  const fixture = (name: string) => readFileSync(`${import.meta.dirname}/../support/fixtures/${name}`)
+/** Sends two requests to one TLS server, and tells which of them resumed a session. */
+async function resumedBy(trust: (certificate: string) => () => void): Promise<boolean[]> {
+  const fixture = (name: string) => readFileSync(`${import.meta.dirname}/../support/fixtures/${name}`, 'utf8')
   const resumed: boolean[] = []
   const options = { key: fixture('tls-key.pem'), cert: fixture('tls-certificate.pem') }
   const server = tls.createServer(options, (socket) => {
@@ -213,15 +214,35 @@ test('a second connection to a host resumes the TLS session of the first', async
     socket.on('error', () => {}).once('data', () => socket.end(`HTTP/1.1 200 OK\r\n\r\nok`))
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { NODE_TLS_REJECT_UNAUTHORIZED: before } = process.env
-  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+  const restore = trust(options.cert)
   try {
     const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/`
-    for (let at = 0; at < 2; at++) assert.equal(await read(await httpFetch(url)), 'ok')
-    assert.deepEqual(resumed, [false, true])
+    const init = { headers: { host: 'llm.example.test' } }
+    for (let at = 0; at < 2; at++) assert.equal(await read(await httpFetch(url, init)), 'ok')
+    return resumed
   } finally {
-    if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']
-    else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before
+    restore()
     server.close()
   }
+}
+
+test('a second connection to a host resumes the TLS session of the first', async () => {
+  const resumed = await resumedBy((certificate) => {
+    const before = tls.getCACertificates('default')
+    tls.setDefaultCACertificates([certificate])
+    return () => tls.setDefaultCACertificates(before)
+  })
+  assert.deepEqual(resumed, [false, true])
+})
+
+test('a TLS session whose certificate was not checked is not resumed', async () => {
+  const resumed = await resumedBy(() => {
+    const { NODE_TLS_REJECT_UNAUTHORIZED: before } = process.env
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+    return () => {
+      if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+      else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before
+    }
+  })
+  assert.deepEqual(resumed, [false, false])
 })
