@@ -5,14 +5,14 @@
 import type { ConvokeError } from '../errors.ts'
 import type { CallStart } from '../policies/total-clock.ts'
 import type { MadeLLM } from '../threads/recipe.ts'
-import type { RequestMessage } from '../provider.ts'
+import type { NormalizedPrompt } from '../request/normalize-prompt.ts'
 import type { StreamSource } from '../response/response-stream.ts'
 import type { TokenCount } from '../tokens/count-tokens.ts'
 import type { GenerateResponse, ModelInfo, Prompt, PullProgress } from '../types.ts'
 import type { GenerateOptions, RequestOptions } from '../options/generate-options.ts'
 
 /** A prompt, or a function that gives a session's normalised messages in the form that one provider accepts. */
-export type PromptFor = Prompt | ((provider: string) => readonly RequestMessage[])
+export type PromptFor = Prompt | ((provider: string) => NormalizedPrompt)
 
 /** A call that has not begun. `generate` or `run` begins it, once. */
 export interface PendingCall extends StreamSource {

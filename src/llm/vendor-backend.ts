@@ -116,7 +116,7 @@ export class VendorBackend implements Backend {
     checkCallOptions(options)
     const merged = mergeOptions(isPlainText ? plainTextDefaults(this.defaults) : this.defaults, options)
     const settings = settingsOf(merged)
-    const given = typeof prompt === 'function' ? { normalized: prompt(this.provider) } : prompt
+    const given = typeof prompt === 'function' ? prompt(this.provider) : prompt
     return { request: chatRequest(given, merged, settings.timeouts, warnings), settings, merged }
   }
 

@@ -16,8 +16,12 @@ import { invalidRequest } from './invalid-request.ts'
 import { mediaPart } from './media-part.ts'
 
 /** Messages that were normalised before, by a session that keeps them in this form. */
-export interface NormalizedPrompt {
-  normalized: readonly RequestMessage[]
+export class NormalizedPrompt {
+  readonly messages: readonly RequestMessage[]
+
+  constructor(messages: readonly RequestMessage[]) {
+    this.messages = messages
+  }
 }
 
 interface Conversation {
@@ -81,7 +85,8 @@ function given(prompt: Prompt | NormalizedPrompt): {
   normalized: readonly RequestMessage[]
 } {
   if (typeof prompt === 'string') return { typed: [{ role: 'user', content: prompt }], normalized: [] }
-  if (prompt && 'normalized' in prompt) return { typed: [], normalized: prompt.normalized }
+  // Known by its class: no field that a user writes leads past the checks.
+  if (prompt instanceof NormalizedPrompt) return { typed: [], normalized: prompt.messages }
   return { typed: [prompt].flat() as Message[], normalized: [] }
 }
 

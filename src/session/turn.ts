@@ -9,6 +9,7 @@ import { sleep } from '../policies/sleep.ts'
 import type { PendingCall } from '../llm/backend.ts'
 import type { LLM } from '../llm/llm.ts'
 import { outputOf } from '../request/structured-output.ts'
+import { NormalizedPrompt } from '../request/normalize-prompt.ts'
 import { chunksOf } from '../response/replay.ts'
 import { keepUnwritten, writeUnwritten } from '../store/unwritten-ends.ts'
 import { messageId } from '../store/message-id.ts'
@@ -224,7 +225,7 @@ export class Turn implements StreamSource {
     const signal = this.#controller.signal
     const { history, system: given } = await fit(position, options, signal)
     const system = [given, summaryOf(history)].filter((text) => text).join('\n\n')
-    const prompt = (provider: string) => sendableHistory(history, provider)
+    const prompt = (provider: string) => new NormalizedPrompt(sendableHistory(history, provider))
     const { signal: _signal, ...rest } = options
     const call = { ...rest, ...(system ? { system } : {}) }
     signal.throwIfAborted()

@@ -106,9 +106,6 @@ export class Connection {
     idle.set(this.#key, others)
     others.push(this)
     this.unref()
-    // A connection that was taken and put back unused is still idle.
-    clearTimeout(this.#idleTimer)
-    socket.off('data', this.#onStrayBytes)
     // An idle socket has to be read, or its close would not be seen. Bytes that nobody asked for end it.
     socket.once('data', this.#onStrayBytes).resume()
     this.#idleTimer = setTimeout(() => this.destroy(), keepMs)
@@ -117,7 +114,8 @@ export class Connection {
 
   /** Gives back a connection that was taken and not used. */
   putBack(): void {
-    if (this.#socket) this.release()
+    // It is idle still: its timer runs by the server's hint, and stray bytes end it.
+    if (this.#socket && !this.#isDestroyed) idle.set(this.#key, [...(idle.get(this.#key) ?? []), this])
   }
 
   /** Closes the socket, also one that is still being connected. */

@@ -47,6 +47,8 @@ export class ResponseBody implements ByteSource {
   readonly #response: IncomingMessage
   readonly #close: (reason: Error) => void
   #isEnded = false
+  /** Its reader ended it, and gets nothing more. */
+  #isDestroyed = false
   #isDraining = false
   #error: Error | undefined
   #ready: (() => void) | undefined
@@ -66,7 +68,8 @@ export class ResponseBody implements ByteSource {
   }
 
   take(): Uint8Array | undefined {
-    // What came before a break is given first.
+    if (this.#isDestroyed) throw this.#error ?? new BodyClosedError()
+    // What came before the network broke is given first.
     const piece = this.#response.readableLength > 0 ? (this.#response.read() as Buffer | null) : null
     if (piece) return piece
     if (this.#error) throw this.#error
@@ -76,6 +79,7 @@ export class ResponseBody implements ByteSource {
   destroy(reason?: Error): void {
     if (this.#isEnded) return
     const error = reason ?? new BodyClosedError()
+    this.#isDestroyed = true
     this.end(error)
     this.#close(error)
   }

@@ -128,3 +128,9 @@ for (const [name, prompt, remedy] of [
     )
   })
 }
+
+test('a prompt that is no text, no message and no list is invalid_request, and no field leads past the checks', () => {
+  for (const prompt of [5, true, Symbol('x'), { normalized: [{ role: 'bogus' }] }, { messages: [] }]) {
+    assert.throws(() => normalizePrompt(prompt as never, {}, () => {}), { code: 'invalid_request' })
+  }
+})
