@@ -1,7 +1,7 @@
 /**
- * What users of the library type. A test holds it to at most 90 names. What only authors of providers, stores and
- * consensus strategies need is exported by `convoke/provider`, `convoke/store` and `convoke/consensus`. Classes that
- * users never construct are exported as types.
+ * The names that users of the library type. A test holds it to at most 90 of them. Names that only authors of providers,
+ * stores and consensus strategies need are exported by `convoke/provider`, `convoke/store` and `convoke/consensus`.
+ * Classes that users never construct are exported as types.
  */
 import './runtime.ts'
 

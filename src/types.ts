@@ -108,7 +108,7 @@ export type ToolMessage =
   | { role: 'tool'; content: readonly ToolResultPart[] }
   | { role: 'tool'; toolCallId: string; content: unknown; name?: string; isError?: boolean }
 
-/** What an assistant message consists of. */
+/** The parts of an assistant message. */
 export type AssistantPart = TextPart | ReasoningPart | ToolCallPart
 
 /** One message of a conversation, told apart by `role`. */
@@ -121,7 +121,7 @@ export type Prompt = string | Message | readonly Message[]
 export interface ToolDefinition<Name extends string = string> {
   /** The name that the model calls the tool by. Vendors allow letters, digits, `_` and `-`. */
   name: Name
-  /** What the tool is for, and when to use it. The model reads this. */
+  /** The purpose of the tool, and when to use it. The model reads this. */
   description?: string
   /** JSON Schema of the arguments, whose type is `object`. @default an object without properties */
   parameters?: Record<string, unknown>
@@ -180,7 +180,7 @@ export interface Warning {
   type: 'unsupported-option' | 'changed' | 'other'
   /** The option or the part that the warning is about, such as `topK`. */
   subject?: string
-  /** What happened, in a sentence. */
+  /** The event, in a sentence. */
   message: string
 }
 
@@ -194,7 +194,7 @@ export interface Timing {
   attempts: number
 }
 
-/** What kind of failure an error is: the same code for the same cause on every vendor. */
+/** The kind of failure of an error: the same code for the same cause on every vendor. */
 export type ErrorCode =
   /** An option, a name or an environment variable is wrong or missing. The message has the remedy. */
   | 'configuration'

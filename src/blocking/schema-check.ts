@@ -13,7 +13,7 @@ export class SchemaCheck {
   readonly #schema: StandardSchemaV1
   /** The schema's outputs, by the numbers of the questions. They stay here, where values keep their class. */
   readonly #outputs = new Map<number, unknown>()
-  /** What the schema threw, likewise. */
+  /** The errors that the schema threw, by the numbers of the questions. */
   readonly #failures = new Map<number, unknown>()
 
   constructor(schema: StandardSchemaV1) {

@@ -60,7 +60,7 @@ export interface ConsensusOptions<
   shuffleSeed?: number
 }
 
-/** What members are asked for: the value of a schema, one of the choices, a number, or else a text. */
+/** The answer that members are asked for: the value of a schema, one of the choices, a number, or else a text. */
 export type AnswerTo<Output, Choice extends string, Difference extends Tolerance> = [Output] extends [never]
   ? [Choice] extends [never]
     ? [Difference] extends [never]

@@ -43,7 +43,7 @@ export interface Ballot<Answer = unknown> {
   keyOf: ((answer: unknown) => string) | undefined
 }
 
-/** What is voted on: the whole answer, or one field of it. */
+/** The subject of a vote: the whole answer, or one field of it. */
 export interface Question {
   /** The field's name; absent for the whole answer. */
   field?: string
@@ -103,7 +103,7 @@ export interface Consultation {
   error?: ConvokeError
 }
 
-/** What a strategy may use to decide. */
+/** The facts and functions by which a strategy decides. */
 export interface StrategyContext {
   /** The prompt of the members; the first member's, where each had its own. */
   prompt: Prompt

@@ -45,7 +45,7 @@ export interface MemberInfo {
 /** One prompt for all, or a function that gives each member its own. */
 export type PromptForMembers = Prompt | ((member: MemberInfo) => Prompt)
 
-/** What became of one member: a response or an error, never both. */
+/** The result of one member: a response or an error, never both. */
 export type MemberResult<Response extends GenerateResponse = GenerateResponse> = MemberInfo & {
   /** From the fan-out's start to this member's end, in milliseconds. */
   timeMs: number

@@ -127,12 +127,9 @@ export class Attempt implements AdmissionRequest {
     return new ConvokeError(code, message, { provider: name, model: request.model, ...options })
   }
 
-  /** Voids the chunks that the reader has seen, because the reply begins again. */
-  reset(sink: StreamSink | undefined, number: number, error: ConvokeError): void {
+  /** Tells the reader that the chunks it has seen are void, because the reply begins again. */
+  voidChunks(sink: StreamSink | undefined, number: number, error: ConvokeError): void {
     if (this.isVisible) void sink?.push({ type: 'reset', content: '', attempt: number, error })
-    this.isVisible = false
-    this.#builder = responseBuilderFor(this.#context.name, this.#context.request)
-    this.#firstChunkAtMs = undefined
   }
 
   async #readWhole(mode: AttemptMode, signal: AbortSignal): Promise<GenerateResponse> {
@@ -197,7 +194,10 @@ export class Attempt implements AdmissionRequest {
     const message = 'The vendor discarded what it had sent, and began its reply again.'
     const error = this.error('stream_truncated', message)
     if (this.isVisible && this.#context.settings.retry.replay !== 'restart') throw error
-    this.reset(sink, this.#context.progress.attempts, error)
+    this.voidChunks(sink, this.#context.progress.attempts, error)
+    this.isVisible = false
+    this.#builder = responseBuilderFor(this.#context.name, this.#context.request)
+    this.#firstChunkAtMs = undefined
   }
 
   /**

@@ -138,7 +138,7 @@ export class Call implements PendingCall {
   }
 
   #beginRetry(sink: StreamSink | undefined, number: number, error: ConvokeError): void {
-    this.#attempt.reset(sink, number, error)
+    this.#attempt.voidChunks(sink, number, error)
     this.#attempt = new Attempt(this.#attemptContext, true)
   }
 

@@ -71,7 +71,7 @@ interface KnownModels {
 /** Any text. Written so that a union with it keeps the names that it contains, for an editor to complete. */
 type AnyName = string & Record<never, never>
 
-/** What `createLLM` takes for a name: a provider (`openai`), or a provider and a model (`openai/gpt-4o-mini`). */
+/** The names that `createLLM` takes: a provider (`openai`), or a provider and a model (`openai/gpt-4o-mini`). */
 export type ProviderName =
   | KnownProvider
   | { [Provider in keyof KnownModels]: `${Provider}/${KnownModels[Provider]}` }[keyof KnownModels]

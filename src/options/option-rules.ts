@@ -16,7 +16,7 @@ type OptionType =
   | { readonly type: 'list'; readonly of?: OptionRule; readonly length?: number }
   /** An object, whose fields are options of their own where `fields` has rules for them. */
   | { readonly type: 'object'; readonly fields?: OptionRules }
-  /** What one of these rules allows. */
+  /** A value that one of these rules allows. */
   | { readonly type: 'either'; readonly rules: readonly OptionRule[] }
   | { readonly type: 'custom'; readonly isValid: (value: unknown) => boolean; readonly wanted: string }
 
@@ -84,7 +84,7 @@ function hasAllowedEntries(
   )
 }
 
-/** What the rule allows. Completes "it takes …". */
+/** The values that the rule allows, in words. Completes "it takes …". */
 export function wantedBy(rule: OptionRule): string {
   if (rule.wanted !== undefined) return rule.wanted
   switch (rule.type) {

@@ -155,7 +155,7 @@ export function isContentChunk(chunk: ProviderChunk): boolean {
   }
 }
 
-/** What is known of a reply beside the parts of its message. */
+/** The facts of a reply beside the parts of its message. */
 export interface ResponseFacts {
   provider: string
   model: string

@@ -36,7 +36,7 @@ export interface Compaction {
   llm: LLM
   /** @default the LLM's own model */
   model?: string | undefined
-  /** What the summary must not lose, in words. */
+  /** The facts that the summary must not lose, in words. */
   focus?: string | undefined
   /** Most tokens of one request; Infinity where the window is not known. */
   budget: number

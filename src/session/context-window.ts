@@ -12,7 +12,7 @@ export interface ContextOptions {
    */
   maxTokens?: number
   /**
-   * What happens to a history that is too long. `trim` sends it without its oldest turns, `compact` has a summary of them
+   * The treatment of a history that is too long. `trim` sends it without its oldest turns, `compact` has a summary of them
    * written and sends that, `error` throws `context_length_exceeded`. Nothing is removed from the store. @default 'trim'
    */
   onOverflow?: 'trim' | 'compact' | 'error'

@@ -47,9 +47,9 @@ interface Limit {
 /** The messages of a branch, divided from a turn's point of view. */
 interface Branch {
   summaries: HistoryMessage[]
-  /** What came before the turn. */
+  /** The messages before the turn. */
   before: HistoryMessage[]
-  /** What must be sent: the turn's messages. When these are tool results, all since the question that led to the calls. */
+  /** The messages that must be sent: those of the turn. When these are tool results, all since the question that led to the calls. */
   own: HistoryMessage[]
 }
 

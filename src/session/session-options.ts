@@ -17,7 +17,7 @@ export interface SessionOptions {
   /** How the messages that are sent are kept within the model's context window. */
   context?: ContextOptions
   /**
-   * What a call does while another turn of the session runs, also in another process: `queue` waits for it, `reject`
+   * The behaviour of a call while another turn of the session runs, also in another process: `queue` waits for it, `reject`
    * throws `session_busy`, `fork` goes on in a fork of the session. @default 'queue'
    */
   turns?: 'queue' | 'reject' | 'fork'
@@ -38,7 +38,7 @@ export type SessionCallOptions<Output = unknown, Tool extends string = string> =
 export interface CompactOptions {
   /** How many of the last turns stay as they are. @default 2 */
   keepRecent?: number
-  /** What the summary must not lose, in words. */
+  /** The facts that the summary must not lose, in words. */
   focus?: string
   /** Ends the compaction with `cancelled`; the session stays as it was. */
   signal?: AbortSignal

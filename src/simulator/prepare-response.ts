@@ -12,7 +12,7 @@ import type { ParsedRequest } from './parse-request.ts'
 import { jsonLine } from './wire-format.ts'
 import type { WireFormat } from './wire-format.ts'
 
-/** What a response depends on besides the request. */
+/** The facts that a response depends on besides the request. */
 export interface ResponseSource {
   readonly options: SimulatorOptions
   readonly reply: Reply | ReplyFunction | undefined

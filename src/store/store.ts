@@ -34,7 +34,7 @@ export type StoredContent =
   /** A compaction's summary of the messages before it. It is sent as part of the system prompt. */
   | { role: 'summary'; content: TextPart[] }
 
-/** What is known about a reply besides its content. */
+/** The facts of a reply besides its content. */
 export interface ReplyFields {
   /** The provider that answered. */
   provider?: string

@@ -1,5 +1,5 @@
 /** Errors as data, and back: errors lose their class between threads. */
-import { ConvokeError, isConvokeError } from '../errors.ts'
+import { ConvokeError, isConvokeError, messageOf } from '../errors.ts'
 import type { ConvokeErrorOptions, ErrorCode } from '../errors.ts'
 
 /** A ConvokeError as data. */
@@ -40,8 +40,7 @@ export function serializeError(error: unknown, depth = 0): SerializedError {
       ...causeOf(cause, depth),
     }
   }
-  const { message } = error instanceof Error ? error : { message: String(error) }
-  return { code: 'worker_lost', message, cause: serializeCause(error, depth), fields: {} }
+  return { code: 'worker_lost', message: messageOf(error), cause: serializeCause(error, depth), fields: {} }
 }
 
 export function deserializeError({ code, message, stack, cause, fields }: SerializedError): ConvokeError {

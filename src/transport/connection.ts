@@ -100,11 +100,9 @@ export class Connection {
     const keepMs = keepAliveOf(this.#response)
     this.#response = undefined
     this.#throttle?.end()
-    const others = idle.get(this.#key) ?? []
-    if (!socket?.writable || this.#isDestroyed || keepMs <= 0 || others.length >= maxIdle)
-      return this.destroy()
-    idle.set(this.#key, others)
-    others.push(this)
+    const idleCount = idle.get(this.#key)?.length ?? 0
+    if (!socket?.writable || this.#isDestroyed || keepMs <= 0 || idleCount >= maxIdle) return this.destroy()
+    this.#offer()
     this.unref()
     // An idle socket has to be read, or its close would not be seen. Bytes that nobody asked for end it.
     socket.once('data', this.#onStrayBytes).resume()
@@ -115,7 +113,7 @@ export class Connection {
   /** Gives back a connection that was taken and not used. */
   putBack(): void {
     // It is idle still: its timer runs by the server's hint, and stray bytes end it.
-    if (this.#socket && !this.#isDestroyed) idle.set(this.#key, [...(idle.get(this.#key) ?? []), this])
+    if (this.#socket && !this.#isDestroyed) this.#offer()
   }
 
   /** Closes the socket, also one that is still being connected. */
@@ -123,6 +121,13 @@ export class Connection {
     this.#isDestroyed = true
     clearTimeout(this.#idleTimer)
     this.#socket?.destroy()
+  }
+
+  /** The next request of this route may take the connection. */
+  #offer(): void {
+    const others = idle.get(this.#key)
+    if (others) others.push(this)
+    else idle.set(this.#key, [this])
   }
 
   readonly #onStrayBytes = (): void => this.destroy()

@@ -3,7 +3,7 @@
  * that it is a file of its own.
  */
 
-/** What a request in flight keeps the process alive by. */
+/** The handle by which a request in flight keeps the process alive. */
 export interface ProcessHold {
   ref(): void
   unref(): void

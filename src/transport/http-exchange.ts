@@ -26,7 +26,7 @@ export class HttpExchange {
   #request: ClientRequest | undefined
   #body: ResponseBody | undefined
   #isOver = false
-  /** What broke the connection, where Node tells it before it ends the response. */
+  /** The error that broke the connection, where Node tells it before it ends the response. */
   #error: Error | undefined
   #connectTimer: NodeJS.Timeout | undefined
   #stopListening: () => void = () => {}
@@ -172,7 +172,7 @@ function isStream(response: IncomingMessage): boolean {
   return /event-stream|ndjson/.test(headerOf(response, 'content-type') ?? '')
 }
 
-/** What an SDK may pass to a fetch; `connectMs` and `proxy` are convoke's own. */
+/** The arguments that an SDK may pass to a fetch; `connectMs` and `proxy` are convoke's own. */
 export interface HttpRequest {
   method?: string
   headers?: unknown

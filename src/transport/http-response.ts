@@ -69,7 +69,7 @@ export class ResponseBody implements ByteSource {
 
   take(): Uint8Array | undefined {
     if (this.#isDestroyed) throw this.#error ?? new BodyClosedError()
-    // What came before the network broke is given first.
+    // The bytes that came before the network broke are given first.
     const piece = this.#response.readableLength > 0 ? (this.#response.read() as Buffer | null) : null
     if (piece) return piece
     if (this.#error) throw this.#error

@@ -11,6 +11,7 @@ import { basicCredentials, decoded } from './proxy.ts'
 import { VendorResponse } from './vendor-response.ts'
 import type { VendorResponseContext } from './vendor-response.ts'
 import { headerPairs, Secrets } from './secrets.ts'
+import { nextStart } from './start-scheduler.ts'
 
 export type Fetch = typeof globalThis.fetch
 
@@ -50,7 +51,7 @@ export async function exchangeThroughSdk(
   try {
     await call(take as Fetch)
   } catch (error) {
-    // What the SDK makes of the empty stand-in is no news; what it throws before it sends is.
+    // The SDK's result comes from the empty stand-in and is ignored; an error before it sends a request is not.
     if (!answer) throw refused(error, context)
   }
   if (!answer) throw refused(new Error('The SDK sent no request.'), context)
@@ -192,34 +193,4 @@ function labelsOf({ provider, model }: VendorResponseContext): { provider: strin
 
 function innermost(error: Error): Error {
   return error.cause instanceof Error ? innermost(error.cause) : error
-}
-
-/**
- * Spreads the start of many requests over turns of the event loop. A thousand calls made at once would otherwise go
- * through their SDKs in step, and none would be on the wire before all are: the first answer waits for the last
- * request, and the event loop for them all.
- */
-
-/** Some 3 ms of work. */
-const requestsPerTurn = 16
-
-let begun = 0
-
-let waiting: (() => void)[] = []
-
-/** Nothing while this turn has room, which it always has for a few; else it settles in a later turn, in order. */
-function nextStart(): Promise<void> | undefined {
-  if (begun < requestsPerTurn && waiting.length === 0) {
-    if (begun++ === 0) setImmediate(nextTurn)
-    return undefined
-  }
-  return new Promise((resolve) => waiting.push(resolve))
-}
-
-function nextTurn(): void {
-  const next = waiting.slice(0, requestsPerTurn)
-  waiting = waiting.slice(requestsPerTurn)
-  begun = next.length
-  if (begun > 0) setImmediate(nextTurn)
-  for (const start of next) start()
 }

@@ -72,11 +72,14 @@ test('when all cool down, a call waits for the first to be ready, and its signal
   const llm = balance(llms, { cooldownMs: 1_000 })
   simulator.failNext({ status: 429 }, 2)
   assert.equal((await failure(llm.agenerate('Hi'))).code, 'rate_limited')
+  const cooledAtMs = performance.now()
   const cancelled = failure(llm.agenerate('Hi', { signal: AbortSignal.timeout(50) }))
   const reply = llm.agenerate('Hi')
   assert.equal((await cancelled).code, 'cancelled')
   assert.equal(asked().length, 2)
   assert.equal((await reply).content, 'yes')
+  // A busy machine is late, never early.
+  assert.ok(performance.now() - cooledAtMs >= 950)
   assert.equal(asked().length, 3)
 })
 

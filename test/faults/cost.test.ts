@@ -9,6 +9,7 @@ import { test } from 'vitest'
 import { sendableHistory } from '../../src/session/sendable-history.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
 import { countAhead, totalTokens } from '../../src/session/history-tokens.ts'
+import { longHistories } from '../support/long-histories.ts'
 
 /** Milliseconds of CPU that some work takes on this thread. */
 async function cpuOf(work: () => unknown): Promise<number> {
@@ -46,15 +47,7 @@ test('a history of 20,000 messages of one role is made sendable in less than 500
 })
 
 test('the tokens of a history that was counted ahead are summed in less than 60 ms', async (t) => {
-  const result = 'some words, '.repeat(500)
-  const results = Array.from({ length: 400 }, (_, at): HistoryMessage => {
-    const part = { type: 'tool-result' as const, toolCallId: 'c', name: 'clock', result }
-    return { id: `result ${at}`, role: 'tool', content: [part] }
-  })
-  const text = result.repeat(400)
-  const broken = { id: 'broken', role: 'assistant', status: 'interrupted' } as const
-  const histories: HistoryMessage[][] = [results, [{ ...broken, content: [{ type: 'text', text }] }]]
-  for (const history of histories) {
+  for (const history of longHistories()) {
     await countAhead(history)
     const ms = await cpuOf(() => assert.ok(totalTokens(history, undefined, undefined) > 400_000))
     await t.annotate(`${ms.toFixed(1)} ms`)

@@ -9,6 +9,7 @@ import { fitContext } from '../../src/session/fit-context.ts'
 import type { HistoryMessage } from '../../src/session/history.ts'
 import { countAhead, totalTokens } from '../../src/session/history-tokens.ts'
 import { codeOf, connect, path, simulator, wire } from '../support/session-kit.ts'
+import { longHistories } from '../support/long-histories.ts'
 
 const many = 10_000
 
@@ -258,15 +259,7 @@ test('an export is written and read in pieces, and the event loop goes round mea
 })
 
 test('results of tools and long messages are counted in pieces, and the event loop goes round meanwhile', async () => {
-  const result = 'some words, '.repeat(500)
-  const results = Array.from({ length: 400 }, (_, at): HistoryMessage => {
-    const part = { type: 'tool-result' as const, toolCallId: 'c', name: 'clock', result }
-    return { id: `result ${at}`, role: 'tool', content: [part] }
-  })
-  const text = result.repeat(400)
-  const broken = { id: 'broken', role: 'assistant', status: 'interrupted' } as const
-  const histories: HistoryMessage[][] = [results, [{ ...broken, content: [{ type: 'text', text }] }]]
-  for (const history of histories) {
+  for (const history of longHistories()) {
     const counted = await turnsDuring(() => countAhead(history))
     assert.ok(counted > 25, `the event loop went round ${counted} times`)
     assert.ok(totalTokens(history, undefined, undefined) > 400_000)

@@ -36,7 +36,7 @@ export interface MessageRow extends ReplyRow {
   operationId: string | null
 }
 
-/** What is known about a reply besides its content: columns of its message. */
+/** The facts of a reply besides its content: columns of its message. */
 export interface ReplyRow {
   provider: string | null
   model: string | null
